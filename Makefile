@@ -1,0 +1,38 @@
+PYTHON ?= python3
+VENV ?= .venv
+SEED ?= 7
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed.stamp
+
+.PHONY: demo test check install lock clean
+
+demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=7
+	rm -rf demo
+	$(BIN)/prostate-seg phantom demo --seed $(SEED) --format dicom
+	$(BIN)/prostate-seg segment demo/images -o demo/segmented
+	$(BIN)/prostate-seg evaluate demo/segmented demo/labels -o demo/evaluation
+	@echo "mask:    demo/segmented/phantom$(SEED)/ctv.nii.gz"
+	@echo "overlay: demo/segmented/phantom$(SEED)/overlay.png"
+
+test: install  ## the fast tests and the house rules
+	$(BIN)/python -m pytest -m "not slow" -q
+	$(MAKE) check
+
+check: install  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(STAMP)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+lock: install  ## write the versions in use to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf demo build dist *.egg-info

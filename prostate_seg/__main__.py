@@ -1,0 +1,7 @@
+"""``python -m prostate_seg`` is ``prostate-seg``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,180 @@
+"""A bundle folder becomes a predictor, from literal settings and an allow-list: nothing is evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import monai.inferers
+import monai.transforms
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from . import infer, network, transforms
+from .errors import BundleError, SettingsError
+from .information import released_bundle
+from .monai_adapters import metatensor_of
+from .volume import Segmentation, Volume
+from .weights import load_state, read_state
+
+Ensembling = Literal["none", "flip", "full"]
+
+_FULL_SCALES = (0.75, 1.0, 1.25)
+_FILES = {"LoadImaged", "EnsureChannelFirstd", "SaveImaged"}  # the parts that deal with files
+_OF_MONAI = (
+    *("AsDiscreted", "CropForegroundd", "FillHolesd", "KeepLargestConnectedComponentd"),
+    *("Orientationd", "SpatialPadd"),
+)
+_OF_TRANSFORMS = ("ModelGridd", "NormalizeUltrasoundd", "ClipToFieldOfViewd", "ToSourceGridd")
+_OF_INFER = ("SliceStackInferer", "ScaleFlipInferer")
+_ALLOWED: dict[str, Any] = {
+    **{f"prostate_seg.network.{name}": getattr(network, name) for name in network.__all__ if name[0].isupper()},
+    **{f"prostate_seg.transforms.{name}": getattr(transforms, name) for name in _OF_TRANSFORMS},
+    **{f"prostate_seg.infer.{name}": getattr(infer, name) for name in _OF_INFER},
+    **{name: getattr(monai.transforms, name) for name in _OF_MONAI},
+    "SlidingWindowInferer": monai.inferers.SlidingWindowInferer,
+}
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """Which model made a mask: name and version from metadata.json, SHA-256 of the weights."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Predictor:
+    """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`."""
+
+    def __init__(self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device) -> None:
+        self.info = info
+        self.device = device
+        self.network = build(settings["network_def"])
+        self.inferer = build(settings["inferer"])
+        self._before = [build(step) for step in _steps(settings, "preprocessing")]
+        self._after = [build(step) for step in _steps(settings, "postprocessing")]
+
+    def __call__(self, volume: Volume) -> Segmentation:
+        """Label the CTV (1) on the volume's own grid; ``probability`` is float32 before thresholding."""
+        sample: dict[Any, Any] = {"image": metatensor_of(volume)}
+        for step in self._before:
+            sample = step(sample)
+        with torch.inference_mode():
+            batch = sample["image"].as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
+            sample["pred"] = self.inferer(batch, self.network)[0].float().cpu()  # (2, I', J', K')
+        probability: np.ndarray | None = None
+        for step in self._after:
+            sample = step(sample)
+            if isinstance(step, transforms.ToSourceGridd):
+                probability = _array(sample["pred"])[0]
+        labels = _array(sample["pred"])[0].astype(np.uint8)
+        return Segmentation(labels, np.array(volume.affine), probability=probability)
+
+
+def load_bundle(
+    folder: str | Path | None = None, *, device: str = "auto", ensembling: Ensembling | None = None
+) -> Predictor:
+    """Make the predictor of a bundle folder, by default the released one.
+
+    device: ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``mps``. ensembling:
+    ``none`` one pass, ``flip`` with its mirror image, ``full`` also at scales 0.75 and 1.25; by default
+    what the bundle says. Raises BundleError (missing, corrupted, not allowed) and SettingsError.
+    """
+    place = released_bundle() if folder is None else Path(folder)
+    settings = _read_json(place / "configs" / "inference.json")
+    metadata = _read_json(place / "configs" / "metadata.json")
+    missing = {"network_def", "inferer", "preprocessing", "postprocessing"} - set(settings)
+    if missing:
+        raise BundleError(f"{place / 'configs' / 'inference.json'} lacks {', '.join(sorted(missing))}.")
+    weights = place / "models" / "model.pt"
+    if not weights.is_file():
+        raise BundleError(
+            f"The bundle {place} has no weights: {weights} is missing; train with prostate-seg train, or "
+            "reinstall the package for the released ones."
+        )
+    info = BundleInfo(str(metadata.get("name", place.name)), str(metadata.get("version", "")), sha256_of(weights))
+    predictor = Predictor(_with_ensembling(settings, ensembling), info, choose_device(device))
+    load_state(predictor.network, read_state(weights), str(weights))
+    predictor.network.to(predictor.device).eval()
+    return predictor
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one, else the CPU. Raises SettingsError for one that is not there."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if present["cuda"] else "cpu")
+    if not present.get(name, False):
+        there = ", ".join(key for key, value in present.items() if value)
+        raise SettingsError(f"There is no device {name} here, only {there}; choose one of these or auto.")
+    return torch.device(name)
+
+
+def build(definition: Any) -> Any:
+    """Make the object that a literal definition with ``_target_`` describes. Raises BundleError."""
+    if isinstance(definition, list):
+        return [build(part) for part in definition]
+    if isinstance(definition, str) and definition[:1] in ("$", "@", "%"):
+        raise BundleError(f"The bundle says {definition!r} where only a literal may stand; write the value itself.")
+    if not isinstance(definition, dict):
+        return definition
+    arguments = {key: build(value) for key, value in definition.items() if not key.startswith("_")}
+    if "_target_" not in definition:
+        return arguments
+    target = definition["_target_"]
+    if target not in _ALLOWED:
+        raise BundleError(
+            f"The bundle asks for {target!r}, which is not allowed here; allowed: {sorted(_ALLOWED)}."
+        )
+    try:
+        return _ALLOWED[target](**arguments)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"The bundle's settings of {target} do not fit: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _steps(settings: Mapping[str, Any], block: str) -> list[dict[str, Any]]:
+    return [step for step in settings[block]["transforms"] if step["_target_"] not in _FILES]
+
+
+def _with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) -> dict[str, Any]:
+    if ensembling is None:
+        return settings
+    if ensembling not in ("none", "flip", "full"):
+        raise SettingsError(f"Ensembling is none, flip or full, got {ensembling!r}.")
+    passes = {
+        "scales": list(_FULL_SCALES) if ensembling == "full" else [1.0],
+        "flip_axes": [] if ensembling == "none" else [0],
+    }
+    outer = settings["inferer"]
+    return settings | {"inferer": outer | {"inferer": outer["inferer"] | passes}}
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor).numpy()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(
+            f"{path.parent.parent} is no bundle: {path} cannot be read ({error.strerror})."
+        ) from error
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} holds a {type(content).__name__}, expected an object.")
+    return content

@@ -1,0 +1,87 @@
+"""The datalist: which cases train, which validate. Plain JSON, checked before anything runs.
+
+::
+
+    {"training":   [{"image": "p01.nii.gz", "label": "p01_ctv.nii.gz", "patient": "P01"}, ...],
+     "validation": [{"image": "p02/", "label": "p02_ctv.nii.gz", "frame_spacing_mm": 5.0}, ...]}
+
+``image`` is anything that ``prostate-seg segment`` reads; ``label`` a mask on its grid. Paths are
+relative to the datalist. ``patient`` keeps one patient's cases on one side.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .errors import SettingsError
+
+SECTIONS = ("training", "validation", "testing")
+_KEYS = {"image", "label", "patient", "case", "frame_spacing_mm"}
+
+TRAINING_SEEDS = 1_000_000
+VALIDATION_SEEDS = 2_000_000
+
+
+def items(datalist: str | None, section: str, phantoms: int = 0, repeats: int = 1) -> list[dict[str, Any]]:
+    """The cases of one section, each ``repeats`` times, and ``phantoms`` phantoms after them.
+
+    Training phantoms have the seeds 1000000, 1000001, ...; the other sections' start at 2000000: use
+    smaller seeds for tests. Without a datalist there are phantoms only. Raises SettingsError.
+    """
+    first = TRAINING_SEEDS if section == "training" else VALIDATION_SEEDS
+    drawn = [{"phantom": first + n, "case": f"phantom{first + n}"} for n in range(phantoms)]
+    cases = load(datalist)[section] * repeats if datalist else []
+    if not cases and not drawn:
+        raise SettingsError(
+            f"There are no {section} cases: the datalist {datalist or '(none given)'} has none and no phantoms "
+            "were asked for; add cases or phantoms."
+        )
+    return cases + drawn
+
+
+def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Read and check a datalist; every section is there, paths are absolute. Raises SettingsError."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The datalist {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise SettingsError(f"The datalist {path} is not JSON: {error}.") from error
+    if not isinstance(content, dict) or not set(content) <= {*SECTIONS, "description"}:
+        found = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise SettingsError(f"The datalist {path} holds {found}, expected lists named {', '.join(SECTIONS)}.")
+    sections = {
+        name: [_case(path, name, n, entry) for n, entry in enumerate(content.get(name, []))] for name in SECTIONS
+    }
+    _check_patients(path, sections)
+    return sections
+
+
+def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
+    where = f"{section} case {number} of the datalist {path}"
+    if not isinstance(entry, dict) or not {"image", "label"} <= set(entry) <= _KEYS:
+        got = sorted(entry) if isinstance(entry, dict) else entry
+        raise SettingsError(f"{where} has {got}, expected image and label, and no others than {sorted(_KEYS)}.")
+    case = dict(entry)
+    for key in ("image", "label"):
+        file = path.parent / str(entry[key])
+        if not file.exists():
+            raise SettingsError(f"{where} names {entry[key]} as {key}, which does not exist beside the datalist.")
+        case[key] = str(file.resolve())
+    case.setdefault("case", Path(entry["image"]).name.split(".")[0])
+    return case
+
+
+def _check_patients(path: Path, sections: dict[str, list[dict[str, Any]]]) -> None:
+    seen: dict[str, str] = {}
+    for section, cases in sections.items():
+        for case in cases:
+            patient = case.get("patient")
+            if patient is not None and seen.setdefault(str(patient), section) != section:
+                raise SettingsError(
+                    f"The datalist {path} has patient {patient} in {seen[str(patient)]} and in {section}; "
+                    "keep each patient on one side."
+                )

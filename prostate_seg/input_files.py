@@ -1,0 +1,104 @@
+"""Files on disk or inside a zip, and what they are by their content."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
+from zipfile import BadZipFile, ZipFile
+
+FileKind = Literal["dicom", "nifti", "nrrd", "metaimage", "zip"]
+
+SUFFIXES: dict[str, FileKind] = {
+    ".dcm": "dicom",
+    ".dicom": "dicom",
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
+    ".zip": "zip",
+}
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+)  # of a file's bytes
+
+
+@dataclass(frozen=True)
+class ZipMember:
+    """A file inside a zip; unlike :class:`zipfile.Path` it holds nothing open and can be pickled."""
+
+    archive: Path
+    at: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders."""
+        return PurePosixPath(self.at).name
+
+    def read_bytes(self) -> bytes:
+        """The uncompressed content."""
+        with ZipFile(self.archive) as archive:
+            return archive.read(self.at)
+
+    def beside(self, name: str) -> ZipMember | None:
+        """The member of this name in the same folder of the zip, or None."""
+        at = str(PurePosixPath(self.at).with_name(name))
+        with ZipFile(self.archive) as archive:
+            return ZipMember(self.archive, at) if at in archive.namelist() else None
+
+
+InputFile = Path | ZipMember
+
+
+def opened(file: InputFile) -> BinaryIO:
+    """The bytes of a file, which may lie in a zip, as a seekable stream."""
+    return file.open("rb") if isinstance(file, Path) else io.BytesIO(file.read_bytes())
+
+
+def file_kind(file: InputFile) -> FileKind | None:
+    """What a file is: by its first bytes, else by its suffix, else None. Raises OSError."""
+    with opened(file) as stream:
+        head = stream.read(1024)
+        if head[:2] == b"\x1f\x8b":
+            stream.seek(0)
+            try:
+                head = gzip.GzipFile(fileobj=stream).read(1024)
+            except (OSError, EOFError, zlib.error):
+                head = b""
+    return _kind_of_content(head) or SUFFIXES.get(suffix(file.name))
+
+
+def suffix(name: str) -> str:
+    """The lower-case suffix of a file name; ``.nii.gz`` counts as one."""
+    lower = name.lower()
+    return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+
+
+def stem(name: str) -> str:
+    """A file name without its known suffixes (``scan.seg.nrrd`` -> ``scan``)."""
+    known = suffix(name)
+    shorter = name[: len(name) - len(known)] if known in SUFFIXES else name
+    return shorter.removesuffix(".seg")
+
+
+def _kind_of_content(head: bytes) -> FileKind | None:
+    if head[128:132] == b"DICM":
+        return "dicom"
+    if head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0":
+        return "nifti"
+    if head[:4] == b"NRRD":
+        return "nrrd"
+    if head[:4] == b"PK\x03\x04":
+        return "zip"
+    first = head.split(b"\n", 1)[0].split(b"=", 1)[0].strip()
+    return "metaimage" if first in (b"ObjectType", b"NDims") else None

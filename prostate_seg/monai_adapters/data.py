@@ -1,0 +1,113 @@
+"""Training data: cases from disk or phantoms from seeds, drawn and augmented reproducibly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset, MetaTensor
+from monai.transforms import Transform
+from torch.utils.data import Sampler
+
+from ..errors import GeometryError
+from ..evaluation import read_mask
+from ..field_of_view import blacken_outside, field_of_view
+from ..phantom import make_phantom
+from ..readers import find_cases, read
+from ..volume import Segmentation, Volume, same_grid
+from .reader import metatensor_of
+
+
+def cases_in(folder: str) -> list[dict[str, Any]]:
+    """The ultrasound cases in a folder (or of one file) as a MONAI data list: ``image`` and ``case``."""
+    cases, _ = find_cases([folder])
+    return [{"image": [str(file) for file in case.files], "case": case.name} for case in cases]
+
+
+class LoadCased(Transform):
+    """Load a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
+
+    Gives ``image`` and, where there is one, ``label``: MetaTensors (1, I, J, K) on the same grid.
+    Raises GeometryError where the two grids differ.
+    """
+
+    def __init__(self, frame_spacing_mm: float | None = None) -> None:
+        self.frame_spacing_mm = frame_spacing_mm
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Load one case."""
+        label: Segmentation | None
+        if "phantom" in data:
+            phantom = make_phantom(int(data["phantom"]))
+            image, label = _as_read(phantom.image), phantom.truth
+        else:
+            image, label = self._files(data)
+        out: dict[Hashable, Any] = {"case": str(data.get("case", "")), "image": metatensor_of(image)}
+        if label is not None:
+            out["label"] = MetaTensor(
+                torch.as_tensor((label.labels == 1).astype(np.float32))[None],
+                affine=torch.as_tensor(np.array(label.affine)),
+            )
+        return out
+
+    def _files(self, data: Mapping[Hashable, Any]) -> tuple[Volume, Segmentation | None]:
+        image = read(data["image"], frame_spacing_mm=data.get("frame_spacing_mm", self.frame_spacing_mm))
+        if "label" not in data:
+            return image, None
+        label = read_mask(data["label"])
+        if not same_grid(image, label, tolerance_mm=0.05):
+            raise GeometryError(
+                f"{data['label']} has shape {label.labels.shape} and affine "
+                f"{label.affine[:3].round(3).tolist()}, expected the grid of {data['image']}: "
+                f"{image.array.shape}, {image.affine[:3].round(3).tolist()}; "
+                "resample the mask onto its image."
+            )
+        return image, label
+
+
+def _as_read(image: Volume) -> Volume:
+    """A phantom's image as a reader would give it: black outside the field of view."""
+    array = image.array.copy()
+    blacken_outside(array, field_of_view(array))
+    return image.with_array(array)
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffled indices that carry the epoch: epoch · length + index, so that a worker can draw from both.
+
+    Set ``epoch`` (0-based) before each pass; the order depends on (seed, epoch) only.
+    """
+
+    def __init__(self, dataset: Sequence[Any], seed: int = 0) -> None:
+        self.length = len(dataset)
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        yield from (self.epoch * self.length + order).tolist()
+
+
+class SeededDataset(CacheDataset):
+    """A CacheDataset whose random transforms draw from (seed, epoch, index) and from nothing else.
+
+    Takes the indices of :class:`EpochSampler`. The part of ``transform`` before its first random
+    transform runs once a case and is kept in memory.
+    """
+
+    def __init__(
+        self, data: Sequence[Any], transform: Callable[..., Any], *, seed: int = 0, num_workers: int = 1
+    ) -> None:
+        super().__init__(data, transform, num_workers=num_workers, progress=False, copy_cache=False)
+        self.seed = seed
+
+    def _transform(self, index: int) -> Any:
+        epoch, case = divmod(index, len(self))
+        state = np.random.SeedSequence((self.seed, epoch, case)).generate_state(1)[0]
+        self.transform.set_random_state(seed=int(state))
+        return super()._transform(case)

@@ -1,0 +1,36 @@
+"""Segmenter (Strudel, Garcia, Laptev, Schmid: "Segmenter: Transformer for Semantic Segmentation", ICCV 2021,
+arXiv 2105.05633) in 2D and 3D: a vision transformer encodes patches, a decoder gives each patch its classes.
+
+Parts come through the constructors, whose arguments are literals or other parts; parameters carry the names
+of the authors' release, and so of timm's ViT. Shape letters: B batch, C input channels, K classes, D width,
+N patches, T tokens (patches and class tokens), H heads; ``*grid`` is the number of patches along each axis.
+"""
+
+from .decoder import CosineScale, LinearDecoder, MaskTransformer
+from .encoder import ConvStem, PatchEmbed, VisionTransformer, resize_position_embedding
+from .segmenter import (
+    Segmenter,
+    segmenter_base,
+    segmenter_large,
+    segmenter_of_size,
+    segmenter_small,
+    segmenter_tiny,
+    slice_stack,
+)
+
+__all__ = [
+    "ConvStem",
+    "CosineScale",
+    "LinearDecoder",
+    "MaskTransformer",
+    "PatchEmbed",
+    "Segmenter",
+    "VisionTransformer",
+    "resize_position_embedding",
+    "segmenter_base",
+    "segmenter_large",
+    "segmenter_of_size",
+    "segmenter_small",
+    "segmenter_tiny",
+    "slice_stack",
+]

@@ -1,0 +1,89 @@
+"""Decoders: patch tokens to class masks on the grid of patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .encoder import blocks, initialise
+
+
+class LinearDecoder(nn.Module):
+    """One linear layer from a patch token to its class logits: (B, N, D) -> (B, K, *grid)."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.width = width
+        self.head = nn.Linear(width, num_classes)
+        self.apply(initialise)
+
+    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
+        """Decode tokens (B, N, D) that lie on the grid in row-major order."""
+        return self.head(x).transpose(1, 2).unflatten(2, tuple(grid))
+
+
+class CosineScale(nn.Module):
+    """A learned temperature and bias for each class: (..., K) cosines in [-1, 1] -> (..., K) logits.
+
+    Takes the place of the published LayerNorm over classes, which at K = 2 maps (a, b) to about the sign of
+    a - b and so lets hardly any gradient through, and at K = 1 is constant.
+    """
+
+    def __init__(self, num_classes: int, temperature: float = 10.0) -> None:
+        super().__init__()
+        self.log_temperature = nn.Parameter(torch.full((num_classes,), math.log(temperature)))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, cosines: Tensor) -> Tensor:
+        """Scale and shift every class by its own numbers."""
+        return cosines * self.log_temperature.exp() + self.bias
+
+
+class MaskTransformer(nn.Module):
+    """Class tokens attend to the patches; a class's mask is its cosine to each patch.
+
+    (B, N, D) -> (B, K, *grid). Paper, section "Mask Transformer", as released: heads of width 64, class
+    tokens last, l2-normalised projections.
+    mask_norm: maps (B, N, K) cosines to logits; by default the published ``nn.LayerNorm`` over classes where
+    there are three or more, else CosineScale.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_classes: int,
+        *,
+        depth: int = 2,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        mask_norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.proj_dec = nn.Linear(width, width)
+        self.cls_emb = nn.Parameter(torch.zeros(1, num_classes, width))
+        self.blocks = blocks(depth, width, max(1, width // 64), dropout=dropout, drop_path=drop_path)
+        self.decoder_norm = nn.LayerNorm(width)
+        self.proj_patch = nn.Parameter(width**-0.5 * torch.randn(width, width))
+        self.proj_classes = nn.Parameter(width**-0.5 * torch.randn(width, width))
+        default = nn.LayerNorm if num_classes > 2 else CosineScale
+        self.mask_norm = default(num_classes) if mask_norm is None else mask_norm
+        self.apply(initialise)
+        nn.init.trunc_normal_(self.cls_emb, std=0.02)
+
+    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
+        """Decode tokens (B, N, D) that lie on the grid in row-major order."""
+        classes = self.cls_emb.expand(x.shape[0], -1, -1)
+        x = torch.cat([self.proj_dec(x), classes], dim=1)  # (B, N + K, D)
+        for block in self.blocks:
+            x = block(x)
+        x = self.decoder_norm(x)
+        count = classes.shape[1]
+        patches = F.normalize(x[:, :-count] @ self.proj_patch, dim=-1)  # (B, N, D)
+        classes = F.normalize(x[:, -count:] @ self.proj_classes, dim=-1)  # (B, K, D)
+        masks = self.mask_norm(patches @ classes.transpose(1, 2))  # (B, N, K)
+        return masks.transpose(1, 2).unflatten(2, tuple(grid))  # (B, K, *grid)

@@ -1,0 +1,203 @@
+"""The vision transformer that encodes patches, and its parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import SettingsError
+
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if width % heads:
+            raise SettingsError(f"The width {width} does not divide into {heads} heads; choose a multiple of them.")
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let every token look at every token."""
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, T, 3, H, D/H)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D/H)
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        x = self.proj(x.transpose(1, 2).flatten(2))  # (B, T, D)
+        return F.dropout(x, self.dropout, self.training)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, four times as wide between them: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Treat every token by itself."""
+        return self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(x)))))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; in training a branch is left out of a sample with probability drop_path."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = Attention(width, heads, dropout)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = FeedForward(width, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        x = x + self._kept(self.attn(self.norm1(x)))
+        return x + self._kept(self.mlp(self.norm2(x)))
+
+    def _kept(self, branch: Tensor) -> Tensor:
+        if not self.training or self.drop_path == 0.0:
+            return branch
+        keep = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= self.drop_path
+        return branch * keep / (1.0 - self.drop_path)
+
+
+def blocks(depth: int, width: int, heads: int, *, dropout: float, drop_path: float) -> nn.ModuleList:
+    """Blocks whose drop_path rises linearly from 0 at the first to drop_path at the last."""
+    rates = [drop_path * index / max(depth - 1, 1) for index in range(depth)]
+    return nn.ModuleList(Block(width, heads, dropout, rate) for rate in rates)
+
+
+class PatchEmbed(nn.Module):
+    """The published embedding, one linear map a patch: (B, C, *spatial) -> (B, D, *grid)."""
+
+    def __init__(self, in_channels: int, width: int, patch_size: Sequence[int]) -> None:
+        super().__init__()
+        self.in_channels, self.width, self.patch_size = in_channels, width, tuple(patch_size)
+        convolution = _convolution(self.patch_size)
+        self.proj = convolution(in_channels, width, self.patch_size, stride=self.patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed an image whose sides are multiples of the patch's."""
+        return self.proj(x)
+
+
+class ConvStem(nn.Module):
+    """A convolutional embedding, for training from random weights (Xiao et al., "Early convolutions help
+    transformers see better", NeurIPS 2021): (B, C, *spatial) -> (B, D, *grid).
+
+    One 3x3 convolution, group norm and GELU for each halving, then a 1x1 convolution. Channels double from
+    about D / patch to D / 2, so that the fine grids stay cheap: at D = 192, patch 8 and 128 x 128 pixels it
+    is 30 million multiply-adds, against 830 for six blocks. patch_size: powers of two, not all 1; an axis
+    that has its patch size already keeps stride 1.
+    """
+
+    def __init__(self, in_channels: int, width: int, patch_size: Sequence[int]) -> None:
+        super().__init__()
+        self.in_channels, self.width, self.patch_size = in_channels, width, tuple(patch_size)
+        convolution = _convolution(self.patch_size)
+        halvings = [size.bit_length() - 1 for size in self.patch_size]
+        if max(halvings) < 1 or self.patch_size != tuple(2**count for count in halvings):
+            raise SettingsError(f"A ConvStem's patch sizes are powers of two above 1, got {self.patch_size}.")
+        layers: list[nn.Module] = []
+        channels = in_channels
+        for step in range(max(halvings)):
+            groups = max(1, (width >> (max(halvings) - step)) // 8)
+            stride = tuple(2 if step < count else 1 for count in halvings)
+            layers += [convolution(channels, 8 * groups, 3, stride=stride, padding=1, bias=False)]
+            layers += [nn.GroupNorm(groups, 8 * groups), nn.GELU()]
+            channels = 8 * groups
+        self.layers = nn.Sequential(*layers, convolution(channels, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed an image whose sides are multiples of the patch's."""
+        return self.layers(x)
+
+
+class VisionTransformer(nn.Module):
+    """The encoder: (B, C, *spatial) -> patch tokens (B, N, D), the class token taken off.
+
+    image_size: what the learned position embedding is laid out for; other sizes interpolate it.
+    patch_embed: a PatchEmbed or ConvStem. drop_path: of the last block, rising linearly from 0 at the first.
+    distilled: DeiT's second token. Sides must be multiples of the patch size (Segmenter pads).
+    """
+
+    def __init__(
+        self,
+        image_size: Sequence[int],
+        patch_embed: PatchEmbed | ConvStem,
+        *,
+        depth: int,
+        heads: int,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        distilled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.patch_size, self.width = patch_embed.patch_size, patch_embed.width
+        if len(image_size) != len(self.patch_size):
+            raise SettingsError(
+                f"Image size {tuple(image_size)} and patch size {self.patch_size} must have as many axes."
+            )
+        self.grid = tuple(math.ceil(n / p) for n, p in zip(image_size, self.patch_size, strict=True))
+        self.patch_embed = patch_embed
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.width))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, self.width)) if distilled else None
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + distilled + math.prod(self.grid), self.width))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = blocks(depth, self.width, heads, dropout=dropout, drop_path=drop_path)
+        self.norm = nn.LayerNorm(self.width)
+        self.apply(initialise)
+        for parameter in (self.cls_token, self.dist_token, self.pos_embed):
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode an image (B, C, *spatial)."""
+        x = self.patch_embed(x)  # (B, D, *grid)
+        grid = tuple(x.shape[2:])
+        x = x.flatten(2).transpose(1, 2)  # (B, N, D)
+        extra = [token for token in (self.cls_token, self.dist_token) if token is not None]
+        x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in extra), x], dim=1)  # (B, T, D)
+        x = self.dropout(x + resize_position_embedding(self.pos_embed, self.grid, grid))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)[:, len(extra) :]  # (B, N, D)
+
+
+def _convolution(patch_size: tuple[int, ...]) -> Callable[..., nn.Module]:
+    if len(patch_size) not in INTERPOLATION or min(patch_size) < 1:
+        raise SettingsError(f"A patch has two or three sides of at least 1 pixel, got {patch_size}.")
+    return nn.Conv2d if len(patch_size) == 2 else nn.Conv3d
+
+
+def resize_position_embedding(embedding: Tensor, grid: Sequence[int], new_grid: Sequence[int]) -> Tensor:
+    """Interpolate the patches' part of a position embedding (1, T, D) linearly from one grid to another.
+
+    The tokens before the last prod(grid) (class, distillation) keep theirs. Equal grids change nothing; grids
+    of equal count but other shape (32 x 32, 64 x 16) are told apart, which the authors' release does not.
+    """
+    if tuple(grid) == tuple(new_grid):
+        return embedding
+    count = math.prod(grid)
+    extra, patches = embedding[:, :-count], embedding[:, -count:]
+    patches = patches.transpose(1, 2).unflatten(2, tuple(grid))  # (1, D, *grid)
+    mode = INTERPOLATION[len(grid)]
+    patches = F.interpolate(patches.float(), tuple(new_grid), mode=mode)  # (1, D, *new_grid)
+    return torch.cat([extra, patches.flatten(2).transpose(1, 2).to(extra.dtype)], dim=1)
+
+
+def initialise(module: nn.Module) -> None:
+    """The published initialisation: linear weights from a truncated normal of deviation 0.02, biases zero."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,100 @@
+"""Segmenter, its published sizes, and the slices that a 2D network sees of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import SettingsError
+from .decoder import LinearDecoder, MaskTransformer
+from .encoder import INTERPOLATION, ConvStem, PatchEmbed, VisionTransformer
+
+
+class Segmenter(nn.Module):
+    """Encoder and decoder: image (B, C, *spatial) -> logits (B, K, *spatial), float32, any spatial size.
+
+    The image is padded with zeros at the end of each axis to a multiple of the patch; patch logits are
+    interpolated linearly to the padded size and cropped, as published.
+    """
+
+    def __init__(self, encoder: VisionTransformer, decoder: LinearDecoder | MaskTransformer) -> None:
+        super().__init__()
+        if encoder.width != decoder.width:
+            raise SettingsError(
+                f"Encoder and decoder must be as wide as each other, got {encoder.width} and {decoder.width}."
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every pixel; softmax over axis 1 gives probabilities."""
+        patch = self.encoder.patch_size
+        size = tuple(x.shape[2:])
+        if len(size) != len(patch):
+            raise SettingsError(
+                f"This network takes (B, C, *spatial) with {len(patch)} axes, got {tuple(x.shape)}."
+            )
+        grid = tuple(-(-n // p) for n, p in zip(size, patch, strict=True))
+        padded = tuple(g * p for g, p in zip(grid, patch, strict=True))
+        margins = [(0, full - n) for full, n in zip(padded, size, strict=True)]
+        x = F.pad(x, [side for margin in reversed(margins) for side in margin])  # (B, C, *padded)
+        masks = self.decoder(self.encoder(x), grid)  # (B, K, *grid)
+        logits = F.interpolate(masks.float(), padded, mode=INTERPOLATION[len(size)])  # (B, K, *padded)
+        return logits[(slice(None), slice(None), *map(slice, size))]  # (B, K, *spatial)
+
+
+def segmenter_of_size(
+    size: tuple[int, int, int],
+    image_size: Sequence[int],
+    patch_size: int = 16,
+    *,
+    in_channels: int = 1,
+    num_classes: int = 2,
+    decoder: type[LinearDecoder | MaskTransformer] = MaskTransformer,
+    patch_embed: type[PatchEmbed | ConvStem] = PatchEmbed,
+) -> Segmenter:
+    """Segmenter of size (width, depth, heads), with stochastic depth 0.1 in its encoder as in the paper.
+
+    image_size: two or three sides in pixels, which make it 2D or 3D. patch_size: along each axis.
+    """
+    width, depth, heads = size
+    embed = patch_embed(in_channels, width, (patch_size,) * len(image_size))
+    encoder = VisionTransformer(image_size, embed, depth=depth, heads=heads, drop_path=0.1)
+    return Segmenter(encoder, decoder(width, num_classes))
+
+
+def segmenter_tiny(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
+    """Seg-T; options as in :func:`segmenter_of_size`."""
+    return segmenter_of_size((192, 12, 3), image_size, patch_size, **options)
+
+
+def segmenter_small(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
+    """Seg-S; options as in :func:`segmenter_of_size`."""
+    return segmenter_of_size((384, 12, 6), image_size, patch_size, **options)
+
+
+def segmenter_base(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
+    """Seg-B; options as in :func:`segmenter_of_size`."""
+    return segmenter_of_size((768, 12, 12), image_size, patch_size, **options)
+
+
+def segmenter_large(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
+    """Seg-L; options as in :func:`segmenter_of_size`."""
+    return segmenter_of_size((1024, 24, 16), image_size, patch_size, **options)
+
+
+def slice_stack(volume: Tensor, index: int, neighbours: int) -> Tensor:
+    """Slice ``index`` of a volume between its neighbours, as the channels of a 2D network.
+
+    volume: (1, H, W, D). neighbours: odd, the channels of the result (neighbours, H, W); the slice itself is
+    the middle one. Beyond the first and last slice these are repeated, so that D = 1 works too.
+    """
+    if neighbours < 1 or neighbours % 2 == 0:
+        raise SettingsError(f"The number of stacked slices is odd, so that one is the middle; got {neighbours}.")
+    offsets = torch.arange(neighbours, device=volume.device) - neighbours // 2
+    places = (index + offsets).clamp(0, volume.shape[-1] - 1)
+    return volume[0].index_select(-1, places).movedim(-1, 0)  # (neighbours, H, W)

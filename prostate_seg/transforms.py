@@ -1,0 +1,272 @@
+"""MONAI dictionary transforms that ultrasound needs and MONAI does not have.
+
+Images are MetaTensors (C, I, J, K) whose affine maps voxel indices to RAS mm. The model's grid is an
+axis-aligned rescaling of the source grid, so every resampling here is separable and exact about
+half-voxel offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Randomizable, RandomizableTransform
+from monai.utils import ensure_tuple
+
+from .field_of_view import field_of_view
+from .network import slice_stack
+
+Sample = dict[Hashable, Any]
+
+
+class ModelGridd(MapTransform):
+    """Rescale (1, I, J, K) to about ``spacing_mm``, anti-aliased; the affine keeps the exact spacing.
+
+    The new size is the old size times old spacing over ``spacing_mm``, rounded, at least 1. ``labels``
+    names keys that are masks: these are rescaled as occupancy and cut at 0.5. An axis of length 1 (a
+    single slice) keeps its length.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, spacing_mm: tuple[float, float, float], labels: KeysCollection = ()
+    ) -> None:
+        super().__init__(keys)
+        self.spacing_mm = np.asarray(spacing_mm, float)
+        self.labels = set(ensure_tuple(labels))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Rescale each image; masks stay masks."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            image = out[key]
+            affine = np.asarray(image.affine, float)
+            old = np.array(image.shape[1:])
+            spacing = np.linalg.norm(affine[:3, :3], axis=0)
+            new = np.where(old == 1, 1, np.maximum(np.rint(old * spacing / self.spacing_mm), 1)).astype(int)
+            values = rescale(image.as_tensor().float()[0], tuple(int(n) for n in new))[None]
+            if key in self.labels:
+                values = (values >= 0.5).float()
+            out[key] = MetaTensor(values, meta=dict(image.meta))
+            out[key].affine = torch.as_tensor(_rescaled_affine(affine, old, new))
+        return out
+
+
+def rescale(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Rescale (I, J, K) to ``shape`` linearly, anti-aliased where it shrinks; outer edges coincide."""
+
+    def linear(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        return F.interpolate(x[:, None], size, mode="bilinear", antialias=True)[:, 0]
+
+    if tuple(volume.shape) == shape:
+        return volume
+    in_plane = linear(volume.permute(2, 0, 1), shape[:2])  # (K, I', J')
+    return linear(in_plane.permute(1, 2, 0), shape[1:])  # (I', J', K')
+
+
+def _rescaled_affine(affine: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The affine after rescaling with coinciding outer edges: voxel centre n lies at (n + ½)·old/new − ½."""
+    step = old / new
+    index = np.eye(4)
+    index[:3, :3] = np.diag(step)
+    index[:3, 3] = (step - 1) / 2
+    return affine @ index
+
+
+class NormalizeUltrasoundd(MapTransform):
+    """Bring the gain of (C, I, J, K) to a common one: values in [0, 1], black stays 0.
+
+    The 99th percentile of the pixels above zero becomes 1; then a power (between 1/2 and 2) brings
+    their median to ``median``. A constant factor on the input changes nothing unless it saturates.
+    """
+
+    def __init__(self, keys: KeysCollection, median: float = 0.35) -> None:
+        super().__init__(keys)
+        self.median = median
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Normalise each image by itself."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            image = out[key]
+            lit = image.as_tensor()[image.as_tensor() > 0].numpy()
+            if not lit.size:
+                continue
+            middle, top = np.percentile(lit[:: max(1, lit.size // 200_000)], (50, 99))
+            power = np.clip(np.log(self.median) / np.log(min(middle / top, 0.999)), 0.5, 2.0)
+            out[key] = (image / top).clamp(0, 1) ** power
+        return out
+
+
+class RandSliceStackd(Randomizable, MapTransform):
+    """Draw one slice of a volume: ``image`` becomes its stack of neighbours, ``labels`` the slice.
+
+    (1, I, J, K) -> image (neighbours, I, J), labels (1, I, J). With probability ``inside`` the slice is
+    one that the first label touches (or borders by up to two slices), otherwise any.
+    """
+
+    def __init__(self, keys: KeysCollection, labels: KeysCollection, neighbours: int, inside: float = 0.5) -> None:
+        MapTransform.__init__(self, keys)
+        self.labels = ensure_tuple(labels)
+        self.neighbours = neighbours
+        self.inside = inside
+
+    def randomize(self, label: torch.Tensor) -> None:
+        """Draw the slice index."""
+        depth = label.shape[-1]
+        near = np.arange(depth)
+        if self.R.random() < self.inside:
+            hit = np.flatnonzero(label.sum((0, 1, 2)).numpy() > 0)
+            if hit.size:
+                near = np.arange(max(hit[0] - 2, 0), min(hit[-1] + 3, depth))
+        self.index = int(self.R.choice(near))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Draw the slice of image and labels alike."""
+        out = dict(data)
+        self.randomize(torch.as_tensor(out[self.labels[0]]))
+        for key in self.keys:
+            out[key] = slice_stack(torch.as_tensor(out[key]), self.index, self.neighbours)
+        for key in self.labels:
+            out[key] = torch.as_tensor(out[key])[..., self.index]
+        return out
+
+
+class RandUltrasoundd(RandomizableTransform, MapTransform):
+    """Vary (C, I, J) in [0, 1] as scanners and patients do: power, gain, depth gain, shadow, blur, speckle.
+
+    The probe is at high j; shadows and depth gain follow rays from a point below the image. Black
+    pixels stay black. Each effect is drawn on its own with probability ``prob``.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.4) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Vary each image by itself."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            image = torch.as_tensor(out[key])
+            black = image <= 0
+            for effect in (self._power, self._depth_gain, self._shadow, self._blur, self._speckle):
+                if self.R.random() < self.prob:
+                    image = effect(image)
+            out[key] = image.clamp(0, 1).masked_fill(black, 0.0)
+        return out
+
+    def _power(self, image: torch.Tensor) -> torch.Tensor:
+        gain, power = self.R.uniform(0.7, 1.35), np.exp(self.R.uniform(-0.45, 0.45))
+        return (image * gain).clamp(0, 1) ** power
+
+    def _rays(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Depth in [0, 1] and angle in radians of every pixel seen from the probe: two (I, J) maps."""
+        i = torch.linspace(-0.5, 0.5, image.shape[1])[:, None]
+        j = torch.linspace(1.1, 0.1, image.shape[2])[None]
+        return torch.hypot(i, j).clamp(max=1), torch.atan2(i, j)
+
+    def _depth_gain(self, image: torch.Tensor) -> torch.Tensor:
+        depth, _ = self._rays(image)
+        a, b = self.R.uniform(-0.6, 0.6, 2)
+        return image * torch.exp(float(a) * (depth - 0.5) + float(b) * torch.sin(np.pi * depth) * 0.5)
+
+    def _shadow(self, image: torch.Tensor) -> torch.Tensor:
+        depth, angle = self._rays(image)
+        for _ in range(self.R.randint(1, 4)):
+            centre, width = self.R.uniform(-0.9, 0.9), self.R.uniform(0.03, 0.15)
+            start, depth_of_shadow = self.R.uniform(0.0, 0.7), self.R.uniform(0.3, 0.95)
+            beam = torch.exp(-(((angle - centre) / width) ** 2)) * torch.sigmoid((depth - start) * 40)
+            image = image * (1 - float(depth_of_shadow) * beam)
+        return image
+
+    def _blur(self, image: torch.Tensor) -> torch.Tensor:
+        sigma = self.R.uniform(0.4, 2.0)
+        x = torch.arange(-5, 6, dtype=torch.float32)
+        kernel = torch.exp(-(x**2) / (2 * sigma**2))
+        kernel = kernel / kernel.sum()
+        rows = F.conv2d(image[:, None], kernel[None, None, :, None], padding=(5, 0))
+        return F.conv2d(rows, kernel[None, None, None, :], padding=(0, 5))[:, 0]
+
+    def _speckle(self, image: torch.Tensor) -> torch.Tensor:
+        size = [max(2, int(n / self.R.uniform(1.0, 2.5))) for n in image.shape[1:]]
+        noise = torch.as_tensor(self.R.standard_normal((1, image.shape[0], *size)), dtype=torch.float32)
+        noise = F.interpolate(noise, image.shape[1:], mode="bilinear")[0]
+        return image * (1 + float(self.R.uniform(0.05, 0.35)) * noise)
+
+
+class ClipToFieldOfViewd(MapTransform):
+    """Set the foreground probability of (C, I, J, K) to 0 where the scanner drew nothing."""
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Clip the foreground channels."""
+        out = dict(data)
+        image = torch.as_tensor(out[self.image_key])[0]
+        drawn = torch.as_tensor(field_of_view(image.cpu().numpy()))[..., None]  # (I, J, 1)
+        for key in self.key_iterator(out):
+            probability = torch.as_tensor(out[key]).float().cpu().clone()
+            probability[1:] *= drawn
+            out[key] = probability
+        return out
+
+
+class ToSourceGridd(MapTransform):
+    """Bring the foreground of (2, I', J', K') on the model's grid back to (1, I, J, K) on the source's.
+
+    One channel is interpolated, linearly; outside the model's grid it is 0. The grids come from
+    ``image_key``: its affine now, and the ``original_affine`` and ``spatial_shape`` of its meta data.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Bring each prediction back; the result is a MetaTensor on the source's grid."""
+        out = dict(data)
+        image = out[self.image_key]
+        source = np.asarray(image.meta["original_affine"], float)
+        shape = tuple(int(n) for n in np.asarray(image.meta["spatial_shape"]))
+        for key in self.key_iterator(out):
+            foreground = torch.as_tensor(out[key])[1]
+            values = resample_axes(foreground, np.asarray(image.affine, float), source, shape)
+            meta = {"filename_or_obj": image.meta.get("filename_or_obj", ""), "original_affine": source}
+            out[key] = MetaTensor(values[None], affine=torch.as_tensor(source), meta=meta)
+        return out
+
+
+def resample_axes(
+    volume: torch.Tensor, affine: np.ndarray, target_affine: np.ndarray, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Interpolate (I', J', K') at the voxels of a grid whose axes are parallel to its own, in any order.
+
+    Linear; positions up to half a voxel outside take the border's value, further ones 0. Raises
+    ValueError where the axes are not parallel.
+    """
+    index = np.linalg.inv(affine) @ target_affine  # target voxel -> volume voxel
+    order = np.abs(index[:3, :3]).argmax(axis=0)  # which volume axis each target axis runs along
+    rest = index[:3, :3].copy()
+    rest[order, range(3)] = 0
+    if len(set(order)) != 3 or np.abs(rest * np.array(shape)).max() > 0.5:
+        raise ValueError("The axes of the two grids are not parallel.")
+    out = volume.permute(*order.tolist())
+    for axis, from_axis in enumerate(order):
+        at = torch.arange(shape[axis], dtype=torch.float64) * index[from_axis, axis] + index[from_axis, 3]
+        size = out.shape[axis]
+        inside = (at >= -0.5) & (at <= size - 0.5)
+        at = at.clamp(0, size - 1)
+        low = at.floor().long().clamp(max=max(size - 2, 0))
+        high = (low + 1).clamp(max=size - 1)
+        weight = ((at - low) * 1.0).to(out.dtype)
+        column = [1, 1, 1]
+        column[axis] = -1
+        lower, upper = out.index_select(axis, low), out.index_select(axis, high)
+        out = torch.lerp(lower, upper, weight.view(column)) * inside.to(out.dtype).view(column)
+    return out
