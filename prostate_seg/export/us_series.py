@@ -80,10 +80,10 @@ def write_us(
     study = _Study(volume, kind, photometric, seed, habits=habits, source=source)
     frames = volume.array.T  # (K, rows, columns)
     if kind == "multiframe":
-        datasets, names = [study.image(1, frames)], ["us_multiframe.dcm"]
+        datasets, names = [study.image(1, frames)], [f"{Path(folder).name}.dcm"]
         add_frame_increment(datasets[0], volume.spacing_mm[2], habits.frame_increment)
     elif kind == "enhanced-volume":
-        datasets, names = [study.image(1, frames)], ["us_volume.dcm"]
+        datasets, names = [study.image(1, frames)], [f"{Path(folder).name}.dcm"]
         add_functional_groups(datasets[0], volume, study.uid, in_patient=habits.patient_positions)
     else:
         datasets = [study.image(k + 1, frames[k : k + 1]) for k in range(len(frames))]
