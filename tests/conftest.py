@@ -1,10 +1,69 @@
+import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+BUNDLE = REPOSITORY / "bundles" / "prostate_us_segmenter"
 
 
 @pytest.fixture(scope="session")
-def repository() -> Path:
+def repository():
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    folder = os.environ.get("PROSTATE_SEG_DATA")
+    if not folder:
+        pytest.skip("PROSTATE_SEG_DATA is not set")
+    return Path(folder)
+
+
+def shrink(config):
+    """Make a configuration's network tiny: width 64, one block."""
+    encoder = config["network_def"]["encoder"]
+    encoder["patch_embed"]["width"] = 64
+    encoder |= {"depth": 1, "heads": 1}
+    config["network_def"]["decoder"]["width"] = 64
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """The bundle with a tiny network of random weights: everything but accuracy."""
+    import torch
+
+    from prostate_seg.bundle import build
+
+    folder = tmp_path_factory.mktemp("bundle") / "prostate_us_segmenter"
+    shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("model.pt"))
+    for name in ("inference", "train"):
+        path = folder / "configs" / f"{name}.json"
+        config = json.loads(path.read_text())
+        shrink(config)
+        path.write_text(json.dumps(config))
+    torch.manual_seed(0)
+    network = build(json.loads((folder / "configs" / "inference.json").read_text())["network_def"])
+    (folder / "models").mkdir(exist_ok=True)
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_phantom():
+    from prostate_seg.phantom import make_phantom
+
+    return make_phantom(5, shape=(80, 60, 8), spacing_mm=(1.2, 1.2, 5.0))
+
+
+@pytest.fixture(scope="session")
+def nifti_case(small_phantom, tmp_path_factory):
+    """Image and label of a small phantom as NIfTI files."""
+    from prostate_seg.export import write
+
+    folder = tmp_path_factory.mktemp("case")
+    write(small_phantom.image, folder / "scan.nii.gz")
+    write(small_phantom.truth, folder / "scan_label.nii.gz")
+    return folder / "scan.nii.gz", folder / "scan_label.nii.gz"

@@ -56,13 +56,17 @@ def test_the_gland_has_its_volume_within_12_percent(seed, volume_ml):
 
 
 def test_fully_developed_speckle_has_the_signal_to_noise_ratio_1_91_of_a_rayleigh_envelope():
-    beams = Beams(np.arange(10, 60, 0.2, dtype=np.float32), np.linspace(-1, 1, 200, dtype=np.float32), np.arange(8.0))
+    beams = Beams(
+        np.arange(10, 60, 0.2, dtype=np.float32), np.linspace(-1, 1, 200, dtype=np.float32), np.arange(8.0)
+    )
     envelope = 10 ** (speckle(np.random.default_rng(0), beams, 0.6, 0.5) / 20)
     assert envelope.mean() / envelope.std() == pytest.approx(1.91, abs=0.1)
 
 
 def test_speckle_widens_with_depth_because_the_beams_diverge():
-    beams = Beams(np.arange(10, 60, 0.2, dtype=np.float32), np.linspace(-1, 1, 400, dtype=np.float32), np.arange(4.0))
+    beams = Beams(
+        np.arange(10, 60, 0.2, dtype=np.float32), np.linspace(-1, 1, 400, dtype=np.float32), np.arange(4.0)
+    )
     db = speckle(np.random.default_rng(1), beams, 0.6, 0.5)
     angular = np.array([[np.corrcoef(db[r, :-4].ravel(), db[r, 4:].ravel())[0, 1] for r in rows]
                         for rows in (range(10, 60), range(180, 230))])  # fmt: skip
