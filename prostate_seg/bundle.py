@@ -56,7 +56,7 @@ class Predictor:
     def __init__(self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device) -> None:
         self.info = info
         self.device = device
-        self.network = build(settings["network_def"])
+        self.network = network.channels_last(build(settings["network_def"]))
         self.inferer = build(settings["inferer"])
         self._before = [build(step) for step in _steps(settings, "preprocessing")]
         self._after = [build(step) for step in _steps(settings, "postprocessing")]
@@ -158,8 +158,10 @@ def _with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) ->
         "scales": list(_FULL_SCALES) if ensembling == "full" else [1.0],
         "flip_axes": [] if ensembling == "none" else [0],
     }
-    outer = settings["inferer"]
-    return settings | {"inferer": outer | {"inferer": outer["inferer"] | passes}}
+    inferer = settings["inferer"]
+    if inferer["_target_"].endswith("SliceStackInferer"):
+        return settings | {"inferer": inferer | {"inferer": inferer["inferer"] | passes}}
+    return settings | {"inferer": inferer | passes}
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

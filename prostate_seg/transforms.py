@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Randomizable, RandomizableTransform
+from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import ensure_tuple
 
 from .field_of_view import field_of_view
-from .network import slice_stack
 
 Sample = dict[Hashable, Any]
 
@@ -102,45 +101,34 @@ class NormalizeUltrasoundd(MapTransform):
         return out
 
 
-class RandSliceStackd(Randomizable, MapTransform):
-    """Draw one slice of a volume: ``image`` becomes its stack of neighbours, ``labels`` the slice.
+class RandFewSlicesd(RandomizableTransform, MapTransform):
+    """With probability ``prob`` keep a random run of 1 to ``most`` slices of (C, I, J, K), the others black."""
 
-    (1, I, J, K) -> image (neighbours, I, J), labels (1, I, J). With probability ``inside`` the slice is
-    one that the first label touches (or borders by up to two slices), otherwise any.
-    """
-
-    def __init__(self, keys: KeysCollection, labels: KeysCollection, neighbours: int, inside: float = 0.5) -> None:
+    def __init__(self, keys: KeysCollection, prob: float = 0.1, most: int = 8) -> None:
         MapTransform.__init__(self, keys)
-        self.labels = ensure_tuple(labels)
-        self.neighbours = neighbours
-        self.inside = inside
-
-    def randomize(self, label: torch.Tensor) -> None:
-        """Draw the slice index."""
-        depth = label.shape[-1]
-        near = np.arange(depth)
-        if self.R.random() < self.inside:
-            hit = np.flatnonzero(label.sum((0, 1, 2)).numpy() > 0)
-            if hit.size:
-                near = np.arange(max(hit[0] - 2, 0), min(hit[-1] + 3, depth))
-        self.index = int(self.R.choice(near))
+        RandomizableTransform.__init__(self, prob)
+        self.most = most
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Draw the slice of image and labels alike."""
+        """Blacken the same slices of each image."""
         out = dict(data)
-        self.randomize(torch.as_tensor(out[self.labels[0]]))
-        for key in self.keys:
-            out[key] = slice_stack(torch.as_tensor(out[key]), self.index, self.neighbours)
-        for key in self.labels:
-            out[key] = torch.as_tensor(out[key])[..., self.index]
+        if self.R.random() >= self.prob:
+            return out
+        depth = out[self.keys[0]].shape[-1]
+        count = int(self.R.randint(1, self.most + 1))
+        first = int(self.R.randint(0, max(depth - count, 0) + 1))
+        for key in self.key_iterator(out):
+            kept = torch.zeros(depth)
+            kept[first : first + count] = 1
+            out[key] = out[key] * kept
         return out
 
 
 class RandUltrasoundd(RandomizableTransform, MapTransform):
-    """Vary (C, I, J) in [0, 1] as scanners and patients do: power, gain, depth gain, shadow, blur, speckle.
+    """Vary (1, I, J, K) in [0, 1] as scanners and patients do: power, gain, depth gain, shadow, blur, speckle.
 
-    The probe is at high j; shadows and depth gain follow rays from a point below the image. Black
-    pixels stay black. Each effect is drawn on its own with probability ``prob``.
+    The probe is at high j; shadows and depth gain follow rays from a point below the image and are the
+    same in all slices. Black voxels stay black. Each effect is drawn on its own with probability ``prob``.
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.4) -> None:
@@ -151,12 +139,12 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         """Vary each image by itself."""
         out = dict(data)
         for key in self.key_iterator(out):
-            image = torch.as_tensor(out[key])
+            image = torch.as_tensor(out[key])[0].movedim(-1, 0)  # (K, I, J)
             black = image <= 0
             for effect in (self._power, self._depth_gain, self._shadow, self._blur, self._speckle):
                 if self.R.random() < self.prob:
                     image = effect(image)
-            out[key] = image.clamp(0, 1).masked_fill(black, 0.0)
+            out[key] = image.clamp(0, 1).masked_fill(black, 0.0).movedim(0, -1)[None]
         return out
 
     def _power(self, image: torch.Tensor) -> torch.Tensor:

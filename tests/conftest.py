@@ -27,7 +27,7 @@ def shrink(config):
     encoder = config["network_def"]["encoder"]
     encoder["patch_embed"]["width"] = 64
     encoder |= {"depth": 1, "heads": 1}
-    config["network_def"]["decoder"]["width"] = 64
+    config["network_def"]["decoder"] |= {"width": 64, "channels": [8, 16, 32]}
 
 
 @pytest.fixture(scope="session")

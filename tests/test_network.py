@@ -13,7 +13,9 @@ from prostate_seg.network import (
     MaskTransformer,
     PatchEmbed,
     Segmenter,
+    SkipDecoder,
     VisionTransformer,
+    channels_last,
     resize_position_embedding,
     segmenter_base,
     segmenter_large,
@@ -88,8 +90,41 @@ def test_a_patch_of_p_pixels_gives_64_over_p_tokens_along_each_axis(patch):
 
 
 def test_a_conv_stem_halves_only_the_axes_that_need_it():
-    """Patch 8 x 8 x 2 turns 32 x 16 x 6 into a grid of 4 x 2 x 3."""
-    assert ConvStem(2, 16, (8, 8, 2))(torch.rand(1, 2, 32, 16, 6)).shape == (1, 16, 4, 2, 3)
+    """Patch 8 x 8 x 2 turns 32 x 16 x 6 into a grid of 4 x 2 x 3, by way of 16 x 8 x 3 and 8 x 4 x 3."""
+    embedding, maps = ConvStem(2, 16, (8, 8, 2))(torch.rand(1, 2, 32, 16, 6))
+    assert embedding.shape == (1, 16, 4, 2, 3)
+    assert [tuple(m.shape[2:]) for m in maps] == [(16, 8, 3), (8, 4, 3), (4, 2, 3)]
+
+
+def test_a_skip_decoder_gives_logits_on_half_the_images_grid_and_sees_what_tokens_do_not():
+    """With all tokens zero, a change of 1 in one voxel of the finest map changes the logits there most."""
+    torch.manual_seed(0)
+    stem = ConvStem(1, 64, (8, 8, 4))
+    decoder = SkipDecoder(64, 2, stem.channels, (8, 8, 4)).eval()
+    maps = [torch.randn_like(m) for m in stem(torch.rand(1, 1, 32, 32, 16))[1]]
+    tokens = torch.zeros(1, 64, 64)
+    before = decoder(tokens, (4, 4, 4), maps)
+    assert before.shape == (1, 2, 16, 16, 8)
+    maps[0][..., 8, 8, 4] += 1.0
+    changed = (decoder(tokens, (4, 4, 4), maps) - before).abs()[0, 0]
+    assert changed[8, 8, 4] > 3 * changed[0].max()
+
+
+def test_a_skip_decoder_for_another_stem_is_refused():
+    stem = ConvStem(1, 64, (8, 8, 4))
+    encoder = VisionTransformer((16, 16, 8), stem, depth=1, heads=1)
+    with pytest.raises(SettingsError, match=r"joins maps of \(24, 48, 96\) channels, the encoder's stem gives"):
+        Segmenter(encoder, SkipDecoder(64, 2, (24, 48, 96), (8, 8, 4)))
+
+
+def test_channels_last_weights_give_the_same_logits():
+    torch.manual_seed(0)
+    stem = ConvStem(1, 64, (8, 8, 4))
+    network = Segmenter(
+        VisionTransformer((16, 16, 8), stem, depth=1, heads=1), SkipDecoder(64, 2, stem.channels, (8, 8, 4))
+    ).eval()
+    image = torch.rand(1, 1, 16, 16, 8)
+    torch.testing.assert_close(network(image), channels_last(network)(image), atol=1e-5, rtol=1e-4)
 
 
 def test_position_embeddings_follow_the_shape_of_the_grid_not_its_count():

@@ -1,8 +1,9 @@
-"""The phantom: its truth is analytic, its speckle is speckle, its seed is everything."""
+"""Phantoms: analytic truth, physics that can be checked by hand, the same bytes for the same seed."""
 
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,125 +11,194 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from prostate_seg.phantom import make_phantom
-from prostate_seg.phantom.acoustics import Beams, speckle
-from prostate_seg.phantom.anatomy import Anatomy, draw_anatomy, gland
-from prostate_seg.phantom.scanner import beams_of, fan_mask
+from prostate_seg.errors import SettingsError
+from prostate_seg.phantom import draw_settings, make_phantom
+from prostate_seg.phantom.anatomy import draw_anatomy, gland, gland_volume_ml
+from prostate_seg.phantom.beams import Beams, speckle
+from prostate_seg.phantom.scanner import beams_of, draw_scan, fan_mask
+from prostate_seg.volume import lps_from_affine, same_grid
+
+SMALL = {"shape": (80, 64, 20), "spacing_mm": (1.2, 1.2, 3.0)}
 
 
-def ellipsoid(**changes):
-    values = {
-        "width_mm": 40.0, "height_mm": 30.0, "length_mm": 36.0, "centre_mm": (0.0, -40.0), "flatness": 2.0,
-        "posterior_share": 0.5, "indentation": 0.0, "asymmetry": (0.0, 0.0, 0.0, 0.0), "widest_at": 0.0,
-        "apex_power": 2.0, "tilt": 0.0, "pitch": 0.0, "transition_share": 0.4, "urethra_radius_mm": 2.0,
-        "urethra_bend_mm": 0.0, "bladder_radius_mm": 20.0, "bladder_gap_mm": 2.0, "vesicle_radius_mm": 5.0,
-        "rectal_wall_mm": 3.0, "probe_radius_mm": 10.0,
-    }  # fmt: skip
-    return Anatomy(**(values | changes))
-
-
-def test_the_gland_without_deformation_reaches_20_mm_to_the_side_and_15_mm_to_the_front():
-    inside = lambda x, y: float(gland(ellipsoid(), np.array(x), np.array(y), np.array(0.0)))  # noqa: E731
-    assert inside(19.9, -40.0) < 1 < inside(20.1, -40.0)
-    assert inside(0.0, -54.9) < 1 < inside(0.0, -55.1)
-
-
-def test_the_gland_ends_at_18_mm_above_and_below_its_middle():
-    at = lambda z: float(gland(ellipsoid(), np.array(0.1), np.array(-40.0), np.array(z)))  # noqa: E731
-    assert at(17.5) < 1 < at(18.1)
-    assert at(-17.5) < 1 < at(-18.1)
-
-
-def test_an_indentation_of_30_percent_moves_only_the_posterior_surface_and_by_30_percent():
-    dented = ellipsoid(indentation=0.3)
-    at = lambda y: float(gland(dented, np.array(0.0), np.array(-40.0 + y), np.array(0.0)))  # noqa: E731
-    assert at(0.7 * 15 - 0.1) < 1 < at(0.7 * 15 + 0.1)
-    assert at(-14.9) < 1 < at(-15.1)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10_000), volume_ml=st.floats(14, 130))
-def test_the_gland_has_its_volume_within_12_percent(seed, volume_ml):
-    anatomy = draw_anatomy(np.random.default_rng(seed), volume_ml)
-    x, y, z = np.meshgrid(*(np.arange(-70, 70, 2.0),) * 3, indexing="ij", sparse=True)
-    voxels = np.count_nonzero(gland(anatomy, x, y - 40, z) < 1)
-    assert voxels * 8 / 1000 == pytest.approx(volume_ml, rel=0.12)
-
-
-def test_fully_developed_speckle_has_the_signal_to_noise_ratio_1_91_of_a_rayleigh_envelope():
-    beams = Beams(
-        np.arange(10, 60, 0.2, dtype=np.float32), np.linspace(-1, 1, 200, dtype=np.float32), np.arange(8.0)
+def ellipsoid(width, height, length):
+    """An anatomy whose gland is an ellipsoid, far from the probe that would dent it."""
+    return replace(
+        draw_anatomy(np.random.default_rng(0)),
+        width_mm=width,
+        height_mm=height,
+        length_mm=length,
+        centre_mm=(0.0, -60.0),
+        posterior_share=0.5,
+        powers=(2.0, 2.0),
+        apex_power=2.0,
+        base_power=2.0,
+        roundness=1.0,
+        bumps=(0.0, 0.0, 0.0, 0.0),
+        **dict.fromkeys(["droop", "dent", "keystone", "asymmetry", "widest_at", "tilt", "pitch", "lean"], 0.0),
     )
-    envelope = 10 ** (speckle(np.random.default_rng(0), beams, 0.6, 0.5) / 20)
-    assert envelope.mean() / envelope.std() == pytest.approx(1.91, abs=0.1)
 
 
-def test_speckle_widens_with_depth_because_the_beams_diverge():
-    beams = Beams(
-        np.arange(10, 60, 0.2, dtype=np.float32), np.linspace(-1, 1, 400, dtype=np.float32), np.arange(4.0)
-    )
-    db = speckle(np.random.default_rng(1), beams, 0.6, 0.5)
-    angular = np.array([[np.corrcoef(db[r, :-4].ravel(), db[r, 4:].ravel())[0, 1] for r in rows]
-                        for rows in (range(10, 60), range(180, 230))])  # fmt: skip
-    assert angular.mean(axis=1) == pytest.approx([angular.mean()] * 2, abs=0.1)  # equal in angle, so wider in mm
+def test_an_ellipsoid_of_60_by_40_by_50_mm_has_pi_over_6_times_120_ml():
+    assert gland_volume_ml(ellipsoid(60, 40, 50)) == pytest.approx(np.pi / 6 * 120, rel=0.01)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
-def test_the_structures_nest_and_part_as_anatomy_has_it(seed):
-    phantom = make_phantom(seed)
+def test_an_ellipsoid_ends_29_9_mm_and_not_30_1_mm_beside_its_centre():
+    anatomy = ellipsoid(60, 40, 50)
+    inside = gland(anatomy, np.array([29.9, 30.1, 0, 0]), np.array([-60, -60, -79.9, -80.1]), np.zeros(4)) < 1
+    assert inside.tolist() == [True, False, True, False]
+
+
+def test_a_droop_shears_and_so_keeps_the_volume():
+    bent = replace(ellipsoid(60, 40, 50), droop=0.4)
+    assert gland_volume_ml(bent) == pytest.approx(np.pi / 6 * 120, rel=0.01)
+
+
+@pytest.mark.parametrize("volume_ml", [14, 40, 130])
+def test_the_mask_has_the_volume_asked_for_within_3_percent(volume_ml):
+    drawn = draw_settings(5, kind="isotropic", spacing_mm=(1.2, 1.2, 1.2), volume_ml=volume_ml)
+    scan = replace(drawn.scan, shape=(90, 90, 75), first_z_mm=-44.4, shift_mm=0.0, probe_gap_mm=10.0)
+    phantom = make_phantom(5, settings=replace(drawn, scan=scan))
+    assert phantom.truth.volume_ml == pytest.approx(volume_ml, rel=0.03)
+
+
+def test_volumes_over_300_seeds_stay_in_14_to_130_ml_with_a_median_of_30_to_48():
+    volumes = [gland_volume_ml(draw_anatomy(np.random.default_rng(seed))) for seed in range(300)]
+    assert min(volumes) > 13.7
+    assert max(volumes) < 132
+    assert 30 < np.median(volumes) < 48
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_truth_is_one_component_that_the_zones_part_and_the_urethra_runs_through(seed):
+    phantom = make_phantom(seed, **SMALL)
     parts = phantom.structures
-    assert np.array_equal(phantom.truth.labels == 1, parts["ctv"])
-    assert np.array_equal(parts["peripheral_zone"] ^ parts["transition_zone"], parts["ctv"])
-    assert not (parts["urethra"] & ~parts["ctv"]).any()
+    ctv = parts["ctv"]
+    assert np.array_equal(ctv, phantom.truth.labels == 1)
+    assert ndimage.label(ctv, np.ones((3, 3, 3)))[1] == 1
+    assert np.array_equal(parts["peripheral_zone"] ^ parts["transition_zone"], ctv)
+    assert not (parts["peripheral_zone"] & parts["transition_zone"]).any()
+    assert not (parts["urethra"] & ~ctv).any()
     for name in ("bladder", "seminal_vesicles", "rectum"):
-        assert not (parts[name] & parts["ctv"]).any()
-    assert ndimage.label(parts["ctv"])[1] == 1
+        assert not (parts[name] & ctv).any()
+    assert same_grid(phantom.image, phantom.truth)
 
 
-def test_40_seeds_give_glands_between_12_and_140_ml_and_different_scanners():
-    phantoms = [make_phantom(seed, shape=(60, 50, 24), spacing_mm=(1.6, 1.6, 2.5)) for seed in range(40)]
-    volumes = [phantom.truth.volume_ml for phantom in phantoms]
-    assert 12 < min(volumes) < 30
-    assert 60 < max(volumes) < 140
-    assert len({phantom.scan.dynamic_range_db for phantom in phantoms}) == 40
-    means = [phantom.image.array[phantom.image.array > 0].mean() for phantom in phantoms]
-    assert min(means) < 70 < 110 < max(means)  # from dark to bright
+def test_the_urethra_is_in_every_slice_of_the_middle_half_of_the_gland():
+    for seed in range(10):
+        parts = make_phantom(seed, shape=(90, 70, 30), spacing_mm=(1.0, 1.0, 2.0)).structures
+        slices = np.flatnonzero(parts["ctv"].any((0, 1)))
+        middle = slices[len(slices) // 4 : -max(1, len(slices) // 4)]
+        assert parts["urethra"][..., middle].any((0, 1)).all()
 
 
-def test_side_fire_steps_are_1_to_5_mm_and_isotropic_voxels_half_to_1_6_mm():
-    steps = [make_phantom(seed, kind="side-fire").image.spacing_mm[2] for seed in range(3)]
-    assert all(0.999 < step < 5.001 for step in steps)
-    spacing = make_phantom(0, kind="isotropic").image.spacing_mm
-    assert np.ptp(spacing) < 1e-9
-    assert 0.5 <= spacing[0] <= 1.6
+def test_speckle_has_a_mean_1_91_times_its_deviation_and_mean_square_1():
+    beams = Beams(np.arange(10, 60, 0.3), np.arange(-1, 1, 0.02), np.arange(0, 40, 5.0))
+    waves = list(speckle(np.random.default_rng(1), beams, axial_mm=0.25, lateral_mm=0.6, elevation_mm=1.0))
+    power = np.stack(waves)
+    envelope = np.sqrt(power)
+    assert envelope.mean() / envelope.std() == pytest.approx(1.91, abs=0.1)
+    assert power.mean() == pytest.approx(1, abs=0.05)
 
 
-def test_columns_run_to_the_left_rows_to_the_posterior_and_slices_to_the_superior():
-    axes = make_phantom(4).image.affine[:3, :3]
-    assert np.array_equal(np.abs(axes).argmax(axis=0), [0, 1, 2])
-    assert axes[0, 0] < 0  # RAS: left is negative
-    assert axes[1, 1] < 0
-    assert axes[2, 2] > 0
+def test_a_side_fire_volume_of_1_mm_steps_correlates_more_between_slices_than_one_of_5_mm():
+    def correlation(step_mm):
+        beams = Beams(np.arange(10, 50, 0.3), np.arange(-1, 1, 0.02), np.arange(2) * step_mm)
+        first, second = speckle(np.random.default_rng(2), beams, axial_mm=0.25, lateral_mm=0.6, elevation_mm=1.0)
+        return np.corrcoef(first.ravel(), second.ravel())[0, 1]
+
+    assert correlation(1.0) > 0.4
+    assert abs(correlation(5.0)) < 0.1
 
 
-def test_outside_the_fan_is_black_unless_there_is_text():
-    for seed in range(30):
-        phantom = make_phantom(seed, shape=(80, 60, 6), spacing_mm=(1.2, 1.2, 5.0))
-        if not phantom.scan.text:
-            break
-    beams = beams_of(phantom.scan, phantom.anatomy.probe_radius_mm)
-    assert phantom.image.array[~fan_mask(phantom.scan, beams)].max() == 0
-
-
-def test_the_same_seed_gives_the_same_bytes_in_another_process():
+def test_the_same_seed_gives_the_same_bytes_in_another_process_and_another_seed_others():
     code = (
-        "import hashlib; from prostate_seg.phantom import make_phantom; p = make_phantom(11, shape=(60, 50, 8), "
-        "spacing_mm=(1.5, 1.5, 5.0)); print(hashlib.sha256(p.image.array.tobytes() + p.truth.labels.tobytes()"
-        " + p.image.affine.tobytes()).hexdigest())"
+        "import hashlib; from prostate_seg.phantom import make_phantom; p = make_phantom(7, "
+        "shape=(80, 64, 20), spacing_mm=(1.2, 1.2, 3.0)); "
+        "print(hashlib.sha256(p.image.array.tobytes() + p.truth.labels.tobytes()).hexdigest())"
     )
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    here = make_phantom(11, shape=(60, 50, 8), spacing_mm=(1.5, 1.5, 5.0))
-    data = here.image.array.tobytes() + here.truth.labels.tobytes() + here.image.affine.tobytes()
-    assert hashlib.sha256(data).hexdigest() == there
-    other = make_phantom(12, shape=(60, 50, 8), spacing_mm=(1.5, 1.5, 5.0))
-    assert not np.array_equal(other.image.array, here.image.array)
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    here, other = make_phantom(7, **SMALL), make_phantom(8, **SMALL)
+    digest = hashlib.sha256(here.image.array.tobytes() + here.truth.labels.tobytes()).hexdigest()
+    assert there.strip() == digest
+    assert not np.array_equal(here.image.array, other.image.array)
+    assert not np.array_equal(here.truth.labels, other.truth.labels)
+
+
+def test_settings_pin_the_patient_while_the_scanner_changes():
+    drawn = draw_settings(3, **SMALL)
+    darker = replace(drawn, scan=replace(drawn.scan, level=0.05, text=False))
+    brighter = replace(drawn, scan=replace(drawn.scan, level=0.9, text=False))
+    dark, bright = (make_phantom(3, settings=pinned) for pinned in (darker, brighter))
+    assert dark.image.array.mean() < 0.3 * bright.image.array.mean()
+    assert np.array_equal(dark.truth.labels, bright.truth.labels)
+
+
+def test_what_is_outside_the_fan_is_black_apart_from_text():
+    for seed in range(6):
+        drawn = draw_settings(seed, **SMALL)
+        scan = replace(drawn.scan, text=False, soft_edge=False)
+        phantom = make_phantom(seed, settings=replace(drawn, scan=scan))
+        outside = ~fan_mask(scan, beams_of(scan, drawn.anatomy.probe_radius_mm))
+        assert outside.any()
+        assert phantom.image.array[outside].max() == 0
+
+
+def test_40_seeds_bring_very_dark_and_saturated_pictures():
+    saturated, means = [], []
+    for seed in range(40):
+        phantom = make_phantom(seed, shape=(60, 48, 10), spacing_mm=(1.6, 1.6, 5.0))
+        scan = phantom.settings.scan
+        fan = fan_mask(scan, beams_of(scan, phantom.settings.anatomy.probe_radius_mm))
+        means.append(phantom.image.array[fan].mean())
+        saturated.append((phantom.image.array[fan] == 255).mean())
+    assert min(means) < 35
+    assert max(means) > 150
+    assert max(saturated) > 0.03
+
+
+@pytest.mark.parametrize("kind", ["side-fire", "isotropic"])
+def test_the_axes_point_left_posterior_and_superior_within_15_degrees(kind):
+    phantom = make_phantom(11, kind=kind)
+    direction, spacing, _ = lps_from_affine(phantom.image.affine)
+    assert phantom.image.orientation == "file"
+    assert (np.diag(direction) > np.cos(np.radians(15))).all()
+    assert (spacing[2] == pytest.approx(spacing[0])) == (kind == "isotropic")
+    assert phantom.image.array.dtype == np.uint8
+
+
+def test_default_sizes_are_at_most_240_by_200_by_80():
+    for seed in range(50):
+        shape = draw_settings(seed).scan.shape
+        assert all(5 <= n <= most for n, most in zip(shape, (240, 200, 80), strict=True))
+
+
+def test_most_volumes_reach_beyond_apex_and_base_and_the_gland_lies_in_the_fan():
+    whole = 0
+    for seed in range(40):
+        anatomy = draw_anatomy(np.random.default_rng(seed))
+        scan = draw_scan(np.random.default_rng(seed + 100), anatomy)
+        last = scan.first_z_mm + (scan.shape[2] - 1) * scan.spacing_mm[2]
+        whole += scan.first_z_mm < -anatomy.length_mm / 2 and last > anatomy.length_mm / 2
+    assert whole >= 28
+
+
+def test_a_single_slice_of_thick_pixels_is_a_phantom_too():
+    phantom = make_phantom(0, shape=(24, 20, 1), spacing_mm=(4.0, 4.0, 5.0))
+    assert phantom.image.array.shape == (24, 20, 1)
+    assert phantom.truth.labels.any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"kind": "end-fire"}, "kind is 'random', 'side-fire' or 'isotropic', got 'end-fire'"),
+        ({"volume_ml": 400.0}, "14 to 130 mL, got volume_ml=400"),
+        ({"spacing_mm": (1.0, 0.0, 1.0)}, "shape and spacing are positive"),
+        ({"shape": (10, 0, 3)}, "shape and spacing are positive"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(wrong, text):
+    with pytest.raises(SettingsError, match=text):
+        make_phantom(1, **wrong)

@@ -12,7 +12,7 @@ from prostate_seg.transforms import (
     ClipToFieldOfViewd,
     ModelGridd,
     NormalizeUltrasoundd,
-    RandSliceStackd,
+    RandFewSlicesd,
     RandUltrasoundd,
     ToSourceGridd,
     resample_axes,
@@ -117,23 +117,23 @@ def test_normalising_a_black_image_leaves_it_black():
     assert float(out.max()) == 0
 
 
-def test_slices_drawn_inside_touch_the_label_or_lie_two_beside_it():
-    label = np.zeros((4, 4, 30), np.float32)
-    label[..., 10:15] = 1
-    image = np.broadcast_to(np.arange(30.0), (4, 4, 30))
-    draw = RandSliceStackd("image", "label", neighbours=3, inside=1.0)
-    drawn = set()
-    for seed in range(60):
-        draw.set_random_state(seed)
-        out = draw({"image": image_of(image), "label": image_of(label)})
-        assert out["image"].shape == (3, 4, 4)
-        assert out["label"].shape == (1, 4, 4)
-        drawn.add(int(out["image"][1, 0, 0]))
-    assert drawn == set(range(8, 17))
+def test_one_sample_in_four_keeps_a_run_of_at_most_three_slices_and_label_and_image_agree():
+    keep = RandFewSlicesd(["image", "label"], prob=0.25, most=3)
+    ones = image_of(np.ones((4, 4, 12)))
+    runs = []
+    for seed in range(200):
+        keep.set_random_state(seed)
+        out = keep({"image": ones, "label": ones})
+        assert torch.equal(out["image"].as_tensor(), out["label"].as_tensor())
+        runs.append(np.flatnonzero(out["image"][0, 0, 0].numpy()))
+    short = [run for run in runs if len(run) < 12]
+    assert 30 <= len(short) <= 70
+    assert {len(run) for run in short} == {1, 2, 3}
+    assert all(run[-1] - run[0] == len(run) - 1 for run in short)
 
 
 def test_ultrasound_augmentation_keeps_black_black_stays_in_0_to_1_and_repeats_with_its_seed():
-    array = np.random.default_rng(1).random((5, 40, 30)).astype(np.float32)
+    array = np.random.default_rng(1).random((1, 40, 30, 6)).astype(np.float32)
     array[:, :10] = 0
     augment = RandUltrasoundd("image", prob=1.0)
 

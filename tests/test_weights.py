@@ -161,7 +161,7 @@ def test_a_distillation_token_is_left_out_with_its_position_or_kept_where_wanted
         (encoder(), {"norm.bias": torch.full((64,), torch.nan)}, r"not finite: norm\.bias"),
         (encoder(), {"pos_embed": torch.zeros(1, 8, 64)}, r"shape \(1, 8, 64\); expected 1 token"),
         (encoder(), {"pos_embed": torch.zeros(5)}, r"pos_embed \(5,\) instead of \(1, 5, 64\)"),
-        (encoder(embed=ConvStem), {}, r"missing: patch_embed\.layers"),
+        (encoder(embed=ConvStem), {}, r"missing: patch_embed\.stages"),
         (encoder((16, 16, 16)), {}, "position embedding"),
     ],
 )

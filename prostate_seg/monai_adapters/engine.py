@@ -16,6 +16,7 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.inferers import Inferer
 
 from ..errors import BundleError, SettingsError
+from ..network import channels_last
 from ..weights import load_state, read_state
 from .data import EpochSampler
 
@@ -91,7 +92,7 @@ def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
     """Load ``weights`` (path of a state dict) into ``network``; ``none`` leaves it random."""
     if weights.lower() != "none":
         load_state(network, read_state(weights), weights)
-    return network
+    return channels_last(network)
 
 
 def newest_checkpoint(folder: str) -> str:

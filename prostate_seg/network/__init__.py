@@ -6,10 +6,11 @@ of the authors' release, and so of timm's ViT. Shape letters: B batch, C input c
 N patches, T tokens (patches and class tokens), H heads; ``*grid`` is the number of patches along each axis.
 """
 
-from .decoder import CosineScale, LinearDecoder, MaskTransformer
+from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder
 from .encoder import ConvStem, PatchEmbed, VisionTransformer, resize_position_embedding
 from .segmenter import (
     Segmenter,
+    channels_last,
     segmenter_base,
     segmenter_large,
     segmenter_of_size,
@@ -25,7 +26,9 @@ __all__ = [
     "MaskTransformer",
     "PatchEmbed",
     "Segmenter",
+    "SkipDecoder",
     "VisionTransformer",
+    "channels_last",
     "resize_position_embedding",
     "segmenter_base",
     "segmenter_large",

@@ -1,4 +1,4 @@
-"""Decoders: patch tokens to class masks on the grid of patches."""
+"""Decoders: patch tokens to class masks, on the grid of patches or of a stem's finest map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .encoder import blocks, initialise
+from .encoder import INTERPOLATION, blocks, initialise
 
 
 class LinearDecoder(nn.Module):
@@ -21,8 +21,8 @@ class LinearDecoder(nn.Module):
         self.head = nn.Linear(width, num_classes)
         self.apply(initialise)
 
-    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        """Decode tokens (B, N, D) that lie on the grid in row-major order."""
+    def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:
+        """Decode tokens (B, N, D) that lie on the grid in row-major order; maps are not used."""
         return self.head(x).transpose(1, 2).unflatten(2, tuple(grid))
 
 
@@ -75,8 +75,8 @@ class MaskTransformer(nn.Module):
         self.apply(initialise)
         nn.init.trunc_normal_(self.cls_emb, std=0.02)
 
-    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        """Decode tokens (B, N, D) that lie on the grid in row-major order."""
+    def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:
+        """Decode tokens (B, N, D) that lie on the grid in row-major order; maps are not used."""
         classes = self.cls_emb.expand(x.shape[0], -1, -1)
         x = torch.cat([self.proj_dec(x), classes], dim=1)  # (B, N + K, D)
         for block in self.blocks:
@@ -87,3 +87,33 @@ class MaskTransformer(nn.Module):
         classes = F.normalize(x[:, -count:] @ self.proj_classes, dim=-1)  # (B, K, D)
         masks = self.mask_norm(patches @ classes.transpose(1, 2))  # (B, N, K)
         return masks.transpose(1, 2).unflatten(2, tuple(grid))  # (B, K, *grid)
+
+
+class SkipDecoder(nn.Module):
+    """Tokens enlarged step by step, joined at each by the stem's map of that grid: boundaries finer than a patch.
+
+    (B, N, D) and maps -> (B, K, *grid of the finest map), half the image's. channels: the stem's, finest
+    first. patch_size: only its number of axes counts. Not in the paper: its decoders see the patches alone.
+    """
+
+    def __init__(self, width: int, num_classes: int, channels: Sequence[int], patch_size: Sequence[int]) -> None:
+        super().__init__()
+        self.width, self.channels = width, tuple(channels)
+        axes = len(patch_size)
+        convolution = nn.Conv2d if axes == 2 else nn.Conv3d
+        self.mode = INTERPOLATION[axes]
+        self.join = convolution(width + self.channels[-1], self.channels[-1], 1)
+        self.steps = nn.ModuleList()
+        for fine, coarse in zip(self.channels[-2::-1], self.channels[:0:-1], strict=True):
+            mix = convolution(fine + coarse, fine, 3, padding=1, bias=False)
+            self.steps.append(nn.Sequential(mix, nn.GroupNorm(max(1, fine // 8), fine), nn.GELU()))
+        self.head = convolution(self.channels[0], num_classes, 1)
+
+    def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:
+        """Decode tokens (B, N, D) that lie on the grid in row-major order, with the stem's maps, finest first."""
+        x = x.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, *grid)
+        x = self.join(torch.cat([x, maps[-1]], dim=1))  # (B, C', *grid)
+        for step, fine in zip(self.steps, reversed(maps[:-1]), strict=True):
+            x = F.interpolate(x, fine.shape[2:], mode=self.mode)
+            x = step(torch.cat([x, fine], dim=1))  # (B, C'', *finer grid)
+        return self.head(x)

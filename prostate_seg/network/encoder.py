@@ -85,10 +85,11 @@ class PatchEmbed(nn.Module):
         self.in_channels, self.width, self.patch_size = in_channels, width, tuple(patch_size)
         convolution = _convolution(self.patch_size)
         self.proj = convolution(in_channels, width, self.patch_size, stride=self.patch_size)
+        self.channels: tuple[int, ...] = ()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed an image whose sides are multiples of the patch's."""
-        return self.proj(x)
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Embed an image whose sides are multiples of the patch's; there are no finer maps."""
+        return self.proj(x), []
 
 
 class ConvStem(nn.Module):
@@ -98,7 +99,7 @@ class ConvStem(nn.Module):
     One 3x3 convolution, group norm and GELU for each halving, then a 1x1 convolution. Channels double from
     about D / patch to D / 2, so that the fine grids stay cheap: at D = 192, patch 8 and 128 x 128 pixels it
     is 30 million multiply-adds, against 830 for six blocks. patch_size: powers of two, not all 1; an axis
-    that has its patch size already keeps stride 1.
+    that has its patch size already keeps stride 1. ``channels``: of the maps after each halving, finest first.
     """
 
     def __init__(self, in_channels: int, width: int, patch_size: Sequence[int]) -> None:
@@ -108,19 +109,24 @@ class ConvStem(nn.Module):
         halvings = [size.bit_length() - 1 for size in self.patch_size]
         if max(halvings) < 1 or self.patch_size != tuple(2**count for count in halvings):
             raise SettingsError(f"A ConvStem's patch sizes are powers of two above 1, got {self.patch_size}.")
-        layers: list[nn.Module] = []
-        channels = in_channels
+        self.stages = nn.ModuleList()
+        channels = [in_channels]
         for step in range(max(halvings)):
             groups = max(1, (width >> (max(halvings) - step)) // 8)
             stride = tuple(2 if step < count else 1 for count in halvings)
-            layers += [convolution(channels, 8 * groups, 3, stride=stride, padding=1, bias=False)]
-            layers += [nn.GroupNorm(groups, 8 * groups), nn.GELU()]
-            channels = 8 * groups
-        self.layers = nn.Sequential(*layers, convolution(channels, width, 1))
+            halve = convolution(channels[-1], 8 * groups, 3, stride=stride, padding=1, bias=False)
+            self.stages.append(nn.Sequential(halve, nn.GroupNorm(groups, 8 * groups), nn.GELU()))
+            channels.append(8 * groups)
+        self.channels = tuple(channels[1:])
+        self.proj = convolution(channels[-1], width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed an image whose sides are multiples of the patch's."""
-        return self.layers(x)
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Embed an image whose sides are multiples of the patch's; also the maps after each halving."""
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return self.proj(x), maps
 
 
 class VisionTransformer(nn.Module):
@@ -163,7 +169,11 @@ class VisionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode an image (B, C, *spatial)."""
-        x = self.patch_embed(x)  # (B, D, *grid)
+        return self.encode(x)[0]
+
+    def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Tokens (B, N, D) of an image, and the maps of a ConvStem, finest first (none of a PatchEmbed)."""
+        x, maps = self.patch_embed(x)  # (B, D, *grid)
         grid = tuple(x.shape[2:])
         x = x.flatten(2).transpose(1, 2)  # (B, N, D)
         extra = [token for token in (self.cls_token, self.dist_token) if token is not None]
@@ -171,7 +181,7 @@ class VisionTransformer(nn.Module):
         x = self.dropout(x + resize_position_embedding(self.pos_embed, self.grid, grid))
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)[:, len(extra) :]  # (B, N, D)
+        return self.norm(x)[:, len(extra) :], maps  # (B, N, D)
 
 
 def _convolution(patch_size: tuple[int, ...]) -> Callable[..., nn.Module]:

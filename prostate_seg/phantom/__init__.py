@@ -1,8 +1,9 @@
 """Transrectal ultrasound phantoms from a seed, with exact masks: physics enough to look like a prostate.
 
-Anatomy is a set of implicit surfaces (:mod:`.anatomy`), images are formed in beam space with speckle,
-attenuation and shadows (:mod:`.acoustics`) and brought to the screen by a scanner (:mod:`.scanner`). Every
-property is drawn from the seed; the same seed and versions give the same bytes.
+Anatomy is a set of implicit surfaces (:mod:`.anatomy`) with echo levels (:mod:`.tissue`); images are formed
+in beam space with speckle, attenuation and shadows (:mod:`.acoustics`, :mod:`.beams`, :mod:`.spots`) and
+brought to the screen by a scanner (:mod:`.scanner`). Every property is drawn from the seed; the same seed
+and versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,13 +11,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
+from ..errors import SettingsError
 from ..volume import Array, Segmentation, Source, Volume, affine_from_lps
-from .acoustics import Beams, echo_db, loss_db, near_field_db, speckle
+from .acoustics import Scene
 from .anatomy import Anatomy, bladder, draw_anatomy, gland, rectal_wall, urethra, vesicles
-from .scanner import Scan, beams_of, display, draw_scan, finish, pixel_positions, scan_convert
+from .beams import speckle
+from .scanner import Scan, beams_of, compressed, converter, draw_scan, finish, pixel_positions
+from .tissue import Tissue, draw_tissue
 
-__all__ = ["Anatomy", "Beams", "Phantom", "Scan", "make_phantom"]
+__all__ = ["Anatomy", "Phantom", "PhantomSettings", "Scan", "Tissue", "draw_settings", "make_phantom"]
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """All that a seed draws, less the randomness of textures; pin parts with ``dataclasses.replace``."""
+
+    anatomy: Anatomy
+    tissue: Tissue
+    scan: Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +38,33 @@ class Phantom:
     """image: uint8 (I, J, K), i to the left, j to the posterior, k to the superior. truth: label 1 is the CTV.
 
     structures: bool (I, J, K) by name: ctv, peripheral_zone, transition_zone, urethra, bladder,
-    seminal_vesicles, rectum. The zones part the ctv; the urethra runs through it.
+    seminal_vesicles, rectum (its wall). The zones part the ctv; the urethra runs through it. The masks
+    know no fan: where it cuts the gland, they go on.
     """
 
     image: Volume
     truth: Segmentation
     structures: dict[str, Array]
-    anatomy: Anatomy
-    scan: Scan
+    settings: PhantomSettings
+
+
+def draw_settings(
+    seed: int,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    kind: str = "random",
+    volume_ml: float | None = None,
+) -> PhantomSettings:
+    """Draw a patient and a scanner; the arguments are those of :func:`make_phantom`."""
+    if volume_ml is not None and not 14 <= volume_ml <= 130:
+        raise SettingsError(f"A phantom's gland has 14 to 130 mL, got volume_ml={volume_ml}.")
+    if (shape is not None and min(shape) < 1) or (spacing_mm is not None and not min(spacing_mm) > 0):
+        raise SettingsError(f"A phantom's shape and spacing are positive, got {shape} voxels of {spacing_mm} mm.")
+    streams = _streams(seed)
+    anatomy = draw_anatomy(streams[0], volume_ml)
+    scan = draw_scan(streams[1], anatomy, shape=shape, spacing_mm=spacing_mm, kind=kind)
+    return PhantomSettings(anatomy, draw_tissue(streams[2]), scan)
 
 
 def make_phantom(
@@ -41,25 +74,56 @@ def make_phantom(
     spacing_mm: tuple[float, float, float] | None = None,
     kind: str = "random",
     volume_ml: float | None = None,
+    settings: PhantomSettings | None = None,
 ) -> Phantom:
     """Make the phantom of a seed.
 
     kind: ``side-fire`` (a stepper's slices, 1 to 5 mm apart), ``isotropic`` (a 3D volume of 0.5 to 1.6 mm
     voxels) or ``random``. shape (voxels), spacing_mm and volume_ml (of the gland, 14 to 130) replace what
-    the seed would draw.
+    the seed would draw; settings replace all of that. Raises SettingsError for values out of range.
     """
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence((seed, 20260)).spawn(4)]
-    anatomy = draw_anatomy(streams[0], volume_ml)
-    scan = draw_scan(streams[1], anatomy.length_mm, shape=shape, spacing_mm=spacing_mm, kind=kind)
-    beams = beams_of(scan, anatomy.probe_radius_mm)
-    rng = streams[2]
-    decibel = echo_db(rng, anatomy, beams) - loss_db(rng, anatomy, beams) + near_field_db(rng, beams)
-    decibel += speckle(rng, beams, scan.lateral_mm, scan.elevation_mm)
-    image = finish(streams[3], scan, beams, scan_convert(scan, beams, display(scan, beams, decibel)))
-    affine = _affine(streams[3], scan)
-    structures = _structures(anatomy, scan)
+    if settings is None:
+        settings = draw_settings(seed, shape=shape, spacing_mm=spacing_mm, kind=kind, volume_ml=volume_ml)
+    texture, marks = _streams(seed)[3:]
+    affine = _affine(marks, settings.scan)
+    image = _render(texture, marks, settings)
+    structures = _structures(settings.anatomy, settings.scan)
     truth = Segmentation(structures["ctv"].astype(np.uint8), affine)
-    return Phantom(Volume(image, affine, source=Source("phantom")), truth, structures, anatomy, scan)
+    return Phantom(Volume(image, affine, source=Source("phantom")), truth, structures, settings)
+
+
+def _streams(seed: int) -> list[np.random.Generator]:
+    """Independent random streams: anatomy, scan, tissue, texture, marks and pose."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence((seed, 20260)).spawn(5)]
+
+
+def _render(texture: np.random.Generator, marks: np.random.Generator, settings: PhantomSettings) -> Array:
+    """The picture, uint8 (I, J, K), slice after slice."""
+    scan, tissue = settings.scan, settings.tissue
+    beams = beams_of(scan, settings.anatomy.probe_radius_mm)
+    scene = Scene(texture, settings.anatomy, tissue, beams)
+    at, drawn = converter(scan, beams)
+    echoes = [scene.slice_db(float(z)) for z in beams.z_mm]
+    middle_db = float(np.median(np.stack([echo[::4, ::4] for echo in echoes])))
+    floor = np.float32(10 ** ((middle_db + tissue.noise_db) / 10))
+    waves = speckle(
+        texture,
+        beams,
+        axial_mm=scan.axial_mm,
+        lateral_mm=scan.lateral_mm,
+        elevation_mm=scan.elevation_mm,
+    )
+    image = np.zeros(scan.shape, np.float32)
+    smear = scan.smear_mm / float(beams.radius_mm[1] - beams.radius_mm[0])
+    for k, (echo, wave) in enumerate(zip(echoes, waves, strict=True)):
+        power = 10 ** (echo / 10) * (wave + np.float32(1e-4)) ** np.float32(tissue.speckle_share)
+        noise = texture.standard_exponential(beams.shape, dtype=np.float32)
+        decibel = 10 * np.log10(power + floor * noise + np.float32(1e-9))
+        gray = compressed(scan, decibel, middle_db)
+        if smear > 0.3:
+            gray = ndimage.gaussian_filter(gray, (0.5 * smear, smear), mode="nearest", truncate=2.5)
+        image[drawn, k] = ndimage.map_coordinates(gray, at, order=1, mode="nearest")
+    return finish(marks, scan, drawn, image)
 
 
 def _structures(anatomy: Anatomy, scan: Scan) -> dict[str, Array]:
@@ -68,14 +132,15 @@ def _structures(anatomy: Anatomy, scan: Scan) -> dict[str, Array]:
     ctv = gland(anatomy, x, y, z) < 1
     share = anatomy.transition_share ** (1 / 3)
     transition = ctv & (gland(anatomy, x, y, z, scale=share, lift_mm=0.10 * anatomy.height_mm) < 1)
+    tubes = (vesicles(anatomy, x, y, z) < 1) & ~ctv
     return {
         "ctv": ctv,
         "peripheral_zone": ctv & ~transition,
         "transition_zone": transition,
         "urethra": ctv & (urethra(anatomy, x, y, z) < 1),
-        "bladder": (bladder(anatomy, x, y, z) < 1) & ~ctv,
-        "seminal_vesicles": (vesicles(anatomy, x, y, z) < 1) & ~ctv,
-        "rectum": np.broadcast_to(rectal_wall(anatomy, x, y) < 1, ctv.shape) & ~ctv,
+        "bladder": (bladder(anatomy, x, y, z) < 1) & ~ctv & ~tubes,
+        "seminal_vesicles": tubes,
+        "rectum": np.broadcast_to(rectal_wall(anatomy, x, y) < 1, ctv.shape) & ~ctv & ~tubes,
     }
 
 

@@ -1,190 +1,150 @@
-"""Image formation in beam space: echo strength, shadows and speckle on a (radius, angle, slice) grid, in dB."""
+"""Image formation in beam space: slices of echoes and losses on a (radius, angle) grid, in dB."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import ndimage
 
 from ..volume import Array
-from .anatomy import Anatomy, bladder, gland, rectal_wall, urethra, vesicles
+from .anatomy import (
+    Anatomy,
+    bladder,
+    gland,
+    gland_distance_mm,
+    rectal_wall,
+    urethra_distance_mm,
+    vesicles,
+)
+from .beams import Beams, SmoothField
+from .spots import Spot, add_spots, draw_spots
+from .tissue import Tissue
 
 
-@dataclass(frozen=True)
-class Beams:
-    """The polar grid: radius_mm (R,) from the probe's axis, angle (A,) from the anterior direction, z_mm (K,)."""
+class Scene:
+    """One patient under one probe: gives the echoes of a slice in dB."""
 
-    radius_mm: Array
-    angle: Array
-    z_mm: Array
+    def __init__(self, rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue, beams: Beams) -> None:
+        self.anatomy, self.tissue, self.beams = anatomy, tissue, beams
+        self.x, self.y = beams.positions()
+        self.depth = beams.radius_mm - beams.radius_mm[0]
+        self._coarse = SmoothField(rng, beams, (12.0, 14.0, 14.0))
+        self._middle = SmoothField(rng, beams, (5.0, 6.0, 7.0))
+        self._fine = SmoothField(rng, beams, (2.2, 2.6, 4.0))
+        self._streak = SmoothField(rng, beams, (0.9, 6.0, 6.0))
+        self._spots: list[Spot] = draw_spots(rng, anatomy, tissue)
+        self._phases = rng.uniform(0, 2 * np.pi, 3)
+        self._time_gain = tissue.time_gain_db * np.sin(
+            self.depth / rng.uniform(6, 14) + self._phases[0]
+        ) - tissue.attenuation_db_per_mm * np.clip(self.depth - rng.uniform(0, 8), 0, None)
+        self._pubic = rng.uniform(0.2, 0.7), rng.uniform(0.0, 0.35), rng.uniform(8, 20)
+        losses = range(tissue.contact_losses)
+        at = beams.angle[0], beams.angle[-1]
+        self._side_loss = (tissue.side_loss_db * (beams.angle / beams.angle[-1]) ** 2).astype(np.float32)
+        self._contact = [(rng.uniform(*at), rng.uniform(0.03, 0.14), rng.uniform(6, 28)) for _ in losses]
+        self._contact_z = [(rng.uniform(-30, 30), rng.uniform(5, 40)) for _ in losses]
 
-    def positions(self) -> tuple[Array, Array, Array]:
-        """x, y, z in mm, each broadcastable to (R, A, K)."""
-        r, a = self.radius_mm[:, None, None], self.angle[None, :, None]
-        return r * np.sin(a), -r * np.cos(a), self.z_mm[None, None, :]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(R, A, K)."""
-        return len(self.radius_mm), len(self.angle), len(self.z_mm)
-
-
-def smooth_field(rng: np.random.Generator, beams: Beams, scale_mm: float) -> Array:
-    """Random field of about unit variance (R, A, K) float32, correlated over scale_mm in each direction."""
-    r = beams.radius_mm
-    spans = (r[-1] - r[0], (beams.angle[-1] - beams.angle[0]) * r.mean(), max(np.ptp(beams.z_mm), 1.0))
-    coarse = tuple(max(3, int(np.ceil(span / scale_mm)) + 2) for span in spans)
-    noise = rng.standard_normal(coarse).astype(np.float32)
-    for axis, size in enumerate(beams.shape):
-        at = np.linspace(0.5, coarse[axis] - 1.5, size, dtype=np.float32)
-        low = at.astype(int)
-        weight = at - low
-        weight = (weight * weight * (3 - 2 * weight)).reshape([-1 if n == axis else 1 for n in range(3)])
-        noise = (
-            np.take(noise, low, axis) * (1 - weight)
-            + np.take(noise, np.minimum(low + 1, coarse[axis] - 1), axis) * weight
+    def slice_db(self, z: float) -> Array:
+        """Echo strength after the losses on the way, before speckle and noise, at z mm: (R, A) float32, dB."""
+        tissue = self.tissue
+        coarse, middle, fine = self._coarse.at(z), self._middle.at(z), self._fine.at(z)
+        surface = gland(self.anatomy, self.x, self.y, np.float32(z))
+        distance = gland_distance_mm(self.anatomy, (self.x, self.y), z, surface)
+        side = self._anterior_share(z)
+        inside = np.clip(0.5 - distance / tissue.edge_mm, 0, 1)
+        echo = self._outside(z, distance, side, (coarse, middle))
+        echo += inside * (self._inside(z, (coarse, middle, fine)) - echo)
+        slope = np.abs(np.gradient(distance, axis=0)) / (self.beams.radius_mm[1] - self.beams.radius_mm[0])
+        broken = np.clip(0.75 + 0.75 * middle, 0, 1.5) * side * slope.clip(0.05, 1) ** tissue.rim_power
+        echo += tissue.rim_db * broken * np.exp(-((distance / tissue.rim_mm) ** 2))
+        flank = np.exp(-((distance / 1.5) ** 2)) * (slope < 0.35)
+        shadow = tissue.edge_shadow_db * np.clip(np.cumsum(flank, axis=0) / 12, 0, 1)
+        echo, more = self._neighbours(z, echo, distance, fine)
+        echo += (
+            add_spots(self._spots, self.beams, z)
+            + self._near_and_time_gain()[:, None]
+            - more
+            - shadow
+            - self._side_loss
         )
-    return noise * np.float32(1.6)
+        return echo.astype(np.float32)
 
+    def _anterior_share(self, z: float) -> Array:
+        """1 before and beside the gland, less behind it, where fat is thin and the beams meet it first."""
+        centre_y = self.anatomy.centre_mm[1]
+        v = (self.y - centre_y + self.anatomy.pitch * z) / self.anatomy.height_mm
+        return 0.3 + 0.7 / (1 + np.exp(8 * (v - 0.12)))
 
-def speckle(rng: np.random.Generator, beams: Beams, lateral_mm: float, elevation_mm: float) -> Array:
-    """Fully developed speckle in dB (R, A, K): Rayleigh envelope (mean over deviation 1.91), mean square 1.
-
-    The point spread function is Gaussian: 0.22 mm along the beam, lateral_mm across it at 35 mm depth (it
-    widens with depth because the beams diverge), elevation_mm between slices.
-    """
-    r = beams.radius_mm
-    step = r[1] - r[0]
-    pitch = 35.0 * (beams.angle[1] - beams.angle[0])
-    gap = beams.z_mm[1] - beams.z_mm[0] if len(beams.z_mm) > 1 else 99.0
-    sigmas = (0.22 / step, lateral_mm / pitch, elevation_mm / gap)
-    power = np.zeros(beams.shape, np.float32)
-    for _ in range(2):
-        part = rng.standard_normal(beams.shape, dtype=np.float32)
-        for axis, sigma in enumerate(sigmas):
-            if sigma > 0.3:
-                part = ndimage.gaussian_filter1d(
-                    part, sigma, axis, mode="wrap" if axis == 1 else "reflect", truncate=3
-                )
-        power += part * part
-    power /= power.mean()
-    return 10 * np.log10(power + np.float32(1e-6))
-
-
-def echo_db(rng: np.random.Generator, anatomy: Anatomy, beams: Beams) -> Array:
-    """Echo strength of the tissues before attenuation and speckle, in dB (R, A, K)."""
-    x, y, z = beams.positions()
-    fine, coarse = smooth_field(rng, beams, 3.5), smooth_field(rng, beams, 11.0)
-    outside = 3.0 * coarse + 2.0 * fine - rng.uniform(2, 18) * _far(anatomy, beams)
-    surface = gland(anatomy, x, y, z)
-    lift = 0.10 * anatomy.height_mm
-    share = anatomy.transition_share ** (1 / 3)
-    inner = gland(anatomy, x, y, z, scale=share, lift_mm=lift)
-    contrast = rng.choice([-rng.uniform(3, 10), rng.uniform(2.5, 6), rng.uniform(-2, 2)], p=[0.65, 0.15, 0.2])
-    peripheral = contrast + rng.uniform(-1, 3) + rng.uniform(0.5, 2) * smooth_field(rng, beams, 8.0)
-    transition = contrast - rng.uniform(-1, 4) + rng.uniform(0.5, 3) * smooth_field(rng, beams, 5.0)
-    db = np.where(surface < 1, np.where(inner < 1, transition, peripheral), outside)
-    db += _line(inner, 0.06, rng.uniform(0, 3)) * (surface < 1)
-    rim = rng.uniform(3 if abs(contrast) > 2.5 else 9, 16) * np.clip(
-        0.8 + 0.8 * smooth_field(rng, beams, 9.0), 0, 1.6
-    )
-    side = 0.45 + 0.55 * np.clip(-(y - anatomy.centre_mm[1]) / (0.4 * anatomy.height_mm), -0.6, 1)
-    shift = 1 + rng.uniform(0.0, 0.12)
-    db += rim * side * _line(surface / shift, rng.uniform(0.03, 0.09), 1.0)
-    db += rng.uniform(0, 9) * np.exp(-(((surface - 1.25) / 0.2) ** 2)) * np.clip(coarse, 0, 2) * side
-    db = np.where(vesicles(anatomy, x, y, z) < 1, db - rng.uniform(6, 16), db)
-    wet = bladder(anatomy, x, y, z)
-    db = np.where((wet < 1) & (surface >= 1), -32 + 2 * fine, db)
-    db += _line(wet, 0.05, rng.uniform(2, 7)) * (surface >= 1)
-    wall = rectal_wall(anatomy, x, y)
-    db = np.where(wall < 1, rng.uniform(-6, 8) + 5 * np.cos(2 * np.pi * wall * rng.uniform(1, 2.5)), db)
-    tube = urethra(anatomy, x, y, z)
-    kind = rng.choice(["none", "gel", "foley"], p=[0.5, 0.25, 0.25])
-    if kind == "gel":
-        db = np.where(tube < 0.8, 8 + 4 * fine, db)
-    elif kind == "foley":
-        db = np.where(tube < 0.75, -28.0, db) + _line(tube, 0.15, 16)
-    return np.broadcast_to(db, beams.shape).astype(np.float32)
-
-
-def loss_db(rng: np.random.Generator, anatomy: Anatomy, beams: Beams) -> Array:
-    """What the beams lose on their way: attenuation against time gain, shadows, in dB (R, A, K), >= 0 mostly."""
-    r, a = beams.radius_mm[:, None, None], beams.angle[None, :, None]
-    depth = r - r.min()
-    x, y, z = beams.positions()
-    loss = rng.uniform(-0.05, 0.32) * depth + rng.uniform(0, 4) * np.sin(
-        depth / rng.uniform(6, 14) + rng.uniform(0, 6)
-    )
-    tube = urethra(anatomy, x, y, z)
-    strength = rng.choice([0.0, rng.uniform(2, 22)], p=[0.4, 0.6])
-    loss = loss + _behind(np.exp(-(tube**2)) * (np.abs(z) < 0.55 * anatomy.length_mm), strength)
-    for _ in range(rng.poisson(1.2)):  # calcifications
-        where = (
-            rng.uniform(-0.35, 0.35) * anatomy.width_mm,
-            anatomy.centre_mm[1] + rng.uniform(-0.3, 0.25) * anatomy.height_mm,
+    def _outside(self, z: float, distance: Array, side: Array, fields: tuple[Array, Array]) -> Array:
+        tissue, (coarse, middle) = self.tissue, fields
+        away = np.clip(distance, 0, None)
+        near = np.exp(-((away / tissue.fat_mm) ** 2))
+        fat = tissue.fat_db * near * side * np.clip(0.8 + 0.6 * middle, 0, 2)
+        muscle = (
+            tissue.muscle_db * np.clip((away - 0.6 * tissue.fat_mm) / 12, 0, 1) * np.clip(1 + 0.7 * coarse, 0, 2)
         )
-        radius = rng.uniform(0.6, 2.5)
-        at_z = rng.uniform(-0.35, 0.35) * anatomy.length_mm
-        spot = np.exp(
-            -(((x - where[0]) ** 2 + (y - where[1]) ** 2) / radius**2 + ((z - at_z) / rng.uniform(2, 6)) ** 2)
-        )
-        loss = loss + _behind(spot, rng.uniform(6, 25)) - rng.uniform(6, 18) * spot
-    if rng.random() < 0.5:  # edge shadows of the gland's flanks
-        edge = _line(gland(anatomy, x, y, z), 0.08, 1.0) * (
-            np.abs(x - anatomy.centre_mm[0]) > 0.4 * anatomy.width_mm
-        )
-        loss = loss + _behind(edge, rng.uniform(2, 10))
-    if rng.random() < 0.25:  # pubic arch before the apex
-        arch = (
-            (np.abs(np.abs(a) - rng.uniform(0.5, 0.8)) < 0.3)
-            & (r > anatomy.probe_radius_mm + rng.uniform(30, 40))
-            & (z < 0)
-        )
-        loss = loss + np.where(arch, 25.0, 0.0)
-    for _ in range(rng.poisson(0.6)):  # air or faeces between probe and wall
-        at, width = rng.uniform(beams.angle[0], beams.angle[-1]), rng.uniform(0.03, 0.15)
-        span = np.exp(-(((z - rng.uniform(z.min(), z.max())) / rng.uniform(5, 40)) ** 2))
-        loss = loss + rng.uniform(8, 30) * np.exp(-(((a - at) / width) ** 2)) * span
-    if rng.random() < 0.12:  # needles of an implant
-        for _ in range(rng.integers(1, 12)):
-            px, py = (
-                rng.uniform(-0.4, 0.4) * anatomy.width_mm,
-                anatomy.centre_mm[1] + rng.uniform(-0.4, 0.3) * anatomy.height_mm,
-            )
-            spot = np.exp(-((x - px) ** 2 + (y - py) ** 2) / 0.8**2) * (
-                z < rng.uniform(-0.2, 0.5) * anatomy.length_mm
-            )
-            loss = loss + _behind(spot, rng.uniform(2, 10)) - rng.uniform(10, 20) * spot
-    return np.broadcast_to(loss, beams.shape).astype(np.float32)
+        echo = fat + muscle + tissue.patches_db * (coarse + 0.6 * middle) + tissue.streak_db * self._streak.at(z)
+        below = np.clip(-z / (0.5 * self.anatomy.length_mm) - 0.8, 0, 0.4) / 0.4
+        if below > 0 and tissue.sphincter_db > 0:  # the sphincter goes on below the apex
+            ring = urethra_distance_mm(self.anatomy, self.x, self.y, np.float32(z)) / 7.0
+            echo += below * tissue.sphincter_db * (0.6 * np.exp(-(((ring - 1.15) / 0.2) ** 2)) - np.exp(-(ring**4)))
+        return echo
 
+    def _inside(self, z: float, fields: tuple[Array, Array, Array]) -> Array:
+        tissue, (coarse, middle, fine) = self.tissue, fields
+        share, lift = self.anatomy.transition_share ** (1 / 3), 0.1 * self.anatomy.height_mm
+        inner = gland(self.anatomy, self.x, self.y, np.float32(z), scale=share, lift_mm=lift)
+        peripheral = tissue.peripheral_db + tissue.peripheral_texture_db * middle
+        transition = tissue.transition_db + tissue.transition_texture_db * (0.7 * middle + 0.6 * fine)
+        mix = np.clip(0.5 + (inner - 1) * 6, 0, 1)
+        capsule = tissue.surgical_capsule_db * np.exp(-(((inner - 1) / 0.07) ** 2)) * np.clip(0.7 + coarse, 0, 1.5)
+        return tissue.gland_db + transition + mix * (peripheral - transition) + capsule + 0.8 * coarse
 
-def near_field_db(rng: np.random.Generator, beams: Beams) -> Array:
-    """The bright near field and the rings around the probe, in dB (R, 1, 1)."""
-    depth = (beams.radius_mm - beams.radius_mm.min())[:, None, None]
-    glow = rng.uniform(0, 16) * np.exp(-depth / rng.uniform(2, 11))
-    rings = (
-        rng.uniform(0, 8) * np.cos(2 * np.pi * depth / rng.uniform(1.5, 4.5)) * np.exp(-depth / rng.uniform(3, 9))
-    )
-    return (glow + rings).astype(np.float32)
+    def _neighbours(self, z: float, echo: Array, distance: Array, fine: Array) -> tuple[Array, Array]:
+        """Put in bladder, vesicles, rectal wall, urethra and pubic bone; the losses (R, A) in dB behind them."""
+        anatomy, tissue, x, y = self.anatomy, self.tissue, self.x, self.y
+        z32 = np.float32(z)
+        step = self.beams.radius_mm[1] - self.beams.radius_mm[0]
+        loss = np.zeros(self.beams.shape, np.float32)
+        tubes = vesicles(anatomy, x, y, z32)
+        if tubes.min() < 1.3:
+            wall = 5 * np.exp(-(((tubes - 1.1) / 0.12) ** 2))
+            echo = np.where(distance > 0.5, np.where(tubes < 1, echo + tissue.vesicle_db, echo + wall), echo)
+        wet = np.maximum(bladder(anatomy, x, y, z32), 1 + (2.0 - distance) / 20)
+        if wet.min() < 1.2:
+            echo = np.where(wet < 1, tissue.bladder_db + 1.5 * fine, echo)
+            echo = echo + np.float32(6) * np.exp(-(((wet - 1.05) / 0.06) ** 2)) * np.clip(0.8 + 0.6 * fine, 0, 2)
+            loss -= np.minimum(0.35 * step * np.cumsum(wet < 1, axis=0), 9)
+        layer = rectal_wall(anatomy, x, y)
+        rings = tissue.wall_db + 4 * np.cos(2 * np.pi * layer * tissue.wall_layers + self._phases[1])
+        echo = np.where((layer < 1) & (distance > 0), rings + fine, echo)
+        echo, tube_loss = self._urethra(z, echo, fine)
+        slope, below, soft = self._pubic
+        low = 1 / (1 + np.exp((z / anatomy.length_mm + below) * soft))
+        front = anatomy.centre_mm[1] - (1 - anatomy.posterior_share) * anatomy.height_mm - tissue.pubic_mm
+        side = np.hypot(x - anatomy.centre_mm[0], 6) - 6
+        bone = front - y + slope * side + 0.8 * fine
+        echo = echo + low * 12 * np.exp(-((bone / 1.2) ** 2)) * np.clip(0.6 + self._middle.at(z), 0, 1.4)
+        loss += tube_loss + low * 22 * np.clip(bone / 3, 0, 1)
+        for (at, width, strength), (at_z, span) in zip(self._contact, self._contact_z, strict=True):
+            wedge = np.exp(-(((self.beams.angle - at) / width) ** 2) - ((z - at_z) / span) ** 2)
+            loss += (strength * wedge)[None, :] * np.clip(self.depth[:, None] / 4, 0, 1)
+        return echo, loss
 
+    def _urethra(self, z: float, echo: Array, fine: Array) -> tuple[Array, Array]:
+        anatomy, tissue = self.anatomy, self.tissue
+        distance = urethra_distance_mm(anatomy, self.x, self.y, np.float32(z))
+        radius = anatomy.urethra_radius_mm
+        if tissue.urethra_kind == "gel":
+            echo = np.where(distance < 0.7 * radius, np.maximum(echo, 5 + 4 * fine), echo)
+        elif tissue.urethra_kind == "foley":
+            echo = np.where(distance < 0.75 * radius, -28.0, echo)
+            echo = echo + 15 * np.exp(-(((distance - radius) / 0.5) ** 2))
+        blocked = np.cumsum(np.exp(-((distance / (radius + 1)) ** 2)), axis=0)
+        step = self.beams.radius_mm[1] - self.beams.radius_mm[0]
+        reach = 1 / (1 + np.exp((np.abs(z) - 0.55 * anatomy.length_mm) / 2))
+        return echo, tissue.urethra_shadow_db * reach * np.clip(blocked * step / (2 * radius + 2), 0, 1)
 
-def _line(distance: Array, width: float, height: float) -> Array:
-    return height * np.exp(-(((distance - 1) / width) ** 2))
-
-
-def _behind(obstacle: Array, loss: float) -> Array:
-    """The loss in dB behind an obstacle of about unit height: it adds up along the beam (axis 0), to ``loss``."""
-    if not loss:
-        return np.zeros(1, np.float32)
-    total = np.cumsum(
-        np.broadcast_to(obstacle, np.broadcast_shapes(obstacle.shape, (1, 1, 1))).astype(np.float32), axis=0
-    )
-    return loss * np.clip(total / 8.0, 0, 1)
-
-
-def _far(anatomy: Anatomy, beams: Beams) -> Array:
-    """0 around the gland to 1 in the far field before and beside it."""
-    x, y, _ = beams.positions()
-    ahead = np.hypot((x - anatomy.centre_mm[0]) / anatomy.width_mm, (y - anatomy.centre_mm[1]) / anatomy.height_mm)
-    return np.clip((ahead - 0.55) / 0.6, 0, 1)
+    def _near_and_time_gain(self) -> Array:
+        tissue, depth = self.tissue, self.depth
+        glow = tissue.glow_db * np.exp(-depth / tissue.glow_mm) + 12 * np.exp(-((depth / 0.8) ** 2))
+        rings = np.cos(2 * np.pi * depth / tissue.ring_mm + self._phases[2]) * np.exp(-depth / (2 * tissue.ring_mm))
+        return (glow + tissue.ring_db * rings + self._time_gain).astype(np.float32)

@@ -6,34 +6,47 @@ negative y), z to the superior, 0 at mid-gland. Every structure is where its fun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..volume import Array
 
+Position = Array | np.float32
+
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Sizes of one patient in mm; see :func:`draw_anatomy` for their ranges."""
+    """Sizes of one patient: mm, shares of the gland's size or pure numbers; see :func:`draw_anatomy`.
+
+    With powers of 2, apex_power and base_power of 2, roundness 1 and droop, dent, keystone, asymmetry,
+    bumps, tilt, pitch and lean of 0 the gland is the ellipsoid of volume π/6 · width · height · length.
+    """
 
     width_mm: float
     height_mm: float
     length_mm: float
     centre_mm: tuple[float, float]
-    flatness: float
     posterior_share: float
-    indentation: float
-    asymmetry: tuple[float, ...]
+    powers: tuple[float, float]
+    droop: float
+    dent: float
+    dent_mm: float
+    keystone: float
+    asymmetry: float
+    bumps: tuple[float, float, float, float]
     widest_at: float
     apex_power: float
+    base_power: float
+    roundness: float
     tilt: float
     pitch: float
+    lean: float
     transition_share: float
     urethra_radius_mm: float
     urethra_bend_mm: float
     bladder_radius_mm: float
-    bladder_gap_mm: float
+    bladder_start_mm: float
     vesicle_radius_mm: float
     rectal_wall_mm: float
     probe_radius_mm: float
@@ -42,69 +55,155 @@ class Anatomy:
 def draw_anatomy(rng: np.random.Generator, volume_ml: float | None = None) -> Anatomy:
     """Draw a gland of 14 to 130 mL (median about 38) with its neighbours.
 
-    Width : height : length are about 1.2 : 0.85 : 1; the gland lies 2 to 8 mm above the probe.
+    Width : height : length are about 1.25 : 0.82 : 1. The posterior surface bends around the rectum (droop)
+    and is dented by the probe; it lies 2 to 8 mm above the probe.
+    The volume is met to about 1 %.
     """
     volume = float(np.clip(np.exp(rng.normal(3.65, 0.5)), 14, 130)) if volume_ml is None else volume_ml
-    ratio = np.array([rng.normal(1.22, 0.09), rng.normal(0.84, 0.08), rng.normal(1.0, 0.09)])
-    size = ratio * (volume * 1000 / (0.56 * ratio.prod())) ** (1 / 3)
-    probe = rng.uniform(8.5, 12.0)
-    share = rng.uniform(0.36, 0.5)
-    gap = rng.uniform(2.0, 8.0)
-    indentation = rng.uniform(0.0, 0.3)
-    centre_y = -(probe + gap) - size[1] * share * (1 - 0.8 * indentation)
-    return Anatomy(
-        width_mm=float(size[0]),
-        height_mm=float(size[1]),
-        length_mm=float(size[2]),
-        centre_mm=(float(rng.normal(0, 3.0)), float(centre_y)),
-        flatness=float(rng.uniform(1.9, 2.6)),
-        posterior_share=float(share),
-        indentation=float(indentation),
-        asymmetry=tuple(float(v) for v in rng.normal(0, [0.05, 0.03, 0.03, 0.03])),
+    ratio = np.array([rng.normal(1.25, 0.09), rng.normal(0.82, 0.08), rng.normal(1.0, 0.08)])
+    width, height, length = (float(v) for v in ratio * (volume * 1000 / (0.56 * ratio.prod())) ** (1 / 3))
+    probe, gap = float(rng.uniform(8.5, 11.5)), float(rng.uniform(2.0, 8.0))
+    first, second, third, fourth = (float(v) for v in rng.normal(0, [0.03, 0.025, 0.02, 0.02]))
+    anatomy = Anatomy(
+        width_mm=width,
+        height_mm=height,
+        length_mm=length,
+        centre_mm=(float(rng.normal(0, 2.5)), 0.0),
+        posterior_share=float(rng.uniform(0.34, 0.5)),
+        powers=(float(rng.uniform(1.8, 2.4)), float(rng.uniform(2.1, 3.2))),
+        droop=float(rng.choice([rng.uniform(0, 0.15), rng.uniform(0.15, 0.45)])),
+        dent=float(rng.choice([0.0, rng.uniform(0.05, 0.4)], p=[0.3, 0.7])),
+        dent_mm=float(rng.uniform(7, 14)),
+        keystone=float(rng.uniform(-0.1, 0.35)),
+        asymmetry=float(rng.normal(0, 0.06)),
+        bumps=(first, second, third, fourth),
         widest_at=float(rng.uniform(-0.05, 0.3)),
-        apex_power=float(rng.uniform(1.6, 2.6)),
-        tilt=float(rng.normal(0, 0.08)),
-        pitch=float(rng.normal(0.12, 0.12)),
+        apex_power=float(rng.uniform(1.5, 2.5)),
+        base_power=float(rng.uniform(1.9, 3.2)),
+        roundness=float(rng.uniform(0.6, 1.0)),
+        tilt=float(rng.normal(0, 0.07)),
+        pitch=float(rng.normal(0.08, 0.12)),
+        lean=float(rng.normal(0, 0.04)),
         transition_share=float(np.clip(0.35 + 0.12 * np.log(volume / 30) + rng.normal(0, 0.07), 0.2, 0.75)),
-        urethra_radius_mm=float(rng.uniform(1.5, 3.8)),
-        urethra_bend_mm=float(rng.uniform(-3, 5)),
-        bladder_radius_mm=float(rng.uniform(12, 34)),
-        bladder_gap_mm=float(rng.uniform(0, 8)),
-        vesicle_radius_mm=float(rng.uniform(3.5, 7.0)),
-        rectal_wall_mm=float(rng.uniform(1.5, 4.0)),
-        probe_radius_mm=float(probe),
+        urethra_radius_mm=float(rng.uniform(1.5, 3.6)),
+        urethra_bend_mm=float(rng.uniform(-2, 5)),
+        bladder_radius_mm=float(rng.uniform(10, 36)),
+        bladder_start_mm=float(rng.uniform(-14, 6)),
+        vesicle_radius_mm=float(rng.uniform(3.0, 6.5)),
+        rectal_wall_mm=gap * float(rng.uniform(0.55, 0.95)),
+        probe_radius_mm=probe,
     )
+    for _ in range(2):
+        scale = (volume / gland_volume_ml(_placed(anatomy, gap))) ** (1 / 3)
+        names = ("width_mm", "height_mm", "length_mm", "dent_mm")
+        anatomy = replace(anatomy, **{name: scale * getattr(anatomy, name) for name in names})
+    return _placed(anatomy, gap)
 
 
-def gland(anatomy: Anatomy, x: Array, y: Array, z: Array, *, scale: float = 1.0, lift_mm: float = 0.0) -> Array:
-    """Below 1 inside the prostate: distance from its axis over the surface's in that direction.
+def gland_volume_ml(anatomy: Anatomy) -> float:
+    """Volume of the gland by counting 44 x 44 x 36 points over its box, to about 1 %."""
+    sides = 2.2 * anatomy.width_mm, 2.4 * anatomy.height_mm, 1.0 * anatomy.length_mm
+    steps = [(np.arange(n, dtype=np.float32) + 0.5) / n - 0.5 for n in (44, 44, 36)]
+    z = steps[2][None, None] * sides[2]
+    x = steps[0][:, None, None] * sides[0] + anatomy.centre_mm[0] + anatomy.lean * z
+    y = steps[1][None, :, None] * sides[1] + anatomy.centre_mm[1] - anatomy.pitch * z
+    return float((gland(anatomy, x, y, z) < 1).mean() * np.prod(sides) / 1000)
 
-    scale and lift_mm (to the anterior) give the nested shape of the transition zone.
+
+def gland(anatomy: Anatomy, x: Array, y: Array, z: Position, *, scale: float = 1.0, lift_mm: float = 0.0) -> Array:
+    """Below 1 inside the prostate: in-plane distance from its axis over the surface's in that direction.
+
+    scale and lift_mm (to the anterior) give the nested shape of the transition zone. 9 beyond apex and base.
     """
     s = np.clip(z / (0.5 * anatomy.length_mm * scale), -1.5, 1.5)
     taper = _taper(anatomy, s)
+    u, v = _straight(anatomy, x, y, z)
+    v = v + lift_mm
+    sides = 1 + anatomy.asymmetry * np.tanh(u / (0.2 * anatomy.width_mm))
+    keystone = np.clip(1 + anatomy.keystone * v / anatomy.height_mm, 0.6, 1.4)
+    a = 0.5 * scale * anatomy.width_mm * sides * keystone * taper
+    posterior = anatomy.posterior_share * (1 - anatomy.dent * np.exp(-((u / anatomy.dent_mm) ** 2)))
+    b = scale * anatomy.height_mm * np.where(v > 0, posterior, 1 - anatomy.posterior_share)
+    b = b * taper**anatomy.roundness
+    angle = np.arctan2(v / anatomy.height_mm, u / anatomy.width_mm)
+    first, second, third, fourth = anatomy.bumps
+    bumps = first * np.sin(2 * angle) + second * np.cos(3 * angle + s) + third * np.sin(5 * angle - 2 * s)
+    bumps = 1 + bumps + fourth * np.cos(4 * angle + 3 * s)
+    power = np.where(v > 0, anatomy.powers[1], anatomy.powers[0])
+    inside = (np.abs(u / a) ** power + np.abs(v / b) ** power) ** (1 / power) / bumps
+    pressed = (anatomy.probe_radius_mm + 0.6 * anatomy.rectal_wall_mm) / np.maximum(np.hypot(x, y), 1.0)
+    inside = np.maximum(inside, pressed)
+    return np.where(np.abs(s) < 1, inside, 9.0).clip(0, 9).astype(np.float32)
+
+
+def gland_distance_mm(anatomy: Anatomy, xy: tuple[Array, Array], z: float, surface: Array) -> Array:
+    """About the distance to the gland's surface in mm, negative inside; surface is :func:`gland` at (*xy, z)."""
+    half = 0.5 * anatomy.length_mm
+    u, v = _straight(anatomy, *xy, np.float32(np.clip(z, -half, half)))
+    radius = np.hypot(u, v)
+    if abs(z) >= half:
+        return np.hypot(radius, abs(z) - half)
+    return radius - radius / np.maximum(surface, 1e-3)
+
+
+def urethra_distance_mm(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
+    """In-plane distance in mm from the axis of the urethra, which bends to the anterior towards the base."""
+    s = np.asarray(np.clip(z / (0.5 * anatomy.length_mm), -1.3, 1.3), np.float32)
     centre_x, centre_y = anatomy.centre_mm
-    x = x - centre_x
-    y = y - centre_y + lift_mm + anatomy.pitch * z
-    x, y = x + anatomy.tilt * y, y - anatomy.tilt * x
-    angle = np.arctan2(y, x)  # 90 degrees is posterior
-    behind = np.sin(angle) > 0
-    half_height = anatomy.height_mm * np.where(behind, anatomy.posterior_share, 1 - anatomy.posterior_share)
-    power = np.where(behind, anatomy.flatness + 0.4, anatomy.flatness)
-    a, b = 0.5 * anatomy.width_mm, half_height
-    radius = (np.abs(np.cos(angle) / a) ** power + np.abs(np.sin(angle) / b) ** power) ** (-1 / power)
-    dent = np.exp(-(((angle - np.pi / 2) / 0.55) ** 2))
-    first, second, third, fourth = anatomy.asymmetry
-    bumps = (
-        first * np.cos(angle)
-        + second * np.sin(2 * angle)
-        + third * np.cos(3 * angle)
-        + fourth * np.sin(3 * angle + 2 * s)
-    )
-    surface = scale * radius * (1 - anatomy.indentation * dent) * (1 + bumps)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inside = np.hypot(x, y) / (surface * taper)
-    return np.where(np.abs(s) < 1, np.where(taper > 1e-3, inside, 9.0), 9.0).clip(0, 9).astype(np.float32)
+    bend = anatomy.urethra_bend_mm * (s + 0.3) * 0.5 * (s > -0.3) + 0.04 * anatomy.height_mm
+    v = y - centre_y + bend + anatomy.pitch * z + _droop_mm(anatomy)
+    return np.hypot(x - centre_x - anatomy.lean * z, v)
+
+
+def urethra(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
+    """Below 1 inside the urethra."""
+    return urethra_distance_mm(anatomy, x, y, z) / anatomy.urethra_radius_mm
+
+
+def bladder(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
+    """Below 1 inside the bladder: an ellipsoid above, before and, where it is full, around the base."""
+    r = anatomy.bladder_radius_mm
+    centre_y = anatomy.centre_mm[1] - 0.1 * anatomy.height_mm - 0.45 * r
+    centre_z = 0.5 * anatomy.length_mm + anatomy.bladder_start_mm + 0.8 * r
+    parts = ((x - anatomy.centre_mm[0]) / (1.4 * r), (y - centre_y) / (0.9 * r), (z - centre_z) / (0.8 * r))
+    return np.sqrt(parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2)
+
+
+def vesicles(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
+    """Below 1 inside the seminal vesicles: two winding tubes behind the base, rising to the sides."""
+    r = anatomy.vesicle_radius_mm
+    side = np.abs(x - anatomy.centre_mm[0])
+    behind = -anatomy.probe_radius_mm - 1.2 * anatomy.rectal_wall_mm - 0.9 * r
+    centre_y = behind + 0.012 * side**2 + 0.3 * r * np.sin(side / 2.0)
+    centre_z = 0.5 * anatomy.length_mm + 0.5 * r + 0.2 * side
+    spread = np.sqrt(((y - centre_y) / (0.75 * r)) ** 2 + ((z - centre_z) / (1.3 * r)) ** 2)
+    return np.maximum(spread, np.abs(side - 0.26 * anatomy.width_mm) / (0.23 * anatomy.width_mm))
+
+
+def rectal_wall(anatomy: Anatomy, x: Array, y: Array) -> Array:
+    """Below 1 between the probe's surface and the outside of the rectal wall."""
+    radius = np.hypot(x, y)
+    wall = (radius - anatomy.probe_radius_mm) / anatomy.rectal_wall_mm
+    return np.where(radius < anatomy.probe_radius_mm, 2.0, wall)
+
+
+def _placed(anatomy: Anatomy, gap_mm: float) -> Anatomy:
+    """The gland moved to gap_mm from the probe on the mid-line."""
+    behind = anatomy.height_mm * anatomy.posterior_share * (1 - anatomy.dent)
+    centre_y = -anatomy.probe_radius_mm - gap_mm - behind + _droop_mm(anatomy)
+    return replace(anatomy, centre_mm=(anatomy.centre_mm[0], centre_y))
+
+
+def _droop_mm(anatomy: Anatomy) -> float:
+    return 0.25 * anatomy.droop * anatomy.width_mm / 3
+
+
+def _straight(anatomy: Anatomy, x: Array, y: Array, z: Position) -> tuple[Array, Array]:
+    """In-plane mm from the gland's axis, the bend around the rectum taken out (which keeps areas)."""
+    u = x - anatomy.centre_mm[0] - anatomy.lean * z
+    v = y - anatomy.centre_mm[1] + anatomy.pitch * z
+    u, v = u + anatomy.tilt * v, v - anatomy.tilt * u
+    return u, v - anatomy.droop * u * u / anatomy.width_mm + _droop_mm(anatomy)
 
 
 def _taper(anatomy: Anatomy, s: Array) -> Array:
@@ -112,40 +211,5 @@ def _taper(anatomy: Anatomy, s: Array) -> Array:
     top = anatomy.widest_at
     down = np.clip((top - s) / (1 + top), 0, 1)
     up = np.clip((s - top) / (1 - top), 0, 1)
-    return np.where(s < top, (1 - down**anatomy.apex_power) ** 0.5, (1 - up**2.4) ** 0.5)
-
-
-def urethra(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
-    """Below 1 inside the urethra, which bends to the anterior towards the base."""
-    s = np.clip(z / (0.5 * anatomy.length_mm), -1.3, 1.3)
-    centre_x, centre_y = anatomy.centre_mm
-    bend = anatomy.urethra_bend_mm * (s + 0.3) + 0.06 * anatomy.height_mm
-    return np.hypot(x - centre_x, y - centre_y + bend + anatomy.pitch * z) / anatomy.urethra_radius_mm
-
-
-def bladder(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
-    """Below 1 inside the bladder: an ellipsoid above and before the base."""
-    r = anatomy.bladder_radius_mm
-    centre_y = anatomy.centre_mm[1] - 0.25 * anatomy.height_mm - 0.35 * r
-    centre_z = 0.5 * anatomy.length_mm + anatomy.bladder_gap_mm + 0.55 * r
-    parts = ((x - anatomy.centre_mm[0]) / (1.5 * r), (y - centre_y) / (0.9 * r), (z - centre_z) / (0.8 * r))
-    return np.sqrt(parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2)
-
-
-def vesicles(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
-    """Below 1 inside the seminal vesicles: two winding tubes behind the base."""
-    r = anatomy.vesicle_radius_mm
-    side = np.abs(x - anatomy.centre_mm[0])
-    centre_y = anatomy.centre_mm[1] + 0.5 * anatomy.posterior_share * anatomy.height_mm - anatomy.pitch * z
-    centre_z = 0.5 * anatomy.length_mm + 0.6 * r + 0.15 * side
-    winding = 1.2 * np.sin(side / 2.2)
-    spread = np.sqrt(((y - centre_y + winding) / (0.7 * r)) ** 2 + ((z - centre_z) / r) ** 2)
-    return np.maximum(spread, np.abs(side - 0.27 * anatomy.width_mm) / (0.22 * anatomy.width_mm))
-
-
-def rectal_wall(anatomy: Anatomy, x: Array, y: Array) -> Array:
-    """Below 1 between the probe's surface and the outside of the rectal wall."""
-    radius = np.hypot(x, y)
-    return np.where(
-        radius < anatomy.probe_radius_mm, 2.0, (radius - anatomy.probe_radius_mm) / anatomy.rectal_wall_mm
-    )
+    size = np.where(s < top, 1 - down**anatomy.apex_power, 1 - up**anatomy.base_power)
+    return np.maximum(size, 1e-6) ** 0.5

@@ -8,17 +8,26 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from ..errors import SettingsError
 from ..volume import Array
-from .acoustics import Beams
+from .anatomy import Anatomy, gland
+from .beams import Beams
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A scanner's settings. Angles in radians from the anterior; lengths in mm; see :func:`draw_scan`."""
+    """A scanner's settings. Angles in radians from the anterior; lengths in mm; see :func:`draw_scan`.
+
+    level: gray in [0, 1] of the fan's median echo. blur_mm: deviation of the Gaussian low-pass (0 to 2.4).
+    cut: slope and height share of an oblique cut of the fan. sector: the part of the fan that is drawn,
+    as shares of its angle. smear_mm: the scanner's own smoothing along and across the beams. soft_edge:
+    the low-pass has run over the border of the fan, whose outside is black otherwise.
+    """
 
     spacing_mm: tuple[float, float, float]
     shape: tuple[int, int, int]
     first_z_mm: float
+    shift_mm: float
     depth_mm: float
     half_angle: float
     roll: float
@@ -26,78 +35,109 @@ class Scan:
     dynamic_range_db: float
     level: float
     gamma: float
+    axial_mm: float
     lateral_mm: float
     elevation_mm: float
+    smear_mm: float
     blur_mm: float
     cut: tuple[float, float] | None
+    sector: tuple[float, float]
+    soft_edge: bool
+    border: bool
     template_dots: bool
     text: bool
 
 
 def draw_scan(
     rng: np.random.Generator,
-    length_mm: float,
+    anatomy: Anatomy,
     *,
     shape: tuple[int, int, int] | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
     kind: str = "random",
 ) -> Scan:
-    """Draw a scanner for a gland of length_mm: a stepper (1 to 5 mm steps) or an isotropic volume."""
-    isotropic = rng.random() < 0.35 if kind == "random" else kind == "isotropic"
-    depth = rng.uniform(50, 80)
-    half_angle = np.radians(rng.uniform(50, 88))
-    low_pass = rng.random() < 0.4
-    if isotropic:
-        pixel = float(rng.uniform(0.7, 1.6) if low_pass else rng.uniform(0.5, 1.0))
-        drawn = (pixel, pixel, pixel)
-    else:
-        pixel = float(rng.uniform(0.3, 0.6))
-        drawn = (pixel, pixel, float(rng.choice([1, 1.5, 2, 3, 4, 5, 5])))
-    spacing = drawn if spacing_mm is None else spacing_mm
-    margins = (rng.uniform(2, 14), rng.uniform(2, 14))
+    """Draw a scanner for a patient: a stepper (1 to 5 mm steps) or an isotropic volume; see make_phantom.
+
+    The fan holds the gland's widest slice in about three of four cases, else
+    nearly. Raises SettingsError for another kind.
+    """
+    if kind not in {"random", "side-fire", "isotropic"}:
+        raise SettingsError(f"A phantom's kind is 'random', 'side-fire' or 'isotropic', got {kind!r}.")
+    isotropic = rng.random() < 0.4 if kind == "random" else kind == "isotropic"
+    low_pass = bool(rng.random() < (0.6 if isotropic else 0.2))
+    half_angle, depth = _fan(rng, anatomy)
+    spacing = _spacing(rng, isotropic, low_pass) if spacing_mm is None else spacing_mm
+    before, after = (rng.uniform(2, 14) if rng.random() < 0.93 else rng.uniform(-5, 2) for _ in range(2))
+    reach = anatomy.probe_radius_mm + depth
+    gap = float(rng.uniform(-5, 4))
     if shape is None:
-        width = 2 * (10 + depth) * np.sin(min(half_angle, np.pi / 2)) * rng.uniform(0.85, 1.05)
-        slices = max(5, round((length_mm + sum(margins)) / spacing[2]))
-        shape = (
-            min(240, round(width / spacing[0])),
-            min(200, round((depth + 14) / spacing[1])),
-            min(80, slices),
-        )
-    span = (shape[2] - 1) * spacing[2]
+        width = 2 * reach * np.sin(min(half_angle, np.pi / 2)) * rng.uniform(0.9, 1.05)
+        wanted = width / spacing[0], (reach + gap) * rng.uniform(0.93, 1.06) / spacing[1]
+        slices = (anatomy.length_mm + before + after) / spacing[2]
+        shape = min(240, round(wanted[0])), min(200, round(wanted[1])), min(80, max(5, round(slices)))
     return Scan(
         spacing_mm=spacing,
         shape=shape,
-        first_z_mm=float(-span / 2 + (margins[1] - margins[0]) / 2),
-        depth_mm=float(depth),
-        half_angle=float(half_angle),
-        roll=float(rng.normal(0, 0.06)),
-        probe_gap_mm=float(rng.uniform(-2, 6)),
+        first_z_mm=float(-(shape[2] - 1) * spacing[2] / 2 + (after - before) / 2),
+        shift_mm=float(rng.normal(0, 1.5)),
+        depth_mm=depth,
+        half_angle=half_angle,
+        roll=float(rng.normal(0, 0.05) if rng.random() < 0.85 else rng.normal(0, 0.2)),
+        probe_gap_mm=gap,
         dynamic_range_db=float(rng.uniform(38, 65)),
-        level=float(rng.choice([rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.85)], p=[0.7, 0.3])),
-        gamma=float(rng.uniform(0.75, 1.4)),
-        lateral_mm=float(rng.uniform(0.4, 0.9)),
-        elevation_mm=float(rng.uniform(0.5, 1.3)),
-        blur_mm=float(rng.uniform(0.8, 2.4)) if low_pass else float(rng.uniform(0, 0.35)),
-        cut=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(0.75, 1.0))) if rng.random() < 0.2 else None,
-        template_dots=bool(rng.random() < 0.2),
+        level=float(rng.choice([rng.uniform(0.3, 0.6), rng.uniform(0.08, 0.85)], p=[0.65, 0.35])),
+        gamma=float(rng.uniform(0.75, 1.5)),
+        axial_mm=float(rng.uniform(0.15, 0.3)),
+        lateral_mm=float(rng.uniform(0.3, 0.75)),
+        elevation_mm=float(rng.uniform(0.5, 1.5)),
+        smear_mm=float(rng.choice([0.0, rng.uniform(0.2, 0.8)])),
+        blur_mm=float(rng.uniform(0.8, 2.4)) if low_pass else float(rng.uniform(0, 0.4)),
+        cut=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(0.8, 1.0))) if rng.random() < 0.15 else None,
+        sector=(0.0, 1.0) if rng.random() < 0.92 else (float(rng.uniform(0, 0.15)), float(rng.uniform(0.85, 1))),
+        soft_edge=low_pass and bool(rng.random() < 0.5),
+        border=bool(rng.random() < 0.15),
+        template_dots=bool(rng.random() < 0.25) and spacing[0] < 0.7,
         text=bool(rng.random() < 0.35),
     )
 
 
+def _fan(rng: np.random.Generator, anatomy: Anatomy) -> tuple[float, float]:
+    """Half angle (radians) and depth (mm)."""
+    radius = np.arange(anatomy.probe_radius_mm, 100, 1.0)[:, None]
+    angle = np.radians(np.arange(-110, 111, 2.0))[None]
+    z = np.float32(0.5 * anatomy.widest_at * anatomy.length_mm)
+    found = gland(anatomy, radius * np.sin(angle), -radius * np.cos(angle), z) < 1
+    half_angle, depth = np.radians(rng.uniform(48, 88)), rng.uniform(45, 75)
+    if found.any():
+        wide = np.abs(angle[0][found.any(0)]).max()
+        half_angle = max(half_angle, wide + (rng.uniform(0, 0.2) if rng.random() < 0.85 else -0.25 * rng.random()))
+        far = radius[found.any(1)].max() - anatomy.probe_radius_mm
+        depth = max(depth, far + (rng.uniform(0, 12) if rng.random() < 0.9 else -0.1 * far * rng.random()))
+    return float(min(half_angle, np.radians(100))), float(depth)
+
+
+def _spacing(rng: np.random.Generator, isotropic: bool, low_pass: bool) -> tuple[float, float, float]:
+    if isotropic:
+        pixel = float(rng.uniform(0.7, 1.6) if low_pass else rng.uniform(0.5, 1.1))
+        return pixel, pixel, pixel
+    pixel = float(rng.uniform(0.3, 0.65))
+    return pixel, pixel, float(rng.choice([1, 1.5, 2, 3, 4, 5, 5]))
+
+
 def beams_of(scan: Scan, probe_radius_mm: float) -> Beams:
-    """The polar grid that covers a scan's fan: about 0.25 mm along the beam, 0.45 mm across at 35 mm."""
-    fine = min(scan.spacing_mm[0] / 1.5, 0.5) if scan.blur_mm > 0.6 else min(scan.spacing_mm[0] / 1.5, 0.32)
-    radius = np.arange(probe_radius_mm, probe_radius_mm + scan.depth_mm, max(fine, 0.2))
+    """The polar grid that covers a scan's fan, about 1.5 points a pixel: 0.2 to 0.5 mm along the beam."""
+    fine = float(np.clip(scan.spacing_mm[0] / 1.5, 0.2, 0.5 if scan.blur_mm > 0.6 else 0.32))
+    radius = np.arange(probe_radius_mm, probe_radius_mm + scan.depth_mm, fine)
     angle = np.arange(-scan.half_angle, scan.half_angle, max(fine, 0.25) * 1.6 / 35)
     z = scan.first_z_mm + scan.spacing_mm[2] * np.arange(scan.shape[2])
     return Beams(radius.astype(np.float32), angle.astype(np.float32), z.astype(np.float32))
 
 
 def pixel_positions(scan: Scan) -> tuple[Array, Array]:
-    """x (I, 1) and y (1, J) of the pixels in mm; the probe's surface lies near the lower edge."""
+    """x (I, 1) and y (1, J) of the pixels in mm; the probe's axis lies near the lower edge."""
     i, j, _ = scan.shape
-    x = (np.arange(i) - (i - 1) / 2) * scan.spacing_mm[0]
-    y = (np.arange(j) - (j - 1)) * scan.spacing_mm[1] - scan.probe_gap_mm
+    x = (np.arange(i) - (i - 1) / 2) * scan.spacing_mm[0] + scan.shift_mm
+    y = (np.arange(j) - (j - 1)) * scan.spacing_mm[1] + scan.probe_gap_mm
     return x[:, None].astype(np.float32), y[None].astype(np.float32)
 
 
@@ -105,57 +145,60 @@ def fan_mask(scan: Scan, beams: Beams) -> Array:
     """Bool (I, J): which pixels the fan covers."""
     x, y = pixel_positions(scan)
     radius, angle = np.hypot(x, y), np.arctan2(x, -y) - scan.roll
-    drawn = (radius >= beams.radius_mm[0]) & (radius <= beams.radius_mm[-1]) & (np.abs(angle) <= beams.angle[-1])
+    share = (angle - beams.angle[0]) / (beams.angle[-1] - beams.angle[0])
+    drawn = (radius >= beams.radius_mm[0]) & (radius <= beams.radius_mm[-1])
+    drawn &= (share >= scan.sector[0]) & (share <= scan.sector[1])
     if scan.cut is not None:
-        slope, share = scan.cut
-        drawn &= -y + slope * x < share * (beams.radius_mm[-1] * 0.98)
+        slope, height = scan.cut
+        drawn &= -y + slope * x < height * beams.radius_mm[-1]
     return drawn
 
 
-def scan_convert(scan: Scan, beams: Beams, values: Array) -> Array:
-    """Bilinear from the polar grid (R, A, K) to pixels (I, J, K); 0 outside the fan."""
+def converter(scan: Scan, beams: Beams) -> tuple[Array, Array]:
+    """Indices (2, N) into (radius, angle) of the pixels in the fan, and the fan itself, bool (I, J)."""
     x, y = pixel_positions(scan)
     drawn = fan_mask(scan, beams)
-    r = ((np.hypot(x, y) - beams.radius_mm[0]) / (beams.radius_mm[1] - beams.radius_mm[0]))[drawn]
-    a = ((np.arctan2(x, -y) - scan.roll - beams.angle[0]) / (beams.angle[1] - beams.angle[0]))[drawn]
-    r0, a0 = np.clip(r.astype(int), 0, beams.shape[0] - 2), np.clip(a.astype(int), 0, beams.shape[1] - 2)
-    wr, wa = (r - r0)[:, None].astype(np.float32), (a - a0)[:, None].astype(np.float32)
-    near = values[r0, a0] * (1 - wa) + values[r0, a0 + 1] * wa
-    far = values[r0 + 1, a0] * (1 - wa) + values[r0 + 1, a0 + 1] * wa
-    image = np.zeros(scan.shape, np.float32)
-    image[drawn] = near * (1 - wr) + far * wr
-    return image
+    r = (np.hypot(x, y) - beams.radius_mm[0]) / (beams.radius_mm[1] - beams.radius_mm[0])
+    a = (np.arctan2(x, -y) - scan.roll - beams.angle[0]) / (beams.angle[1] - beams.angle[0])
+    return np.stack([r[drawn], a[drawn]]), drawn
 
 
-def display(scan: Scan, beams: Beams, decibel: Array) -> Array:
-    """Log-compressed echoes as uint8 gray levels (R, A, K): the dynamic range around the median is shown."""
-    middle = np.median(decibel[::4, ::4])
-    gray = np.clip((decibel - middle) / scan.dynamic_range_db + scan.level, 0, 1)
-    return (gray ** np.float32(scan.gamma) * 255).astype(np.float32)
+def compressed(scan: Scan, decibel: Array, middle_db: float) -> Array:
+    """Log-compressed echoes as gray levels 0 to 255: the dynamic range is shown, middle_db at ``level``."""
+    gray = np.clip((decibel - np.float32(middle_db)) / scan.dynamic_range_db + scan.level, 0, 1)
+    return gray ** np.float32(scan.gamma) * np.float32(255)
 
 
-def finish(rng: np.random.Generator, scan: Scan, beams: Beams, image: Array) -> Array:
-    """Low-pass, then marks: template dots in the fan, text and a ruler beside it; uint8 (I, J, K)."""
+def finish(rng: np.random.Generator, scan: Scan, drawn: Array, image: Array) -> Array:
+    """Low-pass, then marks: border and template dots in the fan, text and a ruler beside it; uint8 (I, J, K)."""
     if scan.blur_mm > 0.1:
         sigmas = [scan.blur_mm / s for s in scan.spacing_mm]
-        sigmas[2] *= float(scan.spacing_mm[2] < 2)
-        drawn = fan_mask(scan, beams)
-        weight = ndimage.gaussian_filter(drawn.astype(np.float32), sigmas[:2]).clip(1e-3)
-        image = ndimage.gaussian_filter(image, sigmas) / weight[..., None] * drawn[..., None]
+        weight = ndimage.gaussian_filter(drawn.astype(np.float32), sigmas[:2], mode="constant").clip(1e-3)
+        for axis, sigma in enumerate(sigmas):
+            mode = "nearest" if axis == 2 else "constant"
+            image = ndimage.gaussian_filter1d(image, sigma, axis, mode=mode) if sigma > 0.3 else image
+        if not scan.soft_edge:
+            image = image / weight[..., None] * drawn[..., None]
     image = image.clip(0, 255)
+    if scan.border:
+        image[drawn & ~ndimage.binary_erosion(drawn, border_value=1)] = rng.uniform(120, 255)
     if scan.template_dots:
         x, y = pixel_positions(scan)
-        for dot_x in np.arange(-30, 31, 5.0):
-            for dot_y in np.arange(-70, -10, 5.0):
-                near = np.hypot(x - dot_x, y - dot_y) < 0.7 * scan.spacing_mm[0]
-                image[near & fan_mask(scan, beams)] = 220
+        off_x, off_y = (np.abs((part + 2.5) % 5.0 - 2.5) for part in (x, y))
+        dots = (np.hypot(off_x, off_y) < 0.7 * scan.spacing_mm[0]) & (np.abs(x) < 32) & (y < -12) & (y > -72)
+        image[dots & drawn] = rng.uniform(140, 255)
     if scan.text:
-        page = Image.new("L", scan.shape[:2])
-        pen = ImageDraw.Draw(page)
-        pen.text((2, 2), f"{rng.integers(5, 12)} MHz {rng.integers(50, 99)}%", fill=230)
-        for mark in range(4, scan.shape[1], max(4, round(10 / scan.spacing_mm[1]))):
-            pen.line((scan.shape[0] - 4, mark, scan.shape[0] - 1, mark), fill=200)
-        marks = np.asarray(page).T
-        outside = (marks > 0) & ~fan_mask(scan, beams)
+        marks = _marks(rng, scan)
+        outside = (marks > 0) & ~drawn
         image[outside] = marks[outside][:, None]
     return np.rint(image).astype(np.uint8)
+
+
+def _marks(rng: np.random.Generator, scan: Scan) -> Array:
+    """A line of text and a 10 mm ruler, uint8 (I, J)."""
+    page = Image.new("L", scan.shape[:2])
+    pen = ImageDraw.Draw(page)
+    pen.text((2, 2), f"{rng.integers(5, 12)} MHz {rng.integers(50, 99)}%", fill=230)
+    for mark in range(4, scan.shape[1], max(4, round(10 / scan.spacing_mm[1]))):
+        pen.line((scan.shape[0] - 4, mark, scan.shape[0] - 1, mark), fill=200)
+    return np.asarray(page).T

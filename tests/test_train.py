@@ -1,0 +1,127 @@
+"""Training: planned before it runs, repeatable, resumable, stopped by a misspelt setting."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
+
+from prostate_seg import BundleError, SettingsError, load_bundle
+from prostate_seg.train import plan, train
+
+
+@pytest.fixture(scope="session")
+def small_training(tiny_bundle, nifti_case, tmp_path_factory):
+    """A datalist with one case for both sides, and settings that make an epoch one second."""
+    folder = tmp_path_factory.mktemp("datalist")
+    case = {"image": str(nifti_case[0]), "label": str(nifti_case[1])}
+    (folder / "cases.json").write_text(json.dumps({"training": [case], "validation": [case]}))
+    return folder / "cases.json", {
+        "amp": False,
+        "batch_size": 2,
+        "phantoms": 0,
+        "validation_phantoms": 0,
+        "repeats": 4,
+    }
+
+
+def losses_of(tiny_bundle, checkpoints, datalist, settings, *, epochs):
+    """Losses by iteration of a run that ends, or is interrupted, after ``epochs`` of 25."""
+    configs = tiny_bundle / "configs"
+    workflow = ConfigWorkflow(
+        config_file=str(configs / "train.json"), meta_file=str(configs / "metadata.json"), workflow_type="train",
+        datalist=str(datalist), ckpt_dir=str(checkpoints), val_interval=1000,
+        **{"train::trainer::max_epochs": 25, **settings},
+    )  # fmt: skip
+    workflow.initialize()
+    trainer = workflow.trainer
+    losses = {}
+
+    def note(engine):
+        losses[engine.state.iteration] = float(engine.state.output["loss"])
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
+    trainer.add_event_handler(
+        Events.EPOCH_COMPLETED(once=epochs), lambda engine: engine.terminate() if epochs < 25 else None
+    )
+    trainer.run()
+    return losses
+
+
+def test_an_interrupted_run_goes_on_to_the_same_losses_within_1e_4_over_50_steps(
+    tiny_bundle, small_training, tmp_path
+):
+    datalist, settings = small_training
+    whole = losses_of(tiny_bundle, tmp_path / "whole", datalist, settings, epochs=25)
+    assert sorted(whole) == list(range(1, 51))
+    first = losses_of(tiny_bundle, tmp_path / "parts", datalist, settings, epochs=11)
+    assert max(first) == 22
+    rest = losses_of(tiny_bundle, tmp_path / "parts", datalist, settings, epochs=25)
+    assert sorted(rest) == list(range(23, 51))
+    joined = first | rest
+    assert np.abs([whole[n] - joined[n] for n in whole]).max() <= 1e-4
+    assert len({round(loss, 6) for loss in whole.values()}) > 40  # the augmentation does differ by epoch
+
+
+def test_a_finished_run_is_a_bundle_that_segments(tiny_bundle, small_training, small_phantom, tmp_path):
+    datalist, settings = small_training
+    planned = plan(
+        tmp_path / "run", datalist=datalist, init="none", bundle=tiny_bundle,
+        settings=settings | {"train::trainer::max_epochs": 2, "val_interval": 1},
+    )  # fmt: skip
+    folder = train(planned)
+    assert load_bundle(folder)(small_phantom.image).labels.shape == small_phantom.image.array.shape
+    assert any((tmp_path / "run" / "checkpoints").glob("events.out.tfevents.*"))
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["init"] == "none"
+
+
+def test_training_from_the_released_weights_starts_with_them(tiny_bundle, small_training, tmp_path):
+    datalist, settings = small_training
+    planned = plan(tmp_path, datalist=datalist, bundle=tiny_bundle, settings=settings)
+    assert Path(planned.overrides["init"]) == (tiny_bundle / "models" / "model.pt").resolve()
+    workflow = ConfigWorkflow(
+        config_file=str(tiny_bundle / "configs" / "train.json"), workflow_type="train", **planned.overrides
+    )
+    workflow.initialize()
+    state = torch.load(tiny_bundle / "models" / "model.pt", weights_only=True)
+    for name, value in workflow.parser.get_parsed_content("network").state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        (
+            {"settings": {"learning_rat": 1}},
+            SettingsError,
+            "no setting named learning_rat; did you mean learning_rate",
+        ),
+        ({"settings": {"train::trainer::max_epohcs": 1}}, SettingsError, "did you mean train::trainer::max_epochs"),
+        ({"init": "absent.pt"}, BundleError, "no weights at absent.pt to start from"),
+        ({"datalist": Path("absent.json"), "init": "none"}, SettingsError, "no datalist at absent.json"),
+    ],
+)
+def test_a_run_that_cannot_start_is_refused_before_anything_is_written(
+    tiny_bundle, tmp_path, arguments, error, text
+):
+    with pytest.raises(error, match=text):
+        plan(tmp_path / "run", bundle=tiny_bundle, **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["batch_sise", "train::trainer::max_epohcs"])
+def test_a_misspelt_override_stops_monais_run_too(tiny_bundle, tmp_path, name):
+    config = tiny_bundle / "configs" / "train.json"
+    command = ["-m", "monai.bundle", "run", "training", "--config_file", config, "--bundle_root", tiny_bundle]
+    done = subprocess.run(
+        [sys.executable, *map(str, command), f"--{name}", "1", "--ckpt_dir", str(tmp_path / "checkpoints")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert f"no setting named {name}; did you mean" in done.stderr
+    assert not (tmp_path / "checkpoints").exists()
