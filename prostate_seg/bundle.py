@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ import torch
 from monai.data import MetaTensor
 
 from . import infer, network, transforms
-from .errors import BundleError, SettingsError
+from .errors import BundleError, InputError, SettingsError
+from .export.manifest import sha256_of_file
 from .information import released_bundle
 from .monai_adapters import metatensor_of
 from .volume import Segmentation, Volume
@@ -60,9 +60,21 @@ class Predictor:
         self.inferer = build(settings["inferer"])
         self._before = [build(step) for step in _steps(settings, "preprocessing")]
         self._after = [build(step) for step in _steps(settings, "postprocessing")]
+        if not isinstance(self.network, torch.nn.Module):
+            raise BundleError("The bundle's network_def is no network; write a prostate_seg.network.Segmenter.")
+        if sum(isinstance(step, transforms.ToSourceGridd) for step in self._after) != 1:
+            raise BundleError(
+                "The bundle's postprocessing must hold prostate_seg.transforms.ToSourceGridd once: without it "
+                "the mask would not lie on the grid of its image."
+            )
 
     def __call__(self, volume: Volume) -> Segmentation:
-        """Label the CTV (1) on the volume's own grid; ``probability`` is float32 before thresholding."""
+        """Label the CTV (1) on the volume's own grid; ``probability`` is float32 before thresholding.
+
+        Raises InputError where the volume is black everywhere.
+        """
+        if volume.array.max() <= min(0, volume.array.min()):
+            raise InputError("The volume is black everywhere; expected ultrasound.")
         sample: dict[Any, Any] = {"image": metatensor_of(volume)}
         for step in self._before:
             sample = step(sample)
@@ -99,7 +111,9 @@ def load_bundle(
             f"The bundle {place} has no weights: {weights} is missing; train with prostate-seg train, or "
             "reinstall the package for the released ones."
         )
-    info = BundleInfo(str(metadata.get("name", place.name)), str(metadata.get("version", "")), sha256_of(weights))
+    info = BundleInfo(
+        str(metadata.get("name", place.name)), str(metadata.get("version", "")), sha256_of_file(weights)
+    )
     predictor = Predictor(_with_ensembling(settings, ensembling), info, choose_device(device))
     load_state(predictor.network, read_state(weights), str(weights))
     predictor.network.to(predictor.device).eval()
@@ -125,28 +139,28 @@ def build(definition: Any) -> Any:
         raise BundleError(f"The bundle says {definition!r} where only a literal may stand; write the value itself.")
     if not isinstance(definition, dict):
         return definition
+    special = [key for key in definition if key.startswith("_") and key not in ("_target_", "_desc_")]
+    if special:
+        raise BundleError(f"The bundle uses {', '.join(special)}, which is not understood here; remove it.")
     arguments = {key: build(value) for key, value in definition.items() if not key.startswith("_")}
     if "_target_" not in definition:
         return arguments
     target = definition["_target_"]
-    if target not in _ALLOWED:
+    if not isinstance(target, str) or target not in _ALLOWED:
         raise BundleError(
             f"The bundle asks for {target!r}, which is not allowed here; allowed: {sorted(_ALLOWED)}."
         )
     try:
         return _ALLOWED[target](**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, KeyError) as error:
         raise BundleError(f"The bundle's settings of {target} do not fit: {error}") from error
 
 
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _steps(settings: Mapping[str, Any], block: str) -> list[dict[str, Any]]:
-    return [step for step in settings[block]["transforms"] if step["_target_"] not in _FILES]
+    try:
+        return [step for step in settings[block]["transforms"] if step["_target_"] not in _FILES]
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"The bundle's {block} is no Compose with a list of transforms.") from error
 
 
 def _with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) -> dict[str, Any]:

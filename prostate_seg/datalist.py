@@ -53,6 +53,9 @@ def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     if not isinstance(content, dict) or not set(content) <= {*SECTIONS, "description"}:
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise SettingsError(f"The datalist {path} holds {found}, expected lists named {', '.join(SECTIONS)}.")
+    for name in SECTIONS:
+        if not isinstance(content.get(name, []), list):
+            raise SettingsError(f"The datalist {path} holds {content[name]!r} as {name}, expected a list of cases.")
     sections = {
         name: [_case(path, name, n, entry) for n, entry in enumerate(content.get(name, []))] for name in SECTIONS
     }
@@ -71,6 +74,9 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
         if not file.exists():
             raise SettingsError(f"{where} names {entry[key]} as {key}, which does not exist beside the datalist.")
         case[key] = str(file.resolve())
+    spacing = case.get("frame_spacing_mm", 1.0)
+    if isinstance(spacing, bool) or not isinstance(spacing, int | float) or spacing <= 0:
+        raise SettingsError(f"{where} has frame_spacing_mm {spacing!r}, expected a length above 0.")
     case.setdefault("case", Path(entry["image"]).name.split(".")[0])
     return case
 
@@ -79,9 +85,10 @@ def _check_patients(path: Path, sections: dict[str, list[dict[str, Any]]]) -> No
     seen: dict[str, str] = {}
     for section, cases in sections.items():
         for case in cases:
-            patient = case.get("patient")
-            if patient is not None and seen.setdefault(str(patient), section) != section:
-                raise SettingsError(
-                    f"The datalist {path} has patient {patient} in {seen[str(patient)]} and in {section}; "
-                    "keep each patient on one side."
-                )
+            for what in ("patient", "image"):
+                name = f"{what} {case.get(what)}"
+                if case.get(what) is not None and seen.setdefault(name, section) != section:
+                    raise SettingsError(
+                        f"The datalist {path} has {name} in {seen[name]} and in {section}; "
+                        "keep each patient on one side."
+                    )

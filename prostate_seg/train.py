@@ -11,11 +11,14 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from .errors import BundleError, OutputError, SettingsError
+from .datalist import items
+from .errors import BundleError, OutputError, ProstateSegError, SettingsError
 from .information import released_bundle
-from .monai_adapters import check_names
+from .monai_adapters import STATE_FILE, check_names
 
 RELEASED = "released"
+_OPTIONS = {"init": "--init", "datalist": "--data", "ckpt_dir": "--output", "bundle_root": "--bundle"}
+_SHARED = ("prepare", "pad")  # also written in inference.json: changing one side only would train another grid
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,21 @@ def plan(
     run: folder for checkpoints and the new bundle; an interrupted run in it goes on. datalist: see
     :mod:`prostate_seg.datalist`; None trains on phantoms. init: ``released``, ``none`` (random weights) or
     the path of a state dict. settings: names of train.json, nested with ``::``, and their values. Raises
-    SettingsError for a name that train.json does not have.
+    SettingsError for a name that train.json does not have, or that has an option of its own.
     """
     source = bundle or released_bundle()
     overrides: dict[str, Any] = dict(settings or {})
-    check_names(overrides, ConfigParser.load_config_files([str(source / "configs" / "train.json")]))
+    config = ConfigParser.load_config_files([str(source / "configs" / "train.json")])
+    check_names(overrides, config)
+    for name in overrides:
+        first = name.replace("#", "::").split("::")[0]
+        if name in _OPTIONS:
+            raise SettingsError(f"{name} has an option of its own; give it by {_OPTIONS[name]}.")
+        if first in _SHARED:
+            raise SettingsError(
+                f"{name} must be equal in train.json and inference.json; copy the bundle, change both, and "
+                "give the copy by --bundle."
+            )
     weights = source / "models" / "model.pt" if init == RELEASED else Path(init)
     if init != "none" and not weights.is_file():
         raise BundleError(f"There are no weights at {weights} to start from; give another --init, or --init none.")
@@ -54,9 +67,17 @@ def plan(
         overrides.setdefault("phantoms", 0)
         overrides.setdefault("validation_phantoms", 0)
         overrides["datalist"] = str(datalist.resolve())
+    merged = config | overrides
+    items(merged["datalist"], "training", merged["phantoms"])
+    items(merged["datalist"], "validation", merged["validation_phantoms"])
     overrides["init"] = "none" if init == "none" else str(weights.resolve())
     overrides["ckpt_dir"] = str((run / "checkpoints").resolve())
     overrides["bundle_root"] = str(source)
+    for name, value in overrides.items():
+        if isinstance(value, str) and ("#" in value or value[:1] in ("$", "@", "%")):
+            raise SettingsError(
+                f"MONAI's configuration cannot hold {value!r} ({name}); use a name without # $ @ %."
+            )
     return Plan(source, run, overrides)
 
 
@@ -75,21 +96,47 @@ def train(planned: Plan) -> Path:
         workflow_type="train",
         **planned.overrides,
     )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return _new_bundle(planned)
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except RuntimeError as error:  # MONAI wraps what an expression raises
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ProstateSegError):
+            cause = cause.__cause__
+        raise cause or error from None
+    return _new_bundle(planned, workflow.parser["network_def"])
 
 
-def _new_bundle(planned: Plan) -> Path:
+def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
+    """Configurations, schema and licence of the source bundle with the new weights; nothing else travels."""
     best = planned.run / "checkpoints" / "model.pt"
     if not best.is_file():
         raise SettingsError(
             "The run ended before its first validation, so there are no best weights; train for at least "
-            "val_interval epochs."
+            f"val_interval epochs more (a finished run, {STATE_FILE}, goes on from its last epoch)."
         )
-    folder = planned.run / "bundle"
-    shutil.copytree(planned.bundle, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models", "docs"))
-    (folder / "models").mkdir(exist_ok=True)
-    shutil.copyfile(best, folder / "models" / "model.pt")
+    folder, partial = planned.run / "bundle", planned.run / ".bundle.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "models").mkdir(parents=True)
+    (partial / "docs").mkdir()
+    shutil.copytree(planned.bundle / "configs", partial / "configs")
+    for file in ("LICENSE", "docs/metadata.schema.json"):
+        shutil.copyfile(planned.bundle / file, partial / file)
+    shutil.copyfile(best, partial / "models" / "model.pt")
+    _rewrite(partial / "configs" / "inference.json", {"network_def": network})
+    metadata = json.loads((partial / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    own = {
+        "name": f"{metadata['name']}_retrained",
+        "data_source": "the cases of a user's datalist" if planned.overrides.get("datalist") else "phantoms",
+        "changelog": metadata["changelog"] | {metadata["version"]: "retrained from this version's configuration"},
+    }
+    _rewrite(partial / "configs" / "metadata.json", own)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return folder
+
+
+def _rewrite(path: Path, changes: Mapping[str, Any]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | changes, indent=4), encoding="utf-8")

@@ -209,7 +209,8 @@ class ToSourceGridd(MapTransform):
     """Bring the foreground of (2, I', J', K') on the model's grid back to (1, I, J, K) on the source's.
 
     One channel is interpolated, linearly; outside the model's grid it is 0. The grids come from
-    ``image_key``: its affine now, and the ``original_affine`` and ``spatial_shape`` of its meta data.
+    ``image_key``: its affine now, and the ``original_affine`` and ``spatial_shape`` of its meta data. The
+    result is named after ``case`` where the sample has one, so that two folders of equal files stay apart.
     """
 
     def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
@@ -225,7 +226,8 @@ class ToSourceGridd(MapTransform):
         for key in self.key_iterator(out):
             foreground = torch.as_tensor(out[key])[1]
             values = resample_axes(foreground, np.asarray(image.affine, float), source, shape)
-            meta = {"filename_or_obj": image.meta.get("filename_or_obj", ""), "original_affine": source}
+            name = str(data.get("case") or image.meta.get("filename_or_obj", ""))
+            meta = {"filename_or_obj": name, "original_affine": source}
             out[key] = MetaTensor(values[None], affine=torch.as_tensor(source), meta=meta)
         return out
 

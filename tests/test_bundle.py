@@ -9,8 +9,9 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigWorkflow
 
-from prostate_seg import BundleError, SettingsError, load_bundle, read
+from prostate_seg import BundleError, InputError, SettingsError, load_bundle, read
 from prostate_seg.bundle import build, choose_device
 from prostate_seg.export.us_series import write_us
 
@@ -23,20 +24,36 @@ def monai(*arguments, folder):
 def test_segment_and_monais_run_of_inference_json_give_the_same_mask_of_a_dicom_folder(
     tiny_bundle, small_phantom, tmp_path
 ):
-    write_us(small_phantom.image, tmp_path / "data" / "study", kind="series")
+    for study in ("study1", "study2"):  # their files have equal names
+        write_us(small_phantom.image, tmp_path / "data" / study, kind="series")
     configs = tiny_bundle / "configs"
     done = monai(
         "run", "--config_file", configs / "inference.json", "--bundle_root", tiny_bundle,
         "--dataset_dir", tmp_path / "data", "--output_dir", tmp_path / "out", folder=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    (path,) = (tmp_path / "out").glob("*.nii.gz")
-    image = nibabel.load(path)
-    volume = read(tmp_path / "data")
+    paths = sorted((tmp_path / "out").glob("*.nii.gz"))
+    assert [path.name for path in paths] == ["study1_ctv.nii.gz", "study2_ctv.nii.gz"]
+    image = nibabel.load(paths[0])
+    volume = read(tmp_path / "data" / "study1")
     ctv = load_bundle(tiny_bundle)(volume)
     assert ctv.labels.any()
     assert np.array_equal(np.asarray(image.dataobj), ctv.labels)
     assert np.allclose(image.affine, volume.affine, atol=1e-4)
+
+
+def test_monais_own_check_finds_every_property_of_training_inference_and_evaluation(tiny_bundle, tmp_path):
+    configs = tiny_bundle / "configs"
+    (tmp_path / "data").mkdir()
+    files = {"train": ["train"], "infer": ["inference", "evaluate"]}
+    for kind, names in files.items():
+        workflow = ConfigWorkflow(
+            config_file=[str(configs / f"{name}.json") for name in names],
+            meta_file=str(configs / "metadata.json"), workflow_type=kind, bundle_root=str(tiny_bundle),
+            phantoms=1, **({"validation_phantoms": 1, "ckpt_dir": str(tmp_path)} if kind == "train" else {}),
+        )  # fmt: skip
+        workflow.initialize()
+        assert not workflow.check_properties()
 
 
 def test_evaluate_json_over_inference_json_reports_dice_and_distances_in_mm(tiny_bundle, tmp_path):
@@ -94,6 +111,11 @@ def test_training_and_inference_describe_one_network(repository):
         ({"_target_": "os.system", "command": "true"}, "asks for 'os.system', which is not allowed"),
         ({"_target_": "prostate_seg.network.ConvStem", "width": "$2**9"}, "only a literal may stand"),
         ({"_target_": "prostate_seg.network.ConvStem", "width": "@width"}, "only a literal may stand"),
+        (
+            {"_target_": "AsDiscreted", "keys": "pred", "_disabled_": True},
+            "uses _disabled_, which is not understood",
+        ),
+        ({"_target_": ["AsDiscreted"]}, "which is not allowed"),
         ({"_target_": "prostate_seg.network.ConvStem", "breadth": 3}, "settings of .*ConvStem do not fit"),
     ],
 )
@@ -128,6 +150,17 @@ def test_weights_of_another_network_are_refused(tiny_bundle, tmp_path):
         load_bundle(folder)
 
 
+def test_a_bundle_that_would_not_bring_the_mask_to_its_images_grid_is_refused(tiny_bundle, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+    path = folder / "configs" / "inference.json"
+    config = json.loads(path.read_text())
+    config["postprocessing"]["transforms"] = config["postprocessing"]["transforms"][2:]
+    path.write_text(json.dumps(config))
+    with pytest.raises(BundleError, match=r"must hold prostate_seg.transforms.ToSourceGridd once"):
+        load_bundle(folder)
+
+
 def test_a_missing_device_is_said_and_auto_is_the_cpu_without_a_gpu():
     if torch.cuda.is_available():
         assert choose_device("auto").type == "cuda"
@@ -154,6 +187,10 @@ def test_a_single_slice_and_a_volume_without_echoes_are_segmented_on_their_own_g
 
     predictor = load_bundle(tiny_bundle)
     image = make_phantom(5, shape=(80, 60, 8), spacing_mm=(1.2, 1.2, 5.0)).image
+    with pytest.raises(InputError, match="black everywhere"):
+        predictor(replace(image, array=np.zeros((80, 60, 8), np.uint8)))
+    shifted = replace(image, array=image.array.astype(np.float32) - 100)
+    assert np.array_equal(predictor(shifted).labels, predictor(image).labels)
     single = replace(image, array=image.array[..., 3:4])
     assert predictor(single).labels.shape == (80, 60, 1)
     assert predictor(image).probability.shape == (80, 60, 8)

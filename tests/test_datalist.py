@@ -17,6 +17,7 @@ def written(folder, content):
 
 
 CASE = {"image": "a.nii.gz", "label": "b.nii.gz", "patient": "P1"}
+NAMELESS = {"image": "a.nii.gz", "label": "b.nii.gz"}
 
 
 def test_paths_become_absolute_and_the_case_is_named_after_its_image(tmp_path):
@@ -43,6 +44,9 @@ def test_two_cases_three_times_and_four_phantoms_are_ten_items_with_seeds_from_o
         ({"training": [CASE | {"weight": 2}]}, "has \\['image', 'label', 'patient', 'weight'\\]"),
         ({"training": [CASE | {"label": "c.nii.gz"}]}, "names c.nii.gz as label, which does not exist"),
         ({"training": [CASE], "validation": [CASE]}, "has patient P1 in training and in validation"),
+        ({"training": [NAMELESS], "validation": [NAMELESS]}, "has image .*a.nii.gz in training and in validation"),
+        ({"training": 5}, "holds 5 as training, expected a list"),
+        ({"training": [CASE | {"frame_spacing_mm": "5"}]}, "has frame_spacing_mm '5', expected a length above 0"),
     ],
 )
 def test_a_wrong_datalist_is_refused_in_one_sentence(tmp_path, content, text):

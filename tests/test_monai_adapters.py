@@ -1,5 +1,7 @@
 """What connects to MONAI: reader, seeded data, metrics in mm, checked overrides."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -120,7 +122,7 @@ CONFIG = {"epochs": 3, "train": {"trainer": {"max_epochs": 5}, "handlers": [{"in
 
 @pytest.mark.parametrize("name", ["epochs", "train::trainer::max_epochs", "train#handlers#0#interval"])
 def test_settings_that_exist_may_be_overridden(name):
-    check_names([name], CONFIG)
+    check_names({name: 1}, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +135,37 @@ def test_settings_that_exist_may_be_overridden(name):
 )
 def test_a_misspelt_setting_stops_the_run_and_names_the_closest(name, text):
     with pytest.raises(SettingsError, match=text):
-        check_names([name], CONFIG)
+        check_names({name: 1}, CONFIG)
 
 
 def test_overrides_are_read_from_the_command_line_of_the_bundle_run(repository):
     config = str(repository / "bundles/prostate_us_segmenter/configs/train.json")
-    check_overrides(["run", "training", "--config_file", config, "--phantoms", "3", "--bundle_root=x"])
-    with pytest.raises(SettingsError, match="did you mean phantoms"):
-        check_overrides(["run", "training", "--config_file", config, "--phantom", "3"])
+    for accepted in (
+        ["--phantoms", "3", "--bundle_root=x"],
+        ["--val-interval", "3"],
+        ["--loss::label_smoothing", "0.1"],
+    ):
+        check_overrides(["run", "training", "--config_file", config, *accepted])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "training", "--config_file", "CONFIG", "--phantomz", "3"],
+        ["run", "training", "--config_file", "CONFIG", "-phantomz", "3"],
+        ["run", "training", "--config-file", "CONFIG", "--phantomz=3"],
+        ["run", "training", "None", "None", "None", "CONFIG", "--phantomz", "3"],
+        ["run", "training", "--config_file", "['CONFIG']", "--phantomz", "3"],
+        ["run", "training", "--config_file", "CONFIG", "--train::trainer", "{'max_epohcs': 3}"],
+        ["run", "training", "--args_file", "ARGS"],
+    ],
+    ids=["two dashes", "one dash", "hyphen", "positional", "list", "dict", "args file"],
+)
+def test_no_form_of_the_command_line_slips_a_misspelt_name_through(repository, tmp_path, arguments):
+    config = str(repository / "bundles/prostate_us_segmenter/configs/train.json")
+    (tmp_path / "args.json").write_text(json.dumps({"config_file": config, "phantomz": 3}))
+    arguments = [text.replace("CONFIG", config).replace("ARGS", str(tmp_path / "args.json")) for text in arguments]
+    with pytest.raises(
+        SettingsError, match=r"no setting named (phantomz|train::trainer::max_epohcs); did you mean"
+    ):
+        check_overrides(arguments)

@@ -100,7 +100,7 @@ def test_a_skip_decoder_gives_logits_on_half_the_images_grid_and_sees_what_token
     """With all tokens zero, a change of 1 in one voxel of the finest map changes the logits there most."""
     torch.manual_seed(0)
     stem = ConvStem(1, 64, (8, 8, 4))
-    decoder = SkipDecoder(64, 2, stem.channels, (8, 8, 4)).eval()
+    decoder = SkipDecoder(64, 2, stem.channels, axes=3).eval()
     maps = [torch.randn_like(m) for m in stem(torch.rand(1, 1, 32, 32, 16))[1]]
     tokens = torch.zeros(1, 64, 64)
     before = decoder(tokens, (4, 4, 4), maps)
@@ -114,14 +114,14 @@ def test_a_skip_decoder_for_another_stem_is_refused():
     stem = ConvStem(1, 64, (8, 8, 4))
     encoder = VisionTransformer((16, 16, 8), stem, depth=1, heads=1)
     with pytest.raises(SettingsError, match=r"joins maps of \(24, 48, 96\) channels, the encoder's stem gives"):
-        Segmenter(encoder, SkipDecoder(64, 2, (24, 48, 96), (8, 8, 4)))
+        Segmenter(encoder, SkipDecoder(64, 2, (24, 48, 96), axes=3))
 
 
 def test_channels_last_weights_give_the_same_logits():
     torch.manual_seed(0)
     stem = ConvStem(1, 64, (8, 8, 4))
     network = Segmenter(
-        VisionTransformer((16, 16, 8), stem, depth=1, heads=1), SkipDecoder(64, 2, stem.channels, (8, 8, 4))
+        VisionTransformer((16, 16, 8), stem, depth=1, heads=1), SkipDecoder(64, 2, stem.channels, axes=3)
     ).eval()
     image = torch.rand(1, 1, 16, 16, 8)
     torch.testing.assert_close(network(image), channels_last(network)(image), atol=1e-5, rtol=1e-4)

@@ -1,6 +1,7 @@
 """Training: planned before it runs, repeatable, resumable, stopped by a misspelt setting."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from prostate_seg import BundleError, SettingsError, load_bundle
+from prostate_seg.monai_adapters import STATE_FILE
 from prostate_seg.train import plan, train
 
 
@@ -20,7 +22,9 @@ def small_training(tiny_bundle, nifti_case, tmp_path_factory):
     """A datalist with one case for both sides, and settings that make an epoch one second."""
     folder = tmp_path_factory.mktemp("datalist")
     case = {"image": str(nifti_case[0]), "label": str(nifti_case[1])}
-    (folder / "cases.json").write_text(json.dumps({"training": [case], "validation": [case]}))
+    shutil.copyfile(nifti_case[0], folder / "other.nii.gz")
+    other = case | {"image": "other.nii.gz"}
+    (folder / "cases.json").write_text(json.dumps({"training": [case], "validation": [other]}))
     return folder / "cases.json", {
         "amp": False,
         "batch_size": 2,
@@ -31,7 +35,7 @@ def small_training(tiny_bundle, nifti_case, tmp_path_factory):
 
 
 def losses_of(tiny_bundle, checkpoints, datalist, settings, *, epochs):
-    """Losses by iteration of a run that ends, or is interrupted, after ``epochs`` of 25."""
+    """Losses by iteration of a run that ends, or is interrupted, after ``epochs`` of 25; the averaged weights."""
     configs = tiny_bundle / "configs"
     workflow = ConfigWorkflow(
         config_file=str(configs / "train.json"), meta_file=str(configs / "metadata.json"), workflow_type="train",
@@ -50,21 +54,22 @@ def losses_of(tiny_bundle, checkpoints, datalist, settings, *, epochs):
         Events.EPOCH_COMPLETED(once=epochs), lambda engine: engine.terminate() if epochs < 25 else None
     )
     trainer.run()
-    return losses
+    return losses, workflow.parser.get_parsed_content("average").module.state_dict()
 
 
 def test_an_interrupted_run_goes_on_to_the_same_losses_within_1e_4_over_50_steps(
     tiny_bundle, small_training, tmp_path
 ):
     datalist, settings = small_training
-    whole = losses_of(tiny_bundle, tmp_path / "whole", datalist, settings, epochs=25)
+    whole, weights = losses_of(tiny_bundle, tmp_path / "whole", datalist, settings, epochs=25)
     assert sorted(whole) == list(range(1, 51))
-    first = losses_of(tiny_bundle, tmp_path / "parts", datalist, settings, epochs=11)
+    first, _ = losses_of(tiny_bundle, tmp_path / "parts", datalist, settings, epochs=11)
     assert max(first) == 22
-    rest = losses_of(tiny_bundle, tmp_path / "parts", datalist, settings, epochs=25)
+    rest, resumed = losses_of(tiny_bundle, tmp_path / "parts", datalist, settings, epochs=25)
     assert sorted(rest) == list(range(23, 51))
     joined = first | rest
     assert np.abs([whole[n] - joined[n] for n in whole]).max() <= 1e-4
+    assert max(float((weights[name] - resumed[name]).abs().max()) for name in weights) <= 1e-4
     assert len({round(loss, 6) for loss in whole.values()}) > 40  # the augmentation does differ by epoch
 
 
@@ -78,6 +83,44 @@ def test_a_finished_run_is_a_bundle_that_segments(tiny_bundle, small_training, s
     assert load_bundle(folder)(small_phantom.image).labels.shape == small_phantom.image.array.shape
     assert any((tmp_path / "run" / "checkpoints").glob("events.out.tfevents.*"))
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["init"] == "none"
+
+
+def test_a_resumed_run_keeps_the_best_weights_until_they_are_beaten(tiny_bundle, small_training, tmp_path):
+    datalist, settings = small_training
+    settings = settings | {"val_interval": 1, "train::trainer::max_epochs": 1}
+    train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings))
+    path = tmp_path / "checkpoints" / STATE_FILE
+    state = torch.load(path, weights_only=True)
+    assert state["position"]["epoch"] == state["position"]["best_metric_epoch"] == 1
+    state["position"]["best_metric"] = 0.99
+    torch.save(state, path)
+    before = (tmp_path / "checkpoints" / "model.pt").read_bytes()
+    settings["train::trainer::max_epochs"] = 2
+    train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings))
+    assert torch.load(path, weights_only=True)["position"]["epoch"] == 2
+    assert (tmp_path / "checkpoints" / "model.pt").read_bytes() == before
+
+
+def test_a_damaged_training_state_is_named(tiny_bundle, small_training, tmp_path):
+    datalist, settings = small_training
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / STATE_FILE).write_bytes(b"cut")
+    with pytest.raises(BundleError, match=r"training_state\.pt cannot be resumed"):
+        train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings))
+
+
+def test_the_new_bundle_describes_the_network_that_was_trained_and_nothing_else_travels(
+    tiny_bundle, small_training, small_phantom, tmp_path
+):
+    datalist, settings = small_training
+    (tiny_bundle / "data").mkdir(exist_ok=True)
+    (tiny_bundle / "data" / "patient.dcm").write_bytes(b"private")
+    own = {"network_def::encoder::depth": 2, "train::trainer::max_epochs": 1, "val_interval": 1}
+    folder = train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings | own))
+    assert json.loads((folder / "configs/inference.json").read_text())["network_def"]["encoder"]["depth"] == 2
+    assert load_bundle(folder)(small_phantom.image).labels.any() in (True, False)
+    assert load_bundle(folder).info.name == "prostate_us_segmenter_retrained"
+    assert not (folder / "data").exists()
 
 
 def test_training_from_the_released_weights_starts_with_them(tiny_bundle, small_training, tmp_path):
@@ -102,6 +145,9 @@ def test_training_from_the_released_weights_starts_with_them(tiny_bundle, small_
             "no setting named learning_rat; did you mean learning_rate",
         ),
         ({"settings": {"train::trainer::max_epohcs": 1}}, SettingsError, "did you mean train::trainer::max_epochs"),
+        ({"settings": {"prepare": []}}, SettingsError, "prepare must be equal in train.json and inference.json"),
+        ({"settings": {"init": "none"}}, SettingsError, "init has an option of its own; give it by --init"),
+        ({"init": "none", "settings": {"phantoms": 0}}, SettingsError, "There are no training cases"),
         ({"init": "absent.pt"}, BundleError, "no weights at absent.pt to start from"),
         ({"datalist": Path("absent.json"), "init": "none"}, SettingsError, "no datalist at absent.json"),
     ],

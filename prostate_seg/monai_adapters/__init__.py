@@ -1,12 +1,15 @@
 """What connects prostate-seg to MONAI and ignite: reader, training data, metrics, engine parts."""
 
 from .data import EpochSampler, LoadCased, SeededDataset, cases_in
-from .engine import AutocastInferer, SeedHandler, TrainingState, check_names, check_overrides, initialise
+from .engine import STATE_FILE, AutocastInferer, BestWeights, SeedHandler, TrainingState, averaged, initialise
 from .metrics import SegmentationMetrics
+from .overrides import check_names, check_overrides
 from .reader import UltrasoundReader, metatensor_of
 
 __all__ = [
+    "STATE_FILE",
     "AutocastInferer",
+    "BestWeights",
     "EpochSampler",
     "LoadCased",
     "SeedHandler",
@@ -14,6 +17,7 @@ __all__ = [
     "SegmentationMetrics",
     "TrainingState",
     "UltrasoundReader",
+    "averaged",
     "cases_in",
     "check_names",
     "check_overrides",

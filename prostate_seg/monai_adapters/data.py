@@ -97,13 +97,15 @@ class SeededDataset(CacheDataset):
     """A CacheDataset whose random transforms draw from (seed, epoch, index) and from nothing else.
 
     Takes the indices of :class:`EpochSampler`. The part of ``transform`` before its first random
-    transform runs once a case and is kept in memory.
+    transform runs once a case and is kept in memory; equal entries of ``data`` share it.
     """
 
     def __init__(
         self, data: Sequence[Any], transform: Callable[..., Any], *, seed: int = 0, num_workers: int = 1
     ) -> None:
-        super().__init__(data, transform, num_workers=num_workers, progress=False, copy_cache=False)
+        super().__init__(
+            data, transform, num_workers=num_workers, progress=False, copy_cache=False, hash_as_key=True
+        )
         self.seed = seed
 
     def _transform(self, index: int) -> Any:

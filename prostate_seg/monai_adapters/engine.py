@@ -1,29 +1,24 @@
-"""Parts of the training engine: autocast, seeding, initial weights, resuming, checked overrides."""
+"""Parts of the training engine: autocast, seeding, averaged weights, a state that can be resumed."""
 
 from __future__ import annotations
 
-import difflib
-import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
+import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.bundle import ConfigParser
-from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.inferers import Inferer
+from torch.optim.swa_utils import AveragedModel
 
-from ..errors import BundleError, SettingsError
+from ..errors import BundleError
 from ..network import channels_last
 from ..weights import load_state, read_state
 from .data import EpochSampler
 
-_RUN_ARGUMENTS = {
-    "run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file",
-    "bundle_root", "workflow_type", "properties_path",
-}  # fmt: skip
+STATE_FILE = "training_state.pt"
 
 
 class AutocastInferer(Inferer):
@@ -37,7 +32,6 @@ class AutocastInferer(Inferer):
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """(B, C, ...) -> float32 logits (B, K, ...)."""
-        inputs = torch.as_tensor(inputs)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.amp):
             return network(inputs, *args, **kwargs).float()
 
@@ -61,31 +55,95 @@ class SeedHandler:
         torch.manual_seed(self.seed * 1_000_003 + engine.state.iteration)
 
 
-class TrainingState:
-    """Save everything that training needs to go on, every ``interval`` epochs; resume from the newest.
+def averaged(network: torch.nn.Module, decay: float = 0.998) -> AveragedModel:
+    """A copy of the network whose weights follow it as an exponential moving average; ``module`` is the copy.
 
-    state: what has a state dict, by name; the trainer itself is added. device: where it is loaded to.
+    After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the first random weights fade fast.
+    """
+
+    @torch.no_grad()
+    def follow(means: Any, values: Any, count: Any) -> None:
+        updates = int(count)
+        torch._foreach_lerp_(means, values, 1 - min(decay, (1 + updates) / (10 + updates)))
+
+    return AveragedModel(network, multi_avg_fn=follow)
+
+
+class TrainingState:
+    """Average the weights after each iteration; save all that training needs after each epoch; resume from it.
+
+    state: what has a state dict, by name. The position of the trainer and the best validation of ``validator``
+    are saved with it, to ``folder``/training_state.pt, by way of a temporary file. Attach it last.
     """
 
     def __init__(
         self,
+        network: torch.nn.Module,
+        average: AveragedModel,
         state: dict[str, Any],
+        *,
+        validator: Engine,
         folder: str,
         device: torch.device,
-        *,
         resume: bool = True,
-        interval: int = 1,
     ) -> None:
-        self.state, self.folder, self.device = state, folder, device
-        self.resume, self.interval = resume, interval
+        self.network, self.average, self.validator = network, average, validator
+        self.state = {"network": network, "average": average, **state}
+        self.path, self.device, self.resume = Path(folder) / STATE_FILE, device, resume
 
     def attach(self, engine: Engine) -> None:
         """Hook into a trainer."""
-        state = self.state | {"trainer": engine}
-        newest = newest_checkpoint(self.folder) if self.resume else ""
-        if newest:
-            CheckpointLoader(newest, state, map_location=self.device).attach(engine)
-        CheckpointSaver(self.folder, state, save_interval=self.interval, epoch_level=True, n_saved=1).attach(engine)
+        if self.resume and self.path.is_file():
+            engine.add_event_handler(Events.STARTED, self._load)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.average.update_parameters(self.network))
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+
+    def _save(self, engine: Engine) -> None:
+        content: dict[str, Any] = {name: part.state_dict() for name, part in self.state.items()}
+        best = self.validator.state
+        content["position"] = {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "best_metric": best.best_metric,
+            "best_metric_epoch": best.best_metric_epoch,
+        }
+        _save_whole(content, self.path)
+
+    def _load(self, engine: Engine) -> None:
+        try:
+            content = torch.load(self.path, map_location=self.device, weights_only=True)
+            for name, part in self.state.items():
+                part.load_state_dict(content[name])
+            position = content["position"]
+        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise BundleError(
+                f"{self.path} cannot be resumed ({type(error).__name__}: it is damaged or of another network); "
+                "move it away to start anew."
+            ) from error
+        engine.state.epoch, engine.state.iteration = position["epoch"], position["iteration"]
+        self.validator.state.best_metric = position["best_metric"]
+        self.validator.state.best_metric_epoch = position["best_metric_epoch"]
+
+
+class BestWeights:
+    """Keep the weights of the best validation as ``folder``/model.pt; attach it to the validator."""
+
+    def __init__(self, network: torch.nn.Module, folder: str) -> None:
+        self.network, self.path = network, Path(folder) / "model.pt"
+
+    def attach(self, engine: Engine) -> None:
+        """Hook into an evaluator with a key metric."""
+        engine.add_event_handler(Events.COMPLETED, self._save)
+
+    def _save(self, engine: Engine) -> None:
+        if engine.state.best_metric_epoch == engine.state.epoch:
+            _save_whole(self.network.state_dict(), self.path)
+
+
+def _save_whole(content: Any, path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(content, partial)
+    os.replace(partial, path)
 
 
 def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
@@ -93,65 +151,3 @@ def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
     if weights.lower() != "none":
         load_state(network, read_state(weights), weights)
     return channels_last(network)
-
-
-def newest_checkpoint(folder: str) -> str:
-    """The training state with the highest epoch in ``folder``, or an empty string."""
-    found = {}
-    for path in Path(folder).glob("checkpoint_epoch=*.pt"):
-        epoch = re.search(r"epoch=(\d+)", path.name)
-        if epoch:
-            found[int(epoch[1])] = path
-    return str(found[max(found)]) if found else ""
-
-
-def check_overrides(arguments: Sequence[str] | None = None) -> None:
-    """Stop a bundle run whose command line sets a name that its configuration files do not have.
-
-    MONAI accepts any name. ``arguments`` defaults to those of this process; names may be nested
-    (``--train::trainer::max_epochs``, also with ``#``). Raises SettingsError naming the closest one.
-    """
-    given = _named_arguments(sys.argv[1:] if arguments is None else arguments)
-    files = given.get("config_file")
-    if files is None:
-        return
-    try:
-        config = ConfigParser.load_config_files(_file_list(files))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{files} cannot be read as configuration: {error}") from error
-    check_names({name for name in given if name not in _RUN_ARGUMENTS}, config)
-
-
-def check_names(given: Iterable[str], config: Any) -> None:
-    """Raise SettingsError for the first name that a configuration does not have, with the closest one."""
-    known = set(_names(config))
-    for name in given:
-        setting = name.replace("#", "::").lstrip("+")
-        if setting not in known:
-            close = difflib.get_close_matches(setting, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see the configuration file for its names."
-            raise SettingsError(f"The configuration has no setting named {setting}; {hint}")
-
-
-def _named_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    named = {}
-    for position, text in enumerate(arguments):
-        if not text.startswith("--") or text == "--":
-            continue
-        name, equals, value = text[2:].partition("=")
-        follower = arguments[position + 1] if position + 1 < len(arguments) else ""
-        named[name] = value if equals else follower
-    return named
-
-
-def _file_list(text: str) -> list[str]:
-    return [part.strip(" '\"") for part in text.strip("[]() ").split(",") if part.strip(" '\"")]
-
-
-def _names(config: Any, prefix: str = "") -> list[str]:
-    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
-    names = []
-    for key, value in items:
-        name = f"{prefix}{key}"
-        names += [name, *_names(value, f"{name}::")]
-    return names

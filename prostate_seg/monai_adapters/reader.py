@@ -51,14 +51,20 @@ class UltrasoundReader(ImageReader):
 
     def get_data(self, img: Sequence[Volume]) -> tuple[np.ndarray, dict[str, Any]]:
         """The array (I, J, K) and MONAI's meta data."""
-        return img[0].array, _meta(img[0])
+        return _from_black(img[0]), _meta(img[0])
 
 
 def metatensor_of(volume: Volume) -> MetaTensor:
     """A Volume as ``LoadImaged`` and ``EnsureChannelFirstd`` would give it: (1, I, J, K), float32."""
     meta = _meta(volume) | {"filename_or_obj": ""}
     affine = torch.as_tensor(meta.pop("affine"))
-    return MetaTensor(torch.as_tensor(volume.array.astype(np.float32))[None], affine=affine, meta=meta)
+    return MetaTensor(torch.as_tensor(_from_black(volume))[None], affine=affine, meta=meta)
+
+
+def _from_black(volume: Volume) -> np.ndarray:
+    """Pixels as float32, black at 0: an image with negative values (a normalised one) is lifted."""
+    array = volume.array.astype(np.float32)
+    return array - min(0.0, float(array.min()))
 
 
 def _meta(volume: Volume) -> dict[str, Any]:

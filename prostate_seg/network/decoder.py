@@ -93,13 +93,12 @@ class SkipDecoder(nn.Module):
     """Tokens enlarged step by step, joined at each by the stem's map of that grid: boundaries finer than a patch.
 
     (B, N, D) and maps -> (B, K, *grid of the finest map), half the image's. channels: the stem's, finest
-    first. patch_size: only its number of axes counts. Not in the paper: its decoders see the patches alone.
+    first. axes: 2 or 3. Not in the paper: its decoders see the patches alone.
     """
 
-    def __init__(self, width: int, num_classes: int, channels: Sequence[int], patch_size: Sequence[int]) -> None:
+    def __init__(self, width: int, num_classes: int, channels: Sequence[int], *, axes: int) -> None:
         super().__init__()
         self.width, self.channels = width, tuple(channels)
-        axes = len(patch_size)
         convolution = nn.Conv2d if axes == 2 else nn.Conv3d
         self.mode = INTERPOLATION[axes]
         self.join = convolution(width + self.channels[-1], self.channels[-1], 1)
