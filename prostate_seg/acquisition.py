@@ -6,7 +6,6 @@ patient. The options fill these gaps; they never overrule what a file does say.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,6 +18,7 @@ FrameOrder = Literal["base-to-apex", "apex-to-base"]
 ProbeSide = Literal["bottom", "top"]
 
 SPACING_TOLERANCE = 0.01  # relative difference that rounding in a header explains
+SHORTEST_MM, LONGEST_MM = 0.01, 100.0  # of a frame spacing that can be meant
 AXIS_TOLERANCE = 0.5  # cosine: an axis within 60 degrees of a patient axis can be called by its name
 
 
@@ -26,7 +26,7 @@ AXIS_TOLERANCE = 0.5  # cosine: an axis within 60 degrees of a patient axis can 
 class Acquisition:
     """The options of a reading; each is None where the user says nothing.
 
-    frame_spacing_mm: distance between neighbouring frames (axis k) in mm, > 0. frame_order: whether k runs
+    frame_spacing_mm: distance between neighbouring frames (axis k) in mm, 0.01 to 100. frame_order: whether k runs
     from the base of the prostate to its apex (to the inferior) or back. probe_side: the side of the displayed
     image on which the probe lies; the probe is posterior to the prostate, so with ``bottom`` axis j runs to
     the posterior, with ``top`` to the anterior. Axis i runs to the patient's left as displayed in either
@@ -39,8 +39,10 @@ class Acquisition:
 
     def __post_init__(self) -> None:
         spacing = self.frame_spacing_mm
-        if spacing is not None and not (math.isfinite(spacing) and spacing > 0):
-            raise SettingsError(f"The frame spacing is {spacing} mm, expected a positive length such as 1.0.")
+        if spacing is not None and not SHORTEST_MM <= spacing <= LONGEST_MM:
+            raise SettingsError(
+                f"The frame spacing is {spacing:g} mm, expected {SHORTEST_MM:g} to {LONGEST_MM:g} mm, such as 1.0."
+            )
         for name, value, allowed in (
             ("frame order", self.frame_order, get_args(FrameOrder)),
             ("probe side", self.probe_side, get_args(ProbeSide)),

@@ -9,13 +9,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from .acquisition import Acquisition
 from .colour import luma
@@ -28,7 +31,7 @@ MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 LABEL_INTENT = 1002
 HEADER_BYTES = 1 << 20
 SPACING_FIELDS = ("space directions", "spacings", "elementspacing", "elementsize")
-NIFTI_ERRORS = (*READ_ERRORS, HeaderDataError, ImageFileError, ValueError, KeyError, TypeError)
+NIFTI_ERRORS = (*(*READ_ERRORS, HeaderDataError, ImageFileError, WrapStructError, ValueError, KeyError, TypeError),)
 PATIENT_SPACES = (
     *("right-anterior-superior", "ras", "left-anterior-superior", "las"),
     *("left-posterior-superior", "lps"),
@@ -43,13 +46,8 @@ def read_nifti(file: InputFile, acquisition: Acquisition) -> Volume:
     """
     with opened(file) as stream:
         source = Source("nifti", hashlib.file_digest(stream, "sha256").hexdigest())  # type: ignore[arg-type]
-        stream.seek(0)
-        packed = stream.read(2) == b"\x1f\x8b"
-        stream.seek(0)
-        content = gzip.GzipFile(fileobj=stream) if packed else stream
         try:
-            kind = nib.Nifti2Image if content.read(8)[4:7] == b"n+2" else nib.Nifti1Image
-            content.seek(0)
+            content, kind = _nifti_content(stream)
             image = kind.from_stream(content)
             values = np.asanyarray(image.dataobj)  # now, while the stream is open
             values = np.array(values) if isinstance(values, np.memmap) else values  # keep no hold of the file
@@ -65,6 +63,25 @@ def read_nifti(file: InputFile, acquisition: Acquisition) -> Volume:
         return _assumed(array, spacing_mm, source, acquisition)
     affine = np.diag([unit, unit, unit, 1.0]) @ image.affine
     return _given(array, affine, source, acquisition, where="the NIfTI sform or qform")
+
+
+def is_label_map(file: InputFile) -> bool:
+    """Whether a NIfTI file says that it is one (intent 1002); False where its header cannot be read."""
+    with opened(file) as stream, suppress(*NIFTI_ERRORS):
+        content, kind = _nifti_content(stream)
+        return int(kind.header_class.from_fileobj(content)["intent_code"]) == LABEL_INTENT
+    return False
+
+
+def _nifti_content(stream: BinaryIO) -> tuple[BinaryIO, type[nib.Nifti1Image]]:
+    """The unpacked bytes of a NIfTI file, and the class of its version."""
+    stream.seek(0)
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    content: Any = gzip.GzipFile(fileobj=stream) if packed else stream
+    version_2 = content.read(8)[4:7] == b"n+2"
+    content.seek(0)
+    return content, nib.Nifti2Image if version_2 else nib.Nifti1Image
 
 
 def read_itk(file: InputFile, kind: str, acquisition: Acquisition) -> Volume:
@@ -131,7 +148,7 @@ def _unpacked(file: ZipMember, fields: dict[str, str], folder: Path) -> Path:
     """Copy a header and its detached data from a zip into a folder, for SimpleITK."""
     data = _data_file(fields)
     if data is not None and Path(data).name != data:
-        raise InputError(f"its data file {data!r} lies outside its folder of the zip.")
+        raise InputError("its data file lies outside its folder of the zip.")
     for member in (file, file.beside(data) if data else None):
         if member is not None:
             (folder / member.name).write_bytes(member.read_bytes())
@@ -146,14 +163,14 @@ def _gray(values: Array) -> Array:
 
 def _three_axes(array: Array) -> Array:
     """(I, J, K) of an image with 2 axes, 3, or more of length 1. Raises InputError."""
+    if array.size == 0:
+        raise InputError(f"it is empty, shape {array.shape}.")
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3:
         raise InputError(f"{array.ndim}-D, shape {array.shape}; expected 3-D: give one time point or channel.")
-    if 0 in array.shape:
-        raise InputError(f"it is empty, shape {array.shape}.")
     if array.dtype.kind not in "biuf":
         raise InputError(f"its voxels are {array.dtype}, expected real numbers.")
     if array.dtype == bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
-import shutil
-import tempfile
+import re
+import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +22,16 @@ import numpy as np
 
 from .acquisition import Acquisition
 from .bundle import Predictor, load_bundle
-from .errors import OutputError, ProstateSegError
+from .errors import GeometryError, InputError, ProstateSegError
+from .export.files import check_free, replacing_folder
 from .export.manifest import write_manifest
 from .export.nifti import write_nifti
 from .export.nrrd import write_nrrd, write_seg_nrrd
 from .export.png import write_png
 from .information import package_versions
+from .input_files import READ_ERRORS, opened, stem
 from .readers import Case, read, read_case
 from .volume import Segmentation, Volume, extent_mm
-
-logger = logging.getLogger(__name__)
 
 Writer = Callable[[Path, Volume, Segmentation], None]
 FORMATS: dict[str, tuple[str, Writer]] = {
@@ -34,27 +40,41 @@ FORMATS: dict[str, tuple[str, Writer]] = {
     "nrrd": ("trus.nrrd", lambda path, volume, ctv: write_nrrd(path, volume)),
     "png": ("overlay.png", write_png),
 }
+MANIFEST = "manifest.json"
+RESULTS = frozenset([MANIFEST, *(filename for filename, _ in FORMATS.values())])
+SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
+HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``prostate-seg segment`` was asked for. formats: names of FORMATS."""
+    """What ``prostate-seg segment`` was asked for.
+
+    formats: names of FORMATS. overwrite: replace folders that hold nothing but earlier results. anonymous: the
+    cases were named by :func:`anonymised`; their errors name no file.
+    """
 
     output: Path
     formats: tuple[str, ...] = tuple(FORMATS)
     acquisition: Acquisition = field(default_factory=Acquisition)
-    anonymous_names: bool = False
     overwrite: bool = False
+    anonymous: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: its manifest and folder, or the reason why it failed."""
+    """What became of a case: its manifest and folder, or why it failed: a sentence that names the file."""
 
     case: str
     folder: Path | None = None
     manifest: dict[str, Any] | None = None
     error: str = ""
+    traceback: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as ``segment --json`` tells it; null for what there is not."""
+        folder = None if self.folder is None else str(self.folder)
+        return {"case": self.case, "folder": folder, "error": self.error or None, "manifest": self.manifest}
 
 
 def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
@@ -66,31 +86,144 @@ def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, dev
     return load_bundle(bundle, device=device)(volume)
 
 
+def segment_cases(
+    cases: Sequence[Case], load: Callable[[], Predictor], options: Options, *, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Segment cases one after the other, or ``jobs`` at a time in processes; their outcomes in order.
+
+    load: makes the predictor, once a process. Raises what it raises, before the first case. To be called in
+    the main thread where jobs is more than 1.
+    """
+    predictor = load()
+    jobs = min(jobs, len(cases))
+    if jobs <= 1:
+        for case in cases:
+            yield segment_case(case, predictor, options)
+        return
+    del predictor
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (load,)) as pool:
+        futures = _submitted(pool, cases, options, threads=max(1, (os.cpu_count() or 1) // jobs))
+        try:
+            for case, future in zip(cases, futures, strict=True):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:  # some case took its process and with it the pool: each on its own
+                    yield _segmented_apart(case, load, options)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
-    """Read, segment and write one case. A failure leaves nothing behind and is told in the outcome."""
+    """Read, segment and write one case. Whatever fails leaves nothing behind and is told in the outcome."""
     try:
-        if not options.anonymous_names:
-            _check_free(options.output / case.name, options.overwrite)
-        start = time.perf_counter()
-        volume = read_case(case, **asdict(options.acquisition))
-        read_at = time.perf_counter()
-        ctv = predictor(volume)
-        segmented_at = time.perf_counter()
-        name = volume.source.sha256[:12] if options.anonymous_names else case.name
-        folder = options.output / name
-        _check_free(folder, options.overwrite)
-        manifest = describe(volume, ctv, predictor)
-        manifest["outputs"] = [FORMATS[name][0] for name in options.formats] + ["manifest.json"]
-        manifest["timing_s"] = {
-            "read": round(read_at - start, 3),
-            "segment": round(segmented_at - read_at, 3),
-        }
-        _write(folder, volume, ctv, manifest=manifest, formats=options.formats)
-        return Outcome(name, folder, manifest)
-    except ProstateSegError as error:
-        return Outcome(case.name, error=str(error))
-    except MemoryError:
-        return Outcome(case.name, error=f"{case.name} does not fit into memory; segment a smaller volume.")
+        return _segmented(case, predictor, options)
+    except Exception as error:  # whatever a library raises, the other cases must still be done
+        sentence = _sentence(case, error, anonymous=options.anonymous)
+        return Outcome(case.name, error=sentence, traceback=traceback.format_exc())
+
+
+def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
+    folder = options.output / case.name
+    may_replace = RESULTS.__contains__ if options.overwrite else None
+    check_free(folder, may_replace=may_replace)
+    start = time.perf_counter()
+    volume = read_case(case, **asdict(options.acquisition))
+    _check_size(volume)
+    read_at = time.perf_counter()
+    ctv = predictor(volume)
+    segmented_at = time.perf_counter()
+    manifest = describe(volume, ctv, predictor)
+    manifest["outputs"] = [FORMATS[name][0] for name in options.formats] + [MANIFEST]
+    manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
+    with replacing_folder(folder, may_replace=may_replace) as partial:
+        for name in options.formats:
+            filename, writer = FORMATS[name]
+            writer(partial / filename, volume, ctv)
+        write_manifest(partial / MANIFEST, manifest)
+    return Outcome(case.name, folder, manifest)
+
+
+def _check_size(volume: Volume) -> None:
+    """Refuse an image that is so small or large that the unit of its spacing must be wrong."""
+    sides = [n * spacing for n, spacing in zip(volume.array.shape, volume.spacing_mm, strict=True)]
+    if not SMALLEST_MM <= max(sides) <= LARGEST_MM:
+        raise GeometryError(
+            f"the image measures {' x '.join(f'{side:.3g}' for side in sides)} mm, expected {SMALLEST_MM:g} to "
+            f"{LARGEST_MM:g} mm along its longest side; correct its spacing, whose unit may be wrong."
+        )
+
+
+def _sentence(case: Case, error: Exception, *, anonymous: bool) -> str:
+    """Why a case failed, beginning with its file, or where anonymous with its name and without any file's."""
+    if isinstance(error, ProstateSegError):
+        text = str(error).removeprefix(f"{case.name}: ")
+    elif isinstance(error, MemoryError) or "allocate" in str(error):  # torch raises a RuntimeError
+        text = "it does not fit into memory; segment a smaller volume, or check its spacing."
+    else:
+        said = "" if anonymous else f" ({(str(error).strip() or 'no text').splitlines()[0]})"
+        text = f"unexpected {type(error).__name__}{said}; run again with --debug for the traceback."
+    if not anonymous:
+        files = case.files
+        return f"{files[0].name if len(files) == 1 else f'{case.name} ({len(files)} files)'}: {text}"
+    names = {name for file in case.files for name in (file.name, stem(file.name))}
+    longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    scrubbed = re.sub(rf"(?<!\w)(?:{longest_first})(?!\w)", "a file", text)
+    return f"{case.name}: {scrubbed}"
+
+
+def anonymised(cases: Sequence[Case]) -> list[Case]:
+    """The cases under names made from their content: digits of its SHA-256; equal ones get -2, -3, ..."""
+    named = []
+    equal: Counter[str] = Counter()
+    for case in cases:
+        digest = hashlib.sha256()
+        for file in case.files:
+            with suppress(*READ_ERRORS), opened(file) as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        name = digest.hexdigest()[:HASH_LENGTH]
+        equal[name] += 1
+        named.append(replace(case, name=name if equal[name] == 1 else f"{name}-{equal[name]}"))
+    return named
+
+
+_of_worker: dict[str, Predictor] = {}
+
+
+def _start_worker(load: Callable[[], Predictor]) -> None:
+    _of_worker["predictor"] = load()
+
+
+def _in_worker(case: Case, options: Options) -> Outcome:
+    return segment_case(case, _of_worker["predictor"], options)
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, cases: Sequence[Case], options: Options, *, threads: int
+) -> list[Future[Outcome]]:
+    """Hand the cases to processes, which start here, with so many threads each.
+
+    They leave Ctrl-C to this process: what they are at is finished, what they have not begun is not done.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return [pool.submit(_in_worker, case, options) for case in cases]
+    finally:
+        signal.signal(signal.SIGINT, on_interrupt)
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+
+
+def _segmented_apart(case: Case, load: Callable[[], Predictor], options: Options) -> Outcome:
+    """Segment a case in a process of its own, which may die."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (load,)) as pool:
+        try:
+            return pool.submit(_in_worker, case, options).result()
+        except BrokenProcessPool:
+            died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
+            return Outcome(case.name, error=_sentence(case, died, anonymous=options.anonymous))
 
 
 def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[str, Any]:
@@ -98,18 +231,18 @@ def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[st
     warnings = list(volume.warnings)
     single = volume.array.shape[2] == 1
     if single:
-        warnings.append("The input is a single slice: it was segmented in 2D and no volume is given.")
+        warnings.append("The slice was segmented in 2D, without neighbours.")
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
-    along_axes = extent_mm(ctv)
-    extent: dict[str, Any] = {"axes": [round(value, 2) for value in along_axes]}
+    along_axes = [round(value, 2) for value in extent_mm(ctv)]
+    extent: dict[str, Any] = {"axes": [*along_axes[:2], None] if single else along_axes}
     if volume.orientation == "assumed":
         extent["patient"] = None
         extent["reason"] = "the file gives no orientation"
     else:
         names = ("left_right", "anterior_posterior", "superior_inferior")
         closest = np.abs(ctv.affine[:3, :3] / np.array(ctv.spacing_mm)).argmax(axis=1)
-        extent["patient"] = {name: round(along_axes[axis], 2) for name, axis in zip(names, closest, strict=True)}
+        extent["patient"] = {name: extent["axes"][axis] for name, axis in zip(names, closest, strict=True)}
     return {
         "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
         "orientation": volume.orientation,
@@ -135,44 +268,3 @@ def _boundary_entropy(ctv: Segmentation) -> float | None:
         return None
     p = ctv.probability[(ctv.probability > 0.01) & (ctv.probability < 0.99)].astype(np.float64)
     return round(float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean()), 4) if p.size else None
-
-
-def _check_free(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not overwrite:
-        raise OutputError(f"{folder} exists already; give --overwrite to replace it, or another output folder.")
-
-
-def _write(
-    folder: Path, volume: Volume, ctv: Segmentation, *, manifest: dict[str, Any], formats: Sequence[str]
-) -> None:
-    """Fill a folder beside the wanted one and rename it, so that a crash leaves no half result."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(
-            f"The output folder {folder.parent} cannot be written ({error.strerror}); choose another."
-        ) from error
-    try:
-        for name in formats:
-            filename, writer = FORMATS[name]
-            writer(partial / filename, volume, ctv)
-        write_manifest(partial / "manifest.json", manifest)
-        partial.chmod(0o777 & ~_umask())
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    except OSError as error:
-        if isinstance(error, ProstateSegError):
-            raise
-        raise OutputError(
-            f"{folder} cannot be written ({error.strerror}); free space or choose another."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

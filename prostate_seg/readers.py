@@ -6,6 +6,7 @@ multi-frame DICOM file, or one NIfTI, NRRD or MetaImage file.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,12 @@ from .dicom_frames import frame_count
 from .dicom_pixels import damage_refused
 from .dicom_us import is_ultrasound, read_header, read_us
 from .errors import InputError
-from .image_files import header_fields, read_itk, read_nifti
+from .image_files import header_fields, is_label_map, read_itk, read_nifti
 from .input_files import READ_ERRORS, InputFile, ZipMember, file_kind, stem
 from .volume import Volume
 
-LONGEST_NAME = 80
+EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # of a folder of results
+LONGEST_NAME = 80  # bytes
 _TAGS = ["SOPClassUID", "Modality", "SeriesInstanceUID", "NumberOfFrames", "Rows"]
 
 
@@ -64,12 +66,16 @@ def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]
     Raises InputError where an input does not exist or nothing at all can be segmented.
     """
     found = _Found()
+    looked_at: set[InputFile] = set()
     for given in map(Path, inputs):
-        if not given.exists():
-            raise InputError(f"{given.name}: no such file or folder.")
-        given = given.resolve()  # noqa: PLW2901 - '.' has no name
+        if not (given.is_file() or given.is_dir()):
+            what = "neither a file nor a folder" if given.exists() else "no such file or folder"
+            raise InputError(f"{given.name}: {what}.")
+        given = Path(os.path.abspath(given))  # noqa: PLW2901 - '.' has no name; a link keeps its own
         for file in _files_in(given, found):
-            _look_at(file, found, direct=file == given)
+            if file not in looked_at:  # also given twice, or beside its folder
+                looked_at.add(file)
+                _look_at(file, found, direct=file == given)
     cases = _named(found)
     if not cases:
         names = ", ".join(Path(given).resolve().name for given in inputs) or "no input"
@@ -127,6 +133,9 @@ def _files_in(given: Path, found: _Found) -> Iterator[InputFile]:
     for path in paths:
         if path.name.startswith(".") and path != given:
             continue
+        if path.name == EARLIER_IMAGE and path != given and path.with_name(EARLIER_MANIFEST).exists():
+            found.skipped.append(Skipped(f"{path.parent.name}/{path.name}", "of an earlier result"))
+            continue
         try:
             if file_kind(path) != "zip":
                 yield path
@@ -144,9 +153,13 @@ def _look_at(file: InputFile, found: _Found, *, direct: bool) -> None:
     try:
         kind = file_kind(file)
         if kind == "dicom":
-            _look_at_dicom(file, found)
+            _look_at_dicom(file, found, direct=direct)
         elif kind in ("nrrd", "metaimage") and any(name.startswith("segment0_") for name in header_fields(file)):
             found.skipped.append(Skipped(file.name, "a segmentation, expected an ultrasound image"))
+        elif kind == "nifti" and is_label_map(file):
+            found.skipped.append(
+                Skipped(file.name, "a label map (NIfTI intent 1002), expected an ultrasound image")
+            )
         elif kind in ("nifti", "nrrd", "metaimage"):
             found.images.append((stem(file.name), kind, file))
         elif direct:
@@ -157,14 +170,15 @@ def _look_at(file: InputFile, found: _Found, *, direct: bool) -> None:
         found.skipped.append(Skipped(file.name, str(error).removeprefix(f"{file.name}: ").rstrip(".")))
 
 
-def _look_at_dicom(file: InputFile, found: _Found) -> None:
+def _look_at_dicom(file: InputFile, found: _Found, *, direct: bool) -> None:
     header = read_header(file, _TAGS)
     with damage_refused(f"{file.name}: its attributes cannot be understood"):
         ultrasound, frames = is_ultrasound(header), frame_count(header)
         series = str(header.get("SeriesInstanceUID", ""))
     if not ultrasound:
         modality = header.get("Modality") or header.SOPClassUID.name
-        skip = Skipped(_folder_name(file), f"not ultrasound ((0008,0060) Modality {modality})")
+        name = file.name if direct else _folder_name(file)
+        skip = Skipped(name, f"not ultrasound ((0008,0060) Modality {modality})")
         if skip not in found.skipped:
             found.skipped.append(skip)
     elif frames > 1:
@@ -188,7 +202,7 @@ def _named(found: _Found) -> list[Case]:
 
 def _free(name: str, taken: set[str]) -> str:
     """A name that is safe in a file system and not taken; equal ones get -2, -3, ..."""
-    safe = re.sub(r"[^\w.-]+", "_", name).strip("._-")[:LONGEST_NAME] or "case"
+    safe = re.sub(r"[^\w.-]+", "_", name).strip("._-").encode()[:LONGEST_NAME].decode(errors="ignore") or "case"
     number, free = 1, safe
     while free.lower() in taken:
         number += 1

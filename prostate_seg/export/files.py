@@ -1,10 +1,12 @@
-"""Files that are whole or absent, and arrays as image formats hold them."""
+"""Files and folders that are whole or absent, and arrays as image formats hold them."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,80 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(folder: Path, *, may_replace: Callable[[str], bool] | None = None) -> Iterator[Path]:
+    """Fill a folder under a temporary name beside its place and rename it there, as :func:`replacing` does.
+
+    Yields an empty folder of the same name inside a hidden one. When the block ends it takes the place of
+    ``folder``, whose parents are made; when the block raises, ``folder`` stays as it was. may_replace: see
+    :func:`check_free`. Raises OutputError.
+    """
+    hidden = folder.with_name(f".{secrets.token_hex(4)}-{folder.name}")
+    try:
+        (hidden / folder.name).mkdir(parents=True)
+        yield hidden / folder.name
+        check_free(folder, may_replace=may_replace)
+        _exchange(hidden / folder.name, folder, hidden / "replaced")
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(hidden / folder.name), str(folder))) from error
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror or error}); give a folder that can be written and has "
+            "space."
+        ) from error
+    finally:
+        if not (hidden / "replaced").exists():
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _exchange(new: Path, place: Path, old: Path) -> None:
+    """Move ``place`` to ``old`` and ``new`` to ``place``; ``old`` is deleted, or put back where that fails."""
+    try:
+        if place.exists():
+            place.rename(old)
+        new.rename(place)  # fails where another run has filled the place meanwhile
+    finally:
+        if old.exists():
+            if place.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.rename(place)
+
+
+def check_free(folder: Path, *, may_replace: Callable[[str], bool] | None = None) -> None:
+    """Raise OutputError where results may not go to ``folder`` because it is there already.
+
+    may_replace: of a file's name, whether it is an earlier result that may be lost; None: nothing may. A
+    folder that holds anything else is never replaced.
+    """
+    if not os.path.lexists(folder):
+        return
+    if may_replace is None:
+        raise OutputError(f"{folder} exists already; give --overwrite to replace it, or another output folder.")
+    if folder.is_symlink() or not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder of results; move it away or give another output folder.")
+    others = sorted(path.name for path in folder.iterdir() if path.is_dir() or not may_replace(path.name))
+    if others:
+        raise OutputError(
+            f"{folder} holds {', '.join(others[:3])}, which is no earlier result and would be lost; move it away "
+            "or give another output folder."
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OutputError where nothing can be written in a folder, or the folder cannot be made; makes nothing."""
+    nearest = Path(os.path.abspath(folder))
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=nearest):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {folder} cannot be written ({error.strerror}); give another one."
+        ) from error
 
 
 def stored_array(item: Volume | Segmentation) -> Array:

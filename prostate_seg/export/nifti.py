@@ -17,7 +17,7 @@ _SCANNER_ANATOMICAL, _ALIGNED = 1, 2
 def write_nifti(
     path: str | os.PathLike[str], item: Volume | Segmentation, *, orientation: Orientation | None = None
 ) -> None:
-    """Write a volume, or the labels of a segmentation as uint8, to ``.nii`` or ``.nii.gz``.
+    """Write a volume, or the labels of a segmentation as uint8 with intent 1002, to ``.nii`` or ``.nii.gz``.
 
     A probability is written as ``Volume(segmentation.probability, segmentation.affine)``. The affine goes
     into sform and qform, both with code 1 (scanner anatomical) where the orientation is known and 2
@@ -33,6 +33,8 @@ def write_nifti(
     code = _ALIGNED if orientation == "assumed" else _SCANNER_ANATOMICAL
     image = nibabel.Nifti1Image(stored_array(item), item.affine)
     image.header.set_xyzt_units("mm")
+    if isinstance(item, Segmentation):
+        image.header.set_intent("label")
     image.set_sform(item.affine, code)
     image.set_qform(item.affine, code)
     if not np.allclose(image.get_qform(), item.affine, atol=1e-3):

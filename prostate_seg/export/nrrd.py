@@ -113,5 +113,6 @@ def _write(image: Any, path: Path) -> None:
     with replacing(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
+            sitk.ReadImage(str(temporary))  # a full disk ends the writer without a word
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
