@@ -7,6 +7,7 @@ gives the 8 bits that a display shows.
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 import zlib
@@ -41,17 +42,22 @@ _DAMAGE = (  # what pydicom and the decoders raise on damaged bytes
 def damage_refused(what: str) -> Iterator[None]:
     """Turn what damaged attributes or pixels make pydicom raise into InputError; silence its warnings.
 
-    what: the beginning of the sentence, up to its verb. pydicom's warnings quote attribute values, which may
-    identify the patient.
+    what: the beginning of the sentence, up to its verb. pydicom's warnings, which it also logs, quote attribute
+    values, which may identify the patient.
     """
+    log = logging.getLogger("pydicom")
+    level = log.level
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            log.setLevel(logging.CRITICAL)
             yield
     except InputError:
         raise
     except _DAMAGE as error:
         raise InputError(f"{what} ({type(error).__name__}); the file is damaged or needs converting.") from error
+    finally:
+        log.setLevel(level)
 
 
 def frame_dtype(header: Dataset) -> type[np.uint8] | type[np.uint16]:

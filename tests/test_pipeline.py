@@ -1,15 +1,18 @@
 """Cases on their own: what one of them raises, replaces or is called does not touch the others."""
 
+import logging
 import os
 import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from prostate_seg.cli import main
 from prostate_seg.errors import OutputError
 from prostate_seg.export.files import check_writable, replacing_folder
+from prostate_seg.export.us_series import write_us
 from prostate_seg.pipeline import Options, anonymised, segment_case, segment_cases
 from prostate_seg.readers import find_cases
 from prostate_seg.volume import Segmentation
@@ -134,6 +137,21 @@ def test_equal_contents_get_names_of_12_digits_and_a_number(nifti_case, tmp_path
     first, second = anonymised(find_cases([tmp_path])[0])
     assert len(first.name) == 12
     assert second.name == f"{first.name}-2"
+
+
+def test_an_unknown_character_set_in_a_header_is_quoted_nowhere(small_phantom, tiny_bundle, tmp_path, capfd):
+    (path,) = write_us(small_phantom.image, tmp_path / "study", kind="multiframe")
+    dataset = dcmread(path)
+    dataset.SpecificCharacterSet = "MUELLER"
+    dataset.PatientName = "Mueller^Hans"
+    dataset.save_as(path)
+    logging.getLogger("pydicom").addHandler(handler := logging.StreamHandler())
+    try:
+        status = main(["segment", str(path), "-o", str(tmp_path / "out"), "--bundle", str(tiny_bundle)])
+    finally:
+        logging.getLogger("pydicom").removeHandler(handler)
+    assert status == 0
+    assert "mueller" not in "".join(capfd.readouterr()).lower()
 
 
 def test_anonymous_names_tell_no_name_in_any_output(nifti_case, tiny_bundle, tmp_path, capfd):
