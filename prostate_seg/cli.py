@@ -1,6 +1,6 @@
 """The command line: ``prostate-seg segment | evaluate | phantom | train | info``.
 
-Exit 0: done; 1: at least one attempted case failed, the others are done; 2: nothing was attempted.
+Exit 0: done; 1: at least one case failed, the others are done; 2: nothing could be done.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .pipeline import Outcome
     from .readers import Case
 
-DONE, SOME_FAILED, NOT_ATTEMPTED = 0, 1, 2
+DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cause = _cause(error)
         if isinstance(cause, ProstateSegError):
             _say(f"prostate-seg: {cause}")
-            return NOT_ATTEMPTED
+            return NOTHING_DONE
         said = f"{type(cause).__name__} ({(str(cause).strip() or 'no text').splitlines()[0]})"
         _say(f"prostate-seg: unexpected {said}; run again with --debug for the traceback.")
         return SOME_FAILED
@@ -92,7 +92,10 @@ def _segment(options: argparse.Namespace) -> int:
         _say("prostate-seg: interrupted; finished cases are kept.")
     if options.json:
         print(json.dumps({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped}, indent=1))
-    return SOME_FAILED if interrupted or any(outcome.error for outcome in outcomes) else DONE
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed and len(failed) == len(outcomes) and not interrupted:
+        return NOTHING_DONE
+    return SOME_FAILED if failed or interrupted else DONE
 
 
 def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str | None]]]:
@@ -208,7 +211,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit 2."""
-        self.exit(NOT_ATTEMPTED, f"{self.prog}: {message}; see {self.prog} --help.\n")
+        self.exit(NOTHING_DONE, f"{self.prog}: {message}; see {self.prog} --help.\n")
 
 
 def _path(text: str) -> Path:

@@ -73,7 +73,7 @@ def evaluate_folders(predictions: Path, references: Path) -> list[CaseResult]:
     predictions, references = Path(predictions), Path(references)
     if predictions.is_file() and references.is_file():
         return [_result(_case_name(references), [predictions], [references])]
-    for folder in (predictions, references):
+    for folder in sorted((predictions, references), key=Path.exists):
         if not folder.is_dir():
             what = "is a file" if folder.is_file() else "does not exist"
             raise InputError(f"{folder} {what}; expected two folders of masks, or two mask files.")

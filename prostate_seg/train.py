@@ -47,7 +47,11 @@ def plan(
     """
     source = bundle or released_bundle()
     overrides: dict[str, Any] = dict(settings or {})
-    config = ConfigParser.load_config_files([str(source / "configs" / "train.json")])
+    file = source / "configs" / "train.json"
+    try:
+        config = ConfigParser.load_config_files([str(file)])
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{source} is no bundle to train: {file} cannot be read.") from error
     check_names(overrides, config)
     for name in overrides:
         first = name.replace("#", "::").split("::")[0]
@@ -68,6 +72,9 @@ def plan(
         overrides.setdefault("validation_phantoms", 0)
         overrides["datalist"] = str(datalist.resolve())
     merged = config | overrides
+    epochs = overrides.get("train::trainer::max_epochs", 1)
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise SettingsError(f"A run has a whole number of epochs above 0, got {epochs!r}.")
     items(merged["datalist"], "training", merged["phantoms"])
     items(merged["datalist"], "validation", merged["validation_phantoms"])
     overrides["init"] = "none" if init == "none" else str(weights.resolve())

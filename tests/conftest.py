@@ -41,7 +41,7 @@ def tiny_bundle(tmp_path_factory):
     shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("model.pt"))
     for name in ("inference", "train"):
         path = folder / "configs" / f"{name}.json"
-        config = json.loads(path.read_text().replace("[96, 64, 32]", "[48, 32, 16]"))
+        config = json.loads(path.read_text().replace("[72, 48, 32]", "[48, 32, 16]"))
         shrink(config)
         path.write_text(json.dumps(config))
     torch.manual_seed(0)

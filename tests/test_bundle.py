@@ -102,7 +102,7 @@ def test_training_and_inference_describe_one_network(repository):
     assert train["prepare"][1:3][0]["axcodes"] == inference["preprocessing"]["transforms"][2]["axcodes"] == "LPS"
     grids = [step["spacing_mm"] for step in (*train["prepare"], *inference["preprocessing"]["transforms"])
              if "spacing_mm" in step]  # fmt: skip
-    assert grids == [[1.25, 1.25, 2.0]] * 2
+    assert grids == [[1.6, 1.6, 2.0]] * 2
 
 
 @pytest.mark.parametrize(

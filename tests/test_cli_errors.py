@@ -162,13 +162,13 @@ def test_a_wrong_option_exits_2_in_one_line(segment, bad, arguments, told):
 
 def test_a_frame_spacing_of_3_mm_contradicts_a_file_of_5_mm(segment, bad):
     status, _, err = segment(bad / "good.nii.gz", "--frame-spacing", "3")
-    assert status == 1
+    assert status == 2
     assert "good.nii.gz: the frame spacing 3 mm contradicts 5 mm in the NIfTI sform or qform" in err
 
 
 def test_debug_shows_the_traceback_of_a_failed_case(segment, bad):
     status, _, err = segment(bad / "zero.nii.gz", "--debug")
-    assert status == 1
+    assert status == 2
     assert "Traceback" in err
 
 
@@ -202,7 +202,7 @@ def test_on_a_full_disk_the_old_result_stays_and_no_format_is_half_written(segme
             status, _, err = segment(bad / "good.nii.gz", "--overwrite", "--format", name)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert status == 1
+        assert status == 2
         assert "failed: good.nii.gz: Cannot write " in err
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
         assert os.listdir(tmp_path / "out") == ["good"]
