@@ -14,30 +14,28 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from . import __version__
 from .errors import InputError, OutputError, ProstateSegError, SettingsError
+from .export import FILES
+from .options import parser
 
 if TYPE_CHECKING:
     from .pipeline import Outcome
     from .readers import Case
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
-FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")
-KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal cannot show
     try:
-        status = int(options.run(options))
+        status = _VERBS[options.verb](options)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -203,83 +201,21 @@ def _info(options: argparse.Namespace) -> int:
     return DONE
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes options by their whole name only, and says in one sentence what is wrong."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Exit 2."""
-        self.exit(NOTHING_DONE, f"{self.prog}: {message}; see {self.prog} --help.\n")
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("a path is empty; give one")
-    return Path(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="prostate-seg", description="Prostate segmentation in transrectal ultrasound. Research use only."
-    )
-    parser.add_argument("--version", action="version", version=f"prostate-seg {__version__}")
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    _segment_options(_verb(verbs, "segment", _segment, "ultrasound in, CTV mask out"))
-    evaluate = _verb(verbs, "evaluate", _evaluate, "compare masks with reference masks, in mm and mL")
-    evaluate.add_argument("prediction", type=_path, help="mask, folder of masks, or a folder that segment wrote")
-    evaluate.add_argument("reference", type=_path, help="mask, or folder of masks with the same names")
-    evaluate.add_argument("-o", "--output", type=_path, help="folder for metrics.csv and metrics.json")
-    evaluate.add_argument("--json", action="store_true", help="results as JSON on stdout")
-    phantom = _verb(verbs, "phantom", _phantom, "make ultrasound phantoms with exact masks")
-    phantom.add_argument("output", type=_path, help="folder for images/ and labels/")
-    phantom.add_argument("-n", "--count", type=int, default=1, help="how many (default 1)")
-    phantom.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up")
-    phantom.add_argument("--format", choices=("nifti", "dicom"), default="nifti")
-    phantom.add_argument("--kind", choices=KINDS, help="kind of DICOM (default series)")
-    train = _verb(verbs, "train", _train, "train on your cases, or on phantoms")
-    train.add_argument("--data", type=_path, help="datalist (JSON); without it, phantoms")
-    train.add_argument("-o", "--output", type=_path, required=True, help="folder of the run; resumes if it has one")
-    train.add_argument("--init", default="released", help="released (default), none, or a file of weights")
-    train.add_argument("--epochs", type=int, help="passes over the cases")
-    train.add_argument("--phantoms", type=int, help="how many phantoms to train on beside the cases")
-    train.add_argument("--bundle", type=_path, help="bundle folder to start from (default the released one)")
-    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of train.json")
-    info = _verb(verbs, "info", _info, "versions, bundle, formats")
-    info.add_argument("--json", action="store_true", help="as JSON on stdout")
-    return parser
-
-
-def _segment_options(segment: argparse.ArgumentParser) -> None:
-    segment.add_argument("inputs", nargs="+", type=_path, metavar="INPUT", help="images: files, folders, zips")
-    segment.add_argument("-o", "--output", type=_path, required=True, help="folder; one sub-folder a case")
-    segment.add_argument("--format", default=",".join(FORMATS), help="comma-separated (default: %(default)s)")
-    segment.add_argument("--frame-spacing", type=float, metavar="MM", help="of frames, where the file has none")
-    segment.add_argument("--frame-order", choices=("base-to-apex", "apex-to-base"))
-    segment.add_argument("--probe-side", choices=("bottom", "top"), help="where the probe is in the image")
-    segment.add_argument("--tta", choices=("none", "flip", "full"), help="ensembling (default: the bundle's)")
-    segment.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    segment.add_argument("--bundle", type=_path, help="bundle folder (default the released one)")
-    segment.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
-    segment.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
-    segment.add_argument("--overwrite", action="store_true", help="replace results that are there")
-    segment.add_argument("--json", action="store_true", help="results as JSON on stdout")
-
-
-def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.set_defaults(run=run)
-    return parser
+_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "segment": _segment,
+    "evaluate": _evaluate,
+    "phantom": _phantom,
+    "train": _train,
+    "info": _info,
+}
 
 
 def _formats(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in FORMATS]
+    unknown = [name for name in names if name not in FILES]
     if unknown or not names:
         raise SettingsError(
-            f"--format has {', '.join(unknown) or 'nothing'}, expected one or more of {', '.join(FORMATS)}."
+            f"--format has {', '.join(unknown) or 'nothing'}, expected one or more of {', '.join(FILES)}."
         )
     return names
 

@@ -23,6 +23,7 @@ import numpy as np
 from .acquisition import Acquisition
 from .bundle import Predictor, load_bundle
 from .errors import GeometryError, InputError, ProstateSegError
+from .export import FILES
 from .export.files import check_free, replacing_folder
 from .export.manifest import write_manifest
 from .export.nifti import write_nifti
@@ -33,15 +34,14 @@ from .input_files import READ_ERRORS, opened, stem
 from .readers import Case, read, read_case
 from .volume import Segmentation, Volume, extent_mm
 
-Writer = Callable[[Path, Volume, Segmentation], None]
-FORMATS: dict[str, tuple[str, Writer]] = {
-    "nifti": ("ctv.nii.gz", lambda path, volume, ctv: write_nifti(path, ctv, orientation=volume.orientation)),
-    "seg-nrrd": ("ctv.seg.nrrd", lambda path, volume, ctv: write_seg_nrrd(path, ctv)),
-    "nrrd": ("trus.nrrd", lambda path, volume, ctv: write_nrrd(path, volume)),
-    "png": ("overlay.png", write_png),
+_WRITERS: dict[str, Callable[[Path, Volume, Segmentation], None]] = {
+    "nifti": lambda path, volume, ctv: write_nifti(path, ctv, orientation=volume.orientation),
+    "seg-nrrd": lambda path, volume, ctv: write_seg_nrrd(path, ctv),
+    "nrrd": lambda path, volume, ctv: write_nrrd(path, volume),
+    "png": write_png,
 }
 MANIFEST = "manifest.json"
-RESULTS = frozenset([MANIFEST, *(filename for filename, _ in FORMATS.values())])
+RESULTS = frozenset([MANIFEST, *FILES.values()])
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
 HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
 
@@ -50,12 +50,12 @@ HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
 class Options:
     """What ``prostate-seg segment`` was asked for.
 
-    formats: names of FORMATS. overwrite: replace folders that hold nothing but earlier results. anonymous: the
+    formats: keys of export.FILES. overwrite: replace folders that hold nothing but earlier results. anonymous: the
     cases were named by :func:`anonymised`; their errors name no file.
     """
 
     output: Path
-    formats: tuple[str, ...] = tuple(FORMATS)
+    formats: tuple[str, ...] = tuple(FILES)
     acquisition: Acquisition = field(default_factory=Acquisition)
     overwrite: bool = False
     anonymous: bool = False
@@ -133,12 +133,11 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     ctv = predictor(volume)
     segmented_at = time.perf_counter()
     manifest = describe(volume, ctv, predictor)
-    manifest["outputs"] = [FORMATS[name][0] for name in options.formats] + [MANIFEST]
+    manifest["outputs"] = [FILES[name] for name in options.formats] + [MANIFEST]
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
     with replacing_folder(folder, may_replace=may_replace) as partial:
         for name in options.formats:
-            filename, writer = FORMATS[name]
-            writer(partial / filename, volume, ctv)
+            _WRITERS[name](partial / FILES[name], volume, ctv)
         write_manifest(partial / MANIFEST, manifest)
     return Outcome(case.name, folder, manifest)
 

@@ -47,21 +47,7 @@ def plan(
     """
     source = bundle or released_bundle()
     overrides: dict[str, Any] = dict(settings or {})
-    file = source / "configs" / "train.json"
-    try:
-        config = ConfigParser.load_config_files([str(file)])
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{source} is no bundle to train: {file} cannot be read.") from error
-    check_names(overrides, config)
-    for name in overrides:
-        first = name.replace("#", "::").split("::")[0]
-        if name in _OPTIONS:
-            raise SettingsError(f"{name} has an option of its own; give it by {_OPTIONS[name]}.")
-        if first in _SHARED:
-            raise SettingsError(
-                f"{name} must be equal in train.json and inference.json; copy the bundle, change both, and "
-                "give the copy by --bundle."
-            )
+    config = _checked(source, overrides)
     weights = source / "models" / "model.pt" if init == RELEASED else Path(init)
     if init != "none" and not weights.is_file():
         raise BundleError(f"There are no weights at {weights} to start from; give another --init, or --init none.")
@@ -72,9 +58,6 @@ def plan(
         overrides.setdefault("validation_phantoms", 0)
         overrides["datalist"] = str(datalist.resolve())
     merged = config | overrides
-    epochs = overrides.get("train::trainer::max_epochs", 1)
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise SettingsError(f"A run has a whole number of epochs above 0, got {epochs!r}.")
     items(merged["datalist"], "training", merged["phantoms"])
     items(merged["datalist"], "validation", merged["validation_phantoms"])
     overrides["init"] = "none" if init == "none" else str(weights.resolve())
@@ -86,6 +69,28 @@ def plan(
                 f"MONAI's configuration cannot hold {value!r} ({name}); use a name without # $ @ %."
             )
     return Plan(source, run, overrides)
+
+
+def _checked(source: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """train.json of a bundle, after its overrides were held against it."""
+    file = source / "configs" / "train.json"
+    try:
+        config: dict[str, Any] = ConfigParser.load_config_files([str(file)])
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{source} is no bundle to train: {file} cannot be read.") from error
+    check_names(overrides, config)
+    for name in overrides:
+        if name in _OPTIONS:
+            raise SettingsError(f"{name} has an option of its own; give it by {_OPTIONS[name]}.")
+        if name.replace("#", "::").split("::")[0] in _SHARED:
+            raise SettingsError(
+                f"{name} must be equal in train.json and inference.json; copy the bundle, change both, and "
+                "give the copy by --bundle."
+            )
+    epochs = overrides.get("train::trainer::max_epochs", 1)
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise SettingsError(f"A run has a whole number of epochs above 0, got {epochs!r}.")
+    return config
 
 
 def train(planned: Plan) -> Path:

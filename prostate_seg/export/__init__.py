@@ -9,7 +9,10 @@ from pathlib import Path
 from ..errors import OutputError
 from ..volume import Segmentation, Volume
 
-__all__ = ["write"]
+__all__ = ["FILES", "write"]
+
+# What `prostate-seg segment --format` may ask for, and how the file in the case's folder is called.
+FILES = {"nifti": "ctv.nii.gz", "seg-nrrd": "ctv.seg.nrrd", "nrrd": "trus.nrrd", "png": "overlay.png"}
 
 # Suffix, module and function; the first suffix that fits counts. Loaded when asked for.
 _WRITERS = (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from ignite.engine import Engine
+from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 
 from ..metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
@@ -40,6 +41,8 @@ class SegmentationMetrics(Metric):
 
     def compute(self) -> dict[str, float]:
         """Mean Dice and mean distances over the cases so far."""
+        if not self.rows:
+            raise NotComputableError("SegmentationMetrics has seen no case.")
         summary = summarise(self.rows, self.diagonals_mm, resamples=1)
         return {name: float(summary[name].mean or 0.0) for name in ("dice", "hd_mm", "hd95_mm", "assd_mm")}
 
