@@ -85,6 +85,27 @@ def test_a_finished_run_is_a_bundle_that_segments(tiny_bundle, small_training, s
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["init"] == "none"
 
 
+def test_the_papers_recipe_halfway_has_a_learning_rate_of_0_99e_3_times_half_to_0_9_plus_1e_5(
+    tiny_bundle, small_training, tmp_path
+):
+    datalist, settings = small_training
+    configs = tiny_bundle / "configs"
+    workflow = ConfigWorkflow(
+        config_file=[str(configs / "train.json"), str(configs / "train_paper_recipe.json")],
+        workflow_type="train", datalist=str(datalist), ckpt_dir=str(tmp_path), **settings,
+        **{"train::trainer::max_epochs": 2, "val_interval": 5},
+    )  # fmt: skip
+    workflow.initialize()
+    trainer = workflow.trainer
+    rates = []
+    optimizer = workflow.parser.get_parsed_content("optimizer")
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.run()
+    assert type(optimizer) is torch.optim.SGD
+    assert rates[0] == pytest.approx(1e-3)
+    assert rates[len(rates) // 2] == pytest.approx(0.99e-3 * 0.5**0.9 + 1e-5)
+
+
 def test_a_resumed_run_keeps_the_best_weights_until_they_are_beaten(tiny_bundle, small_training, tmp_path):
     datalist, settings = small_training
     settings = settings | {"val_interval": 1, "train::trainer::max_epochs": 1}
