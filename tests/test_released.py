@@ -1,0 +1,106 @@
+"""The released weights: accurate on phantoms, steady under gain and mirror, and what comes in the wheel."""
+
+import json
+import subprocess
+import sys
+import venv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from prostate_seg import load_bundle, read
+from prostate_seg.evaluation import read_mask
+from prostate_seg.metrics import evaluate_masks, orthogonal_spacing_mm, overlap
+from prostate_seg.phantom import make_phantom
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return load_bundle()
+
+
+def dice(a, b):
+    return overlap(a == 1, b == 1).dice
+
+
+@pytest.mark.parametrize("seed", [7, 12, 24])
+def test_a_phantom_never_trained_on_is_segmented_with_dice_of_0_90(predictor, seed):
+    phantom = make_phantom(seed)
+    assert dice(predictor(phantom.image).labels, phantom.truth.labels) >= 0.90
+
+
+def changes_of(volume):
+    top = np.iinfo(volume.array.dtype).max
+    for gain in (0.8, 1.2):
+        array = np.clip(volume.array * gain, 0, top).astype(volume.array.dtype)
+        yield f"gain {gain}", replace(volume, array=array), slice(None)
+    mirrored = volume.array[::-1]
+    yield "mirror image", replace(volume, array=np.ascontiguousarray(mirrored)), slice(None, None, -1)
+
+
+def test_gain_of_20_percent_and_a_mirror_image_change_the_mask_by_less_than_5_percent(predictor):
+    image = make_phantom(7).image
+    labels = predictor(image).labels
+    for name, changed, back in changes_of(image):
+        assert dice(predictor(changed).labels[back], labels) >= 0.95, name
+
+
+@pytest.mark.realdata
+def test_the_sharp_volume_gives_one_steady_component_of_10_to_150_ml_inside_the_fan(predictor, real_data):
+    volume = read(real_data / "trus_sharp" / "USProstate.nrrd")
+    ctv = predictor(volume)
+    assert 10 <= ctv.volume_ml <= 150
+    assert ndimage.label(ctv.labels)[1] == 1
+    assert not (ctv.labels.astype(bool) & ~volume.field_of_view).any()
+    for name, changed, back in changes_of(volume):
+        assert dice(predictor(changed).labels[back], ctv.labels) >= 0.9, name
+
+
+@pytest.mark.realdata
+def test_unseen_patients_of_the_low_passed_set_have_a_mean_dice_of_0_78(predictor, real_data):
+    lines = (real_data / "trus72" / "cases.csv").read_text().split()
+    cases = [line.split(",")[0] for line in lines if line.endswith(",no")]
+    assert len(cases) == 27
+    found = []
+    for case in cases:
+        reference = read_mask(real_data / "trus72" / "labels" / f"{case}.nii.gz")
+        labels = predictor(read(real_data / "trus72" / "images" / f"{case}.nii.gz")).labels
+        spacing = orthogonal_spacing_mm(reference.affine)
+        found.append(evaluate_masks(labels == 1, reference.labels == 1, spacing).dice)
+    assert np.mean(found) >= 0.78
+
+
+@pytest.mark.slow
+def test_forty_phantoms_have_mean_dice_0_88_worst_0_68_and_median_hd95_below_4_mm(predictor):
+    """The model card says 0.891, 0.707 and 3.3 mm; the aim, not reached, was 0.92, 0.80 and 3 mm."""
+    rows = []
+    for seed in range(40):
+        phantom = make_phantom(seed)
+        labels = predictor(phantom.image).labels
+        rows.append(evaluate_masks(labels == 1, phantom.structures["ctv"], phantom.image.spacing_mm))
+    assert np.mean([row.dice for row in rows]) >= 0.88
+    assert min(row.dice for row in rows) >= 0.68
+    assert np.median([row.hd95_mm for row in rows]) < 4.0
+
+
+@pytest.mark.slow
+def test_a_wheel_in_an_empty_environment_segments_without_the_repository(repository, tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "-o", tmp_path, repository], check=True, capture_output=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=True)
+    bin_folder = tmp_path / "venv" / "bin"
+    install = [bin_folder / "python", "-m", "pip", "install", "-q", "-c", repository / "constraints.txt", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    command = bin_folder / "prostate-seg"
+    subprocess.run([command, "phantom", "data", "--seed", "7", "--format", "dicom"], cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [command, "segment", "data/images", "-o", "out", "--json"],
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    (case,) = json.loads(done.stdout)["cases"]
+    assert case["manifest"]["volume_ml"] > 10
+    assert (tmp_path / "out" / "phantom7" / "ctv.nii.gz").is_file()
