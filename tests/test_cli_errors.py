@@ -213,7 +213,10 @@ def test_ctrl_c_leaves_whole_cases_only(bad, tiny_bundle, tmp_path):
         (tmp_path / f"{number}.nii.gz").symlink_to(bad / "good.nii.gz")
     arguments = ["segment", tmp_path, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--tta", "none"]
     running = subprocess.Popen(
-        [sys.executable, "-m", "prostate_seg", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "prostate_seg", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a job in the background ignores it
     )
     until = time.monotonic() + 60
     while not (tmp_path / "out").exists() and time.monotonic() < until:
