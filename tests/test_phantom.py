@@ -15,7 +15,7 @@ from prostate_seg.errors import SettingsError
 from prostate_seg.phantom import draw_settings, make_phantom
 from prostate_seg.phantom.anatomy import draw_anatomy, gland, gland_volume_ml
 from prostate_seg.phantom.beams import Beams, speckle
-from prostate_seg.phantom.scanner import beams_of, draw_scan, fan_mask
+from prostate_seg.phantom.scanner import beams_of, converter, draw_scan, fan_mask, pixel_positions
 from prostate_seg.volume import lps_from_affine, same_grid
 
 SMALL = {"shape": (80, 64, 20), "spacing_mm": (1.2, 1.2, 3.0)}
@@ -156,6 +156,38 @@ def test_40_seeds_bring_very_dark_and_saturated_pictures():
     assert min(means) < 35
     assert max(means) > 150
     assert max(saturated) > 0.03
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-0.4, 0.4))
+def test_a_pixel_shows_the_anatomy_at_its_own_place_within_0_05_mm_however_the_fan_is_rolled(seed, roll):
+    drawn = draw_settings(seed, **SMALL)
+    scan = replace(drawn.scan, roll=roll)
+    beams = beams_of(scan, drawn.anatomy.probe_radius_mm)
+    at, fan = converter(scan, beams)
+    inner = (at[1] < len(beams.angle) - 1) & (at[0] < len(beams.radius_mm) - 1)
+    for of_beams, of_pixels in zip(beams.positions(), pixel_positions(scan), strict=True):
+        shown = ndimage.map_coordinates(of_beams, at, order=1)
+        wanted = np.broadcast_to(of_pixels, fan.shape)[fan]
+        assert np.abs(shown - wanted)[inner].max() < 0.05
+
+
+def test_a_rolled_fan_shows_a_dark_gland_where_the_truth_is_within_1_mm():
+    drawn = draw_settings(4, kind="isotropic", spacing_mm=(1.0, 1.0, 1.0), volume_ml=40)
+    quiet = {name: 0.0 for name in ("side_loss_db", "attenuation_db_per_mm", "time_gain_db", "edge_shadow_db")}
+    tissue = replace(
+        drawn.tissue, **quiet, gland_db=-40.0, transition_db=0.0, peripheral_db=0.0, speckle_share=0.2, nodules=0,
+        calcifications=0, needles=0, cysts=0, contact_losses=0, noise_db=-60.0, urethra_kind="collapsed",
+    )  # fmt: skip
+    scan = replace(drawn.scan, roll=0.35, half_angle=1.4, text=False, blur_mm=0.0, cut=None, sector=(0.0, 1.0))
+    phantom = make_phantom(4, settings=replace(drawn, tissue=tissue, scan=scan))
+    middle = phantom.truth.labels.shape[2] // 2
+    truth, image = phantom.truth.labels[..., middle] == 1, phantom.image.array[..., middle]
+    fan = fan_mask(scan, beams_of(scan, drawn.anatomy.probe_radius_mm))
+    near = ndimage.binary_dilation(truth, iterations=8) & fan
+    dark = near & (image < 0.5 * np.median(image[near & ~truth]))
+    apart = np.subtract(ndimage.center_of_mass(dark), ndimage.center_of_mass(truth & fan))
+    assert np.hypot(*apart) < 1.0
 
 
 @pytest.mark.parametrize("kind", ["side-fire", "isotropic"])

@@ -38,7 +38,8 @@ class Scene:
         self._pubic = rng.uniform(0.2, 0.7), rng.uniform(0.0, 0.35), rng.uniform(8, 20)
         losses = range(tissue.contact_losses)
         at = beams.angle[0], beams.angle[-1]
-        self._side_loss = (tissue.side_loss_db * (beams.angle / beams.angle[-1]) ** 2).astype(np.float32)
+        aside = np.linspace(-1, 1, len(beams.angle), dtype=np.float32)
+        self._side_loss = np.float32(tissue.side_loss_db) * aside**2
         self._contact = [(rng.uniform(*at), rng.uniform(0.03, 0.14), rng.uniform(6, 28)) for _ in losses]
         self._contact_z = [(rng.uniform(-30, 30), rng.uniform(5, 40)) for _ in losses]
 

@@ -18,6 +18,7 @@ from .beams import Beams
 class Scan:
     """A scanner's settings. Angles in radians from the anterior; lengths in mm; see :func:`draw_scan`.
 
+    roll: the fan's middle from the anterior, to the left; what it shows stays where it is.
     level: gray in [0, 1] of the fan's median echo. blur_mm: deviation of the Gaussian low-pass (0 to 2.4).
     cut: slope and height share of an oblique cut of the fan. sector: the part of the fan that is drawn,
     as shares of its angle. smear_mm: the scanner's own smoothing along and across the beams. soft_edge:
@@ -65,13 +66,14 @@ def draw_scan(
         raise SettingsError(f"A phantom's kind is 'random', 'side-fire' or 'isotropic', got {kind!r}.")
     isotropic = rng.random() < 0.4 if kind == "random" else kind == "isotropic"
     low_pass = bool(rng.random() < (0.6 if isotropic else 0.2))
-    half_angle, depth = _fan(rng, anatomy)
+    roll = float(rng.normal(0, 0.05) if rng.random() < 0.85 else rng.normal(0, 0.2))
+    half_angle, depth = _fan(rng, anatomy, roll)
     spacing = _spacing(rng, isotropic, low_pass) if spacing_mm is None else spacing_mm
     before, after = (rng.uniform(2, 14) if rng.random() < 0.93 else rng.uniform(-5, 2) for _ in range(2))
     reach = anatomy.probe_radius_mm + depth
     gap = float(rng.uniform(-5, 4))
     if shape is None:
-        width = 2 * reach * np.sin(min(half_angle, np.pi / 2)) * rng.uniform(0.9, 1.05)
+        width = 2 * reach * np.sin(min(half_angle + abs(roll), np.pi / 2)) * rng.uniform(0.9, 1.05)
         wanted = width / spacing[0], (reach + gap) * rng.uniform(0.93, 1.06) / spacing[1]
         slices = (anatomy.length_mm + before + after) / spacing[2]
         shape = min(240, round(wanted[0])), min(200, round(wanted[1])), min(80, max(5, round(slices)))
@@ -82,7 +84,7 @@ def draw_scan(
         shift_mm=float(rng.normal(0, 1.5)),
         depth_mm=depth,
         half_angle=half_angle,
-        roll=float(rng.normal(0, 0.05) if rng.random() < 0.85 else rng.normal(0, 0.2)),
+        roll=roll,
         probe_gap_mm=gap,
         dynamic_range_db=float(rng.uniform(38, 65)),
         level=float(rng.choice([rng.uniform(0.3, 0.6), rng.uniform(0.08, 0.85)], p=[0.65, 0.35])),
@@ -101,15 +103,15 @@ def draw_scan(
     )
 
 
-def _fan(rng: np.random.Generator, anatomy: Anatomy) -> tuple[float, float]:
-    """Half angle (radians) and depth (mm)."""
+def _fan(rng: np.random.Generator, anatomy: Anatomy, roll: float) -> tuple[float, float]:
+    """Half angle (radians, from the fan's middle) and depth (mm)."""
     radius = np.arange(anatomy.probe_radius_mm, 100, 1.0)[:, None]
     angle = np.radians(np.arange(-110, 111, 2.0))[None]
     z = np.float32(0.5 * anatomy.widest_at * anatomy.length_mm)
     found = gland(anatomy, radius * np.sin(angle), -radius * np.cos(angle), z) < 1
     half_angle, depth = np.radians(rng.uniform(48, 88)), rng.uniform(45, 75)
     if found.any():
-        wide = np.abs(angle[0][found.any(0)]).max()
+        wide = np.abs(angle[0][found.any(0)] - roll).max()
         half_angle = max(half_angle, wide + (rng.uniform(0, 0.2) if rng.random() < 0.85 else -0.25 * rng.random()))
         far = radius[found.any(1)].max() - anatomy.probe_radius_mm
         depth = max(depth, far + (rng.uniform(0, 12) if rng.random() < 0.9 else -0.1 * far * rng.random()))
@@ -128,7 +130,7 @@ def beams_of(scan: Scan, probe_radius_mm: float) -> Beams:
     """The polar grid that covers a scan's fan, about 1.5 points a pixel: 0.2 to 0.5 mm along the beam."""
     fine = float(np.clip(scan.spacing_mm[0] / 1.5, 0.2, 0.5 if scan.blur_mm > 0.6 else 0.32))
     radius = np.arange(probe_radius_mm, probe_radius_mm + scan.depth_mm, fine)
-    angle = np.arange(-scan.half_angle, scan.half_angle, max(fine, 0.25) * 1.6 / 35)
+    angle = scan.roll + np.arange(-scan.half_angle, scan.half_angle, max(fine, 0.25) * 1.6 / 35)
     z = scan.first_z_mm + scan.spacing_mm[2] * np.arange(scan.shape[2])
     return Beams(radius.astype(np.float32), angle.astype(np.float32), z.astype(np.float32))
 
@@ -144,7 +146,7 @@ def pixel_positions(scan: Scan) -> tuple[Array, Array]:
 def fan_mask(scan: Scan, beams: Beams) -> Array:
     """Bool (I, J): which pixels the fan covers."""
     x, y = pixel_positions(scan)
-    radius, angle = np.hypot(x, y), np.arctan2(x, -y) - scan.roll
+    radius, angle = np.hypot(x, y), np.arctan2(x, -y)
     share = (angle - beams.angle[0]) / (beams.angle[-1] - beams.angle[0])
     drawn = (radius >= beams.radius_mm[0]) & (radius <= beams.radius_mm[-1])
     drawn &= (share >= scan.sector[0]) & (share <= scan.sector[1])
@@ -159,7 +161,7 @@ def converter(scan: Scan, beams: Beams) -> tuple[Array, Array]:
     x, y = pixel_positions(scan)
     drawn = fan_mask(scan, beams)
     r = (np.hypot(x, y) - beams.radius_mm[0]) / (beams.radius_mm[1] - beams.radius_mm[0])
-    a = (np.arctan2(x, -y) - scan.roll - beams.angle[0]) / (beams.angle[1] - beams.angle[0])
+    a = (np.arctan2(x, -y) - beams.angle[0]) / (beams.angle[1] - beams.angle[0])
     return np.stack([r[drawn], a[drawn]]), drawn
 
 
