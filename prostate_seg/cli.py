@@ -1,4 +1,4 @@
-"""The command line: ``prostate-seg segment | evaluate | phantom | train | info``.
+"""The command line: ``prostate-seg segment | export | evaluate | phantom | train | info``.
 
 Exit 0: done; 1: at least one case failed, the others are done; 2: nothing could be done.
 """
@@ -17,10 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, OutputError, ProstateSegError, SettingsError
-from .export import FILES
 from .options import parser
 
 if TYPE_CHECKING:
+    from .export.outputs import Planning
     from .pipeline import Outcome
     from .readers import Case
 
@@ -67,7 +67,7 @@ def _segment(options: argparse.Namespace) -> int:
     from .acquisition import Acquisition
     from .export.files import check_writable
 
-    formats = _formats(options.format)
+    formats, planning = _formats_and_planning(options)
     acquisition = Acquisition(options.frame_spacing, options.frame_order, options.probe_side)
     if options.jobs < 1:
         raise SettingsError(f"--jobs is the number of cases done at a time, at least 1, got {options.jobs}.")
@@ -76,7 +76,7 @@ def _segment(options: argparse.Namespace) -> int:
     from .bundle import load_bundle
     from .pipeline import Options, anonymised, segment_cases
 
-    wanted = Options(options.output, formats, acquisition, options.overwrite, options.anonymous_names)
+    wanted = Options(options.output, formats, acquisition, planning, options.overwrite, options.anonymous_names)
     load = partial(load_bundle, options.bundle, device=options.device, ensembling=options.tta)
     named = anonymised(cases) if options.anonymous_names else cases
     outcomes: list[Outcome] = []
@@ -129,6 +129,48 @@ def _report(progress: str, outcome: Outcome, options: argparse.Namespace) -> Non
     if not options.json:
         for file in outcome.manifest["outputs"]:
             print(outcome.folder / file)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from .acquisition import Acquisition
+    from .export.files import check_writable
+    from .handover import Order, hand_over
+
+    formats, planning = _formats_and_planning(options)
+    stated = (options.frame_spacing, options.frame_order, options.probe_side)
+    if options.source is None and any(value is not None for value in stated):
+        raise SettingsError("--frame-spacing, --frame-order and --probe-side are about --source; give that too.")
+    check_writable(options.output)
+    order = Order(
+        options.mask,
+        formats,
+        options.source,
+        options.segment,
+        tuple(options.structure),
+        Acquisition(*stated) if any(value is not None for value in stated) else None,
+        planning,
+        options.drawn,
+    )
+    done = hand_over(order, options.output, overwrite=options.overwrite)
+    for note in done.notes:
+        _say(f"note: {note}")
+    if options.json:
+        print(json.dumps({"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes}, indent=1))
+    else:
+        for name in done.outputs:
+            print(done.folder / name)
+    return DONE
+
+
+def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
+    from .export.outputs import Planning, chosen_formats
+    from .margin import Margin
+
+    formats = chosen_formats(options.format)
+    margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
+    planning = Planning(margin, options.contour_every, options.rtstruct_reference)
+    planning.check(formats)
+    return formats, planning
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -203,21 +245,12 @@ def _info(options: argparse.Namespace) -> int:
 
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "segment": _segment,
+    "export": _export,
     "evaluate": _evaluate,
     "phantom": _phantom,
     "train": _train,
     "info": _info,
 }
-
-
-def _formats(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in FILES]
-    if unknown or not names:
-        raise SettingsError(
-            f"--format has {', '.join(unknown) or 'nothing'}, expected one or more of {', '.join(FILES)}."
-        )
-    return names
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
-import SimpleITK as sitk  # noqa: N813
-from nibabel.filebasedimages import ImageFileError
-
 from .errors import GeometryError, InputError, OutputError, ProstateSegError
 from .export.files import replacing
 from .export.manifest import write_manifest
+from .masks import SUFFIXES, read_mask
 from .metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
 from .summary import summarise
-from .volume import Segmentation, affine_from_lps, same_grid
+from .volume import Segmentation, same_grid
 
-_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
 _IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd")
 
 
@@ -85,31 +79,6 @@ def evaluate_folders(predictions: Path, references: Path) -> list[CaseResult]:
             "and NAME.nii.gz in the other."
         )
     return [_result(name, found.get(name, []), expected.get(name, [])) for name in sorted({*found, *expected})]
-
-
-def read_mask(path: Path) -> Segmentation:
-    """Read a binary mask from NIfTI, NRRD or MetaImage: labels 0 and 1, (I, J, K), RAS mm.
-
-    The one non-zero value of the file, whatever it is, becomes 1. Raises InputError for what cannot be
-    read, has several labels or is a probability; GeometryError for more than three axes.
-    """
-    path = Path(path)
-    try:
-        array, affine = _read_nifti(path) if path.name.lower().endswith((".nii", ".nii.gz")) else _read_itk(path)
-    except GeometryError:
-        raise
-    except (OSError, RuntimeError, ValueError, EOFError, zlib.error, ImageFileError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise InputError(f"Cannot read the mask {path.name}: {reason}") from error
-    values = np.unique(array)
-    others = values[values != 0]
-    if others.size > 1 or not np.isfinite(others).all():
-        shown = ", ".join(f"{value:g}" for value in others[:5]) + (", ..." if others.size > 5 else "")
-        raise InputError(
-            f"The mask {path.name} holds the values {shown} beside 0, expected a single one; write the "
-            "structure to be compared as a mask of its own."
-        )
-    return Segmentation((array != 0).astype(np.uint8), affine)
 
 
 def write_results(results: Sequence[CaseResult], folder: Path) -> list[Path]:
@@ -197,37 +166,12 @@ def _cases(folder: Path) -> dict[str, list[Path]]:
             masks = [path / name for name in _IN_CASE_FOLDER if (path / name).is_file()][:1]
             name = path.name
         else:
-            masks, name = ([path] if path.name.lower().endswith(_SUFFIXES) else []), _case_name(path)
+            masks, name = ([path] if path.name.lower().endswith(SUFFIXES) else []), _case_name(path)
         if masks:
             cases.setdefault(name, []).extend(masks)
     return cases
 
 
 def _case_name(path: Path) -> str:
-    suffix = next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
     return path.name[: len(path.name) - len(suffix)]
-
-
-def _read_nifti(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    image: Any = nibabel.load(path)
-    return _three_axes(np.asarray(image.dataobj), path), image.affine
-
-
-def _read_itk(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    image = sitk.ReadImage(str(path))
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise GeometryError(
-            f"The mask {path.name} has {image.GetDimension()} axes and "
-            f"{image.GetNumberOfComponentsPerPixel()} layers, expected 3 axes and 1 layer; "
-            "export one structure."
-        )
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine = affine_from_lps(direction, np.array(image.GetSpacing()), np.array(image.GetOrigin()))
-    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine
-
-
-def _three_axes(array: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
-    """Two axes are one slice; further axes of length 1 are dropped."""
-    if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
-        raise GeometryError(f"The mask {path.name} has shape {array.shape}, expected 3 axes; export one structure.")
-    return array.reshape((*array.shape, 1)[:3])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
-from .export import FILES
+from .export import DEFAULT_FORMATS, FILES
 
 USAGE_ERROR = 2
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"prostate-seg {__version__}")
     verbs = top.add_subparsers(title="verbs", required=True, dest="verb", metavar="VERB")
     _segment_options(_verb(verbs, "segment", "ultrasound in, CTV mask out"))
+    _export_options(_verb(verbs, "export", "a mask, also one corrected in 3D Slicer, to DICOM and other formats"))
     evaluate = _verb(verbs, "evaluate", "compare masks with reference masks, in mm and mL")
     evaluate.add_argument("prediction", type=_path, help="mask, folder of masks, or a folder that segment wrote")
     evaluate.add_argument("reference", type=_path, help="mask, or folder of masks with the same names")
@@ -65,10 +66,8 @@ def parser() -> argparse.ArgumentParser:
 def _segment_options(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("inputs", nargs="+", type=_path, metavar="INPUT", help="images: files, folders, zips")
     segment.add_argument("-o", "--output", type=_path, required=True, help="folder; one sub-folder a case")
-    segment.add_argument("--format", default=",".join(FILES), help="comma-separated (default: %(default)s)")
-    segment.add_argument("--frame-spacing", type=float, metavar="MM", help="of frames, where the file has none")
-    segment.add_argument("--frame-order", choices=("base-to-apex", "apex-to-base"))
-    segment.add_argument("--probe-side", choices=("bottom", "top"), help="where the probe is in the image")
+    _acquisition_options(segment)
+    _format_options(segment, default=",".join(DEFAULT_FORMATS))
     segment.add_argument("--tta", choices=("none", "flip", "full"), help="ensembling (default: the bundle's)")
     segment.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     segment.add_argument("--bundle", type=_path, help="bundle folder (default the released one)")
@@ -76,6 +75,39 @@ def _segment_options(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
     segment.add_argument("--overwrite", action="store_true", help="replace results that are there")
     segment.add_argument("--json", action="store_true", help="results as JSON on stdout")
+
+
+def _export_options(export: argparse.ArgumentParser) -> None:
+    export.add_argument("mask", type=_path, help="mask file (.seg.nrrd, .nii.gz, ...) or a folder of segment")
+    export.add_argument("-o", "--output", type=_path, required=True, help="folder; one sub-folder a case")
+    export.add_argument("--source", type=_path, help="the image it was drawn on; DICOM formats need the DICOM")
+    export.add_argument("--segment", metavar="NAME", help="which segment is the CTV, where there are several")
+    export.add_argument("--structure", action="append", default=[], metavar="NAME", help="a segment to keep too")
+    export.add_argument("--drawn", choices=("automatic", "semiautomatic", "manual"), help="how the mask came about")
+    _acquisition_options(export)
+    _format_options(export, default=None)
+    export.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    export.add_argument("--json", action="store_true", help="results as JSON on stdout")
+
+
+def _acquisition_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--frame-spacing", type=float, metavar="MM", help="of frames, where the file has none")
+    verb.add_argument("--frame-order", choices=("base-to-apex", "apex-to-base"))
+    verb.add_argument("--probe-side", choices=("bottom", "top"), help="where the probe is in the image")
+
+
+def _format_options(verb: argparse.ArgumentParser, *, default: str | None) -> None:
+    told = "" if default is None else f" (default: {default})"
+    verb.add_argument(
+        "--format", default=default, required=default is None, help=f"comma-separated: {', '.join(FILES)}{told}"
+    )
+    verb.add_argument("--ptv-margin", metavar="MM", help="add a PTV to rtstruct: 3, or 3,posterior=0")
+    verb.add_argument("--contour-every", type=float, metavar="MM", help="contours in rtstruct only so far apart")
+    verb.add_argument(
+        "--rtstruct-reference",
+        choices=("source", "us-series"),
+        help="images that rtstruct refers to (default: us-series where that is written too)",
+    )
 
 
 def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:

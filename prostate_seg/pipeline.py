@@ -23,25 +23,16 @@ import numpy as np
 from .acquisition import Acquisition
 from .bundle import Predictor, load_bundle
 from .errors import GeometryError, InputError, ProstateSegError
-from .export import FILES
+from .export import DEFAULT_FORMATS
+from .export.delivery import Delivery, Maker, remarks
 from .export.files import check_free, replacing_folder
-from .export.manifest import write_manifest
-from .export.nifti import write_nifti
-from .export.nrrd import write_nrrd, write_seg_nrrd
-from .export.png import write_png
+from .export.manifest import MANIFEST, mask_digest, write_manifest
+from .export.outputs import Planning, check_source, is_result, write_outputs
 from .information import package_versions
 from .input_files import READ_ERRORS, opened, stem
 from .readers import Case, read, read_case
 from .volume import Segmentation, Volume, extent_mm
 
-_WRITERS: dict[str, Callable[[Path, Volume, Segmentation], None]] = {
-    "nifti": lambda path, volume, ctv: write_nifti(path, ctv, orientation=volume.orientation),
-    "seg-nrrd": lambda path, volume, ctv: write_seg_nrrd(path, ctv),
-    "nrrd": lambda path, volume, ctv: write_nrrd(path, volume),
-    "png": write_png,
-}
-MANIFEST = "manifest.json"
-RESULTS = frozenset([MANIFEST, *FILES.values()])
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
 HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
 
@@ -50,13 +41,14 @@ HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
 class Options:
     """What ``prostate-seg segment`` was asked for.
 
-    formats: keys of export.FILES. overwrite: replace folders that hold nothing but earlier results. anonymous: the
-    cases were named by :func:`anonymised`; their errors name no file.
+    formats: keys of export.FILES. planning: of the structure set. overwrite: replace folders that hold nothing
+    but earlier results. anonymous: the cases were named by :func:`anonymised`; their errors name no file.
     """
 
     output: Path
-    formats: tuple[str, ...] = tuple(FILES)
+    formats: tuple[str, ...] = DEFAULT_FORMATS
     acquisition: Acquisition = field(default_factory=Acquisition)
+    planning: Planning = field(default_factory=Planning)
     overwrite: bool = False
     anonymous: bool = False
 
@@ -124,21 +116,22 @@ def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
 
 def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     folder = options.output / case.name
-    may_replace = RESULTS.__contains__ if options.overwrite else None
+    may_replace = is_result if options.overwrite else None
     check_free(folder, may_replace=may_replace)
     start = time.perf_counter()
     volume = read_case(case, **asdict(options.acquisition))
     _check_size(volume)
+    check_source(volume, options.formats)
     read_at = time.perf_counter()
     ctv = predictor(volume)
     segmented_at = time.perf_counter()
-    manifest = describe(volume, ctv, predictor)
-    manifest["outputs"] = [FILES[name] for name in options.formats] + [MANIFEST]
+    manifest = describe(volume, ctv, predictor) | {"acquisition": asdict(options.acquisition)}
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
+    delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
     with replacing_folder(folder, may_replace=may_replace) as partial:
-        for name in options.formats:
-            _WRITERS[name](partial / FILES[name], volume, ctv)
-        write_manifest(partial / MANIFEST, manifest)
+        outputs = write_outputs(partial, delivery, options.formats, options.planning)
+        write_manifest(partial / MANIFEST, manifest | {"outputs": [*outputs, MANIFEST]})
+        manifest["outputs"] = [*outputs, MANIFEST]
     return Outcome(case.name, folder, manifest)
 
 
@@ -233,6 +226,7 @@ def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[st
         warnings.append("The slice was segmented in 2D, without neighbours.")
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
+    warnings += remarks(ctv)
     along_axes = [round(value, 2) for value in extent_mm(ctv)]
     extent: dict[str, Any] = {"axes": [*along_axes[:2], None] if single else along_axes}
     if volume.orientation == "assumed":
@@ -245,6 +239,7 @@ def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[st
     return {
         "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
         "orientation": volume.orientation,
+        "ctv_sha256": mask_digest(ctv),
         "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
         "volume_ml": None if single else round(ctv.volume_ml, 3),
         "extent_mm": extent,

@@ -131,7 +131,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
     same in all slices. Black voxels stay black. Each effect is drawn on its own with probability ``prob``.
     """
 
-    def __init__(self, keys: KeysCollection, prob: float = 0.4) -> None:
+    def __init__(self, keys: KeysCollection, prob: float = 0.25) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
 
@@ -148,7 +148,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         return out
 
     def _power(self, image: torch.Tensor) -> torch.Tensor:
-        gain, power = self.R.uniform(0.7, 1.35), np.exp(self.R.uniform(-0.45, 0.45))
+        gain, power = self.R.uniform(0.75, 1.25), np.exp(self.R.uniform(-0.35, 0.35))
         return (image * gain).clamp(0, 1) ** power
 
     def _rays(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,7 +159,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
 
     def _depth_gain(self, image: torch.Tensor) -> torch.Tensor:
         depth, _ = self._rays(image)
-        a, b = self.R.uniform(-0.6, 0.6, 2)
+        a, b = self.R.uniform(-0.4, 0.4, 2)
         return image * torch.exp(float(a) * (depth - 0.5) + float(b) * torch.sin(np.pi * depth) * 0.5)
 
     def _shadow(self, image: torch.Tensor) -> torch.Tensor:
@@ -172,7 +172,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         return image
 
     def _blur(self, image: torch.Tensor) -> torch.Tensor:
-        sigma = self.R.uniform(0.4, 2.0)
+        sigma = self.R.uniform(0.3, 1.0)
         x = torch.arange(-5, 6, dtype=torch.float32)
         kernel = torch.exp(-(x**2) / (2 * sigma**2))
         kernel = kernel / kernel.sum()
@@ -183,7 +183,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         size = [max(2, int(n / self.R.uniform(1.0, 2.5))) for n in image.shape[1:]]
         noise = torch.as_tensor(self.R.standard_normal((1, image.shape[0], *size)), dtype=torch.float32)
         noise = F.interpolate(noise, image.shape[1:], mode="bilinear")[0]
-        return image * (1 + float(self.R.uniform(0.05, 0.35)) * noise)
+        return image * (1 + float(self.R.uniform(0.03, 0.15)) * noise)
 
 
 class ClipToFieldOfViewd(MapTransform):

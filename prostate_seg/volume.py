@@ -176,3 +176,13 @@ def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:
         hit = np.flatnonzero((segmentation.labels == 1).any(axis=others))
         lengths.append(float((hit[-1] - hit[0] + 1) * spacing) if hit.size else 0.0)
     return lengths[0], lengths[1], lengths[2]
+
+
+def bounding_box(mask: Array) -> tuple[slice, ...]:
+    """The smallest box of slices that holds all True voxels; empty slices where there is none."""
+    box = [slice(None)] * mask.ndim
+    for axis in range(mask.ndim):  # what is looked at gets smaller from axis to axis
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        hit = np.flatnonzero(mask[tuple(box)].any(axis=others))
+        box[axis] = slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0)
+    return tuple(box)

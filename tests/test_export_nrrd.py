@@ -67,13 +67,14 @@ def test_a_segmentation_carries_slicers_names_colours_and_terminology(tmp_path, 
     assert all(0 <= float(part) <= 1 for colour in colours for part in colour.split())
 
 
-def test_tags_end_with_a_bar_and_name_the_prostate_by_its_snomed_code(tmp_path, labels):
+def test_tags_end_with_a_bar_and_name_the_ctv_by_its_dicom_and_snomed_codes(tmp_path, labels):
     path = tmp_path / "ctv.seg.nrrd"
     write_seg_nrrd(path, Segmentation(np.minimum(labels, 1), oblique(), {1: "CTV", 2: "somewhere"}))
     image = sitk.ReadImage(str(path))
     tags = image.GetMetaData("Segment0_Tags")
     assert tags.endswith("|")
-    assert "SCT^123037004^Anatomical Structure~SCT^41216001^Prostate~" in tags
+    assert "DCM^130041^RT Target~SCT^228792002^CTV~" in tags
+    assert "SCT^41216001^Prostate~^^|" in tags
     assert tags.count("~") == 6  # seven parts: context, category, type, modifier; context, region, modifier
     assert "SCT^85756007^Tissue~SCT^85756007^Tissue~" in image.GetMetaData("Segment1_Tags")
 

@@ -111,22 +111,6 @@ def test_a_phantom_has_an_obviously_synthetic_patient(tmp_path):
     assert header.FrameIncrementPointer != 0x00181063
 
 
-def test_a_derived_series_keeps_patient_and_study_and_names_its_source_frames(tmp_path):
-    original = write_us(sweep(), tmp_path / "original", seed=5)[0]
-    dataset = pydicom.dcmread(original)
-    dataset.PatientName, dataset.SpecificCharacterSet = "Müller^Test", "ISO_IR 100"
-    dataset.save_as(original)
-    volume = read(original)
-    files = write_us(volume, tmp_path / "derived", kind="series", source=volume.source.header)
-    slices = [pydicom.dcmread(file) for file in files]
-    assert [image.SourceImageSequence[0].ReferencedFrameNumber for image in slices] == [1, 2, 3, 4, 5]
-    assert {image.StudyInstanceUID for image in slices} == {dataset.StudyInstanceUID}
-    assert {str(image.PatientName) for image in slices} == {"Müller^Test"}
-    assert slices[0].SeriesInstanceUID != dataset.SeriesInstanceUID
-    assert slices[0].ImageType[0] == "DERIVED"
-    assert_same_in_world(read(tmp_path / "derived"), volume)
-
-
 def test_what_ultrasound_dicom_cannot_hold_is_refused(tmp_path):
     floats = Volume(np.ones((4, 4, 2), np.float32), np.eye(4))
     with pytest.raises(SettingsError, match="float32, expected uint8"):

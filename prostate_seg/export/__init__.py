@@ -9,10 +9,23 @@ from pathlib import Path
 from ..errors import OutputError
 from ..volume import Segmentation, Volume
 
-__all__ = ["FILES", "write"]
+__all__ = ["DEFAULT_FORMATS", "FILES", "write"]
 
-# What `prostate-seg segment --format` may ask for, and how the file in the case's folder is called.
-FILES = {"nifti": "ctv.nii.gz", "seg-nrrd": "ctv.seg.nrrd", "nrrd": "trus.nrrd", "png": "overlay.png"}
+# What --format may ask for, and how the file (of us-series the folder) in the case's folder is called.
+FILES = {
+    "nifti": "ctv.nii.gz",
+    "seg-nrrd": "ctv.seg.nrrd",
+    "nrrd": "trus.nrrd",
+    "png": "overlay.png",
+    "dicom-seg": "ctv_seg.dcm",
+    "dicom-probability": "ctv_probability.dcm",
+    "rtstruct": "ctv_rtstruct.dcm",
+    "us-series": "us_series",
+    "stl": "ctv.stl",
+    "vtk": "ctv.vtk",
+    "slicer": "scene.mrb",
+}
+DEFAULT_FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")
 
 # Suffix, module and function; the first suffix that fits counts. Loaded when asked for.
 _WRITERS = (
@@ -28,28 +41,40 @@ def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: V
     """Write a volume or a segmentation in the format of the path's suffix.
 
     ``.nii``, ``.nii.gz``: NIfTI. ``.nrrd``, ``.mha``: the volume, or the labels as a plain label map.
-    ``.seg.nrrd``: a segmentation for 3D Slicer. ``.png``: a contact sheet of a volume, or of a
-    segmentation over ``image``, which no other format takes. Raises OutputError.
+    ``.seg.nrrd``: a segmentation for 3D Slicer. ``.stl``, ``.vtk``: the surface of label 1. With ``image``,
+    the volume beneath: ``.png``, a contact sheet (of a volume alone without it); ``.mrb``, a Slicer scene;
+    DICOM is written by :mod:`.outputs`. Raises OutputError.
     """
     name = Path(path).name
-    if name.lower().endswith(".png"):
-        _write_png(item, Path(path), image)
+    lower = name.lower()
+    if lower.endswith((".png", ".mrb")):
+        _write_with_image(item, Path(path), image)
         return
     if image is not None:
-        raise OutputError(f"Cannot write {name}: an image beneath goes with .png only; write it on its own.")
+        raise OutputError(f"Cannot write {name}: an image beneath goes with .png or .mrb; write it on its own.")
+    if lower.endswith((".stl", ".vtk")):
+        if not isinstance(item, Segmentation):
+            raise OutputError(f"Cannot write {name}: a surface is made of a segmentation, got a volume.")
+        mesh = import_module(".mesh", __name__)
+        mesh.write_surface(path, mesh.surface_of(item))
+        return
     for suffix, module, function in _WRITERS:
-        if name.lower().endswith(suffix):
+        if lower.endswith(suffix):
             getattr(import_module(f".{module}", __name__), function)(path, item)
             return
     raise OutputError(
-        f"Cannot write {name}: unknown suffix, expected .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .png."
+        f"Cannot write {name}: unknown suffix, expected .nii, .nii.gz, .nrrd, .seg.nrrd, .mha, .stl, .vtk, .png or "
+        ".mrb."
     )
 
 
-def _write_png(item: Volume | Segmentation, path: Path, image: Volume | None) -> None:
+def _write_with_image(item: Volume | Segmentation, path: Path, image: Volume | None) -> None:
+    scene = path.suffix.lower() == ".mrb"
     volume, segmentation = (item, None) if isinstance(item, Volume) else (image, item)
-    if volume is None or (segmentation is None and image is not None):
-        raise OutputError(
-            f"Cannot write {path.name}: a picture takes a volume, or a segmentation and image=, its volume."
-        )
-    import_module(".png", __name__).write_png(path, volume, segmentation)
+    if volume is None or (segmentation is None and (scene or image is not None)):
+        what = "A scene takes" if scene else "a picture takes a volume, or"
+        raise OutputError(f"Cannot write {path.name}: {what.lower()} a segmentation and image=, its volume.")
+    if scene:
+        import_module(".slicer", __name__).write_scene(path, volume, segmentation)
+    else:
+        import_module(".png", __name__).write_png(path, volume, segmentation)

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.valuerep import DSfloat
 
 from ..volume import Volume, lps_from_affine
-
-
-def item(**attributes: Any) -> Dataset:
-    """A sequence item of these keywords and values."""
-    made = Dataset()
-    for keyword, value in attributes.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def decimal(value: float) -> DSfloat:
-    """A number as a Decimal String of at most 16 characters."""
-    return DSfloat(float(value), auto_format=True)
-
-
-def decimals(values: Iterable[float]) -> list[DSfloat]:
-    """Numbers as Decimal Strings."""
-    return [decimal(value) for value in values]
+from .dicom_values import decimal, decimals, item
 
 
 def add_functional_groups(dataset: Dataset, volume: Volume, uid: Callable[[str], str], *, in_patient: bool) -> None:

@@ -50,7 +50,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(folder: Path, *, may_replace: Callable[[str], bool] | None = None) -> Iterator[Path]:
+def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """Fill a folder under a temporary name beside its place and rename it there, as :func:`replacing` does.
 
     Yields an empty folder of the same name inside a hidden one. When the block ends it takes the place of
@@ -89,10 +89,10 @@ def _exchange(new: Path, place: Path, old: Path) -> None:
                 old.rename(place)
 
 
-def check_free(folder: Path, *, may_replace: Callable[[str], bool] | None = None) -> None:
+def check_free(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> None:
     """Raise OutputError where results may not go to ``folder`` because it is there already.
 
-    may_replace: of a file's name, whether it is an earlier result that may be lost; None: nothing may. A
+    may_replace: of what is in it, whether it is an earlier result that may be lost; None: nothing may. A
     folder that holds anything else is never replaced.
     """
     if not os.path.lexists(folder):
@@ -101,7 +101,7 @@ def check_free(folder: Path, *, may_replace: Callable[[str], bool] | None = None
         raise OutputError(f"{folder} exists already; give --overwrite to replace it, or another output folder.")
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{folder} is not a folder of results; move it away or give another output folder.")
-    others = sorted(path.name for path in folder.iterdir() if path.is_dir() or not may_replace(path.name))
+    others = sorted(path.name for path in folder.iterdir() if not may_replace(path))
     if others:
         raise OutputError(
             f"{folder} holds {', '.join(others[:3])}, which is no earlier result and would be lost; move it away "

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutputError
+from ..volume import Segmentation
 from .files import replacing
+
+MANIFEST = "manifest.json"  # its name in a case's folder
+
+
+def mask_digest(segmentation: Segmentation) -> str:
+    """Hex SHA-256 of label 1 and its shape, whatever file holds it."""
+    mask = segmentation.labels == 1
+    return hashlib.sha256(f"{mask.shape}".encode() + np.packbits(mask).tobytes()).hexdigest()
 
 
 def write_manifest(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:

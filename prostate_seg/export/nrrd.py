@@ -12,31 +12,14 @@ import SimpleITK as sitk  # noqa: N813
 from ..errors import OutputError
 from ..volume import Segmentation, Volume, lps_from_affine
 from .files import checked_suffix, replacing, stored_array
+from .structures import Code, structure
 
-# Label name -> SNOMED CT code and meaning in Slicer's own list of segmentation types. The CTV is the
-# prostate without seminal vesicles, for which that list has "Prostate".
-_TERMS = {
-    "ctv": ("41216001", "Prostate"),
-    "prostate": ("41216001", "Prostate"),
-    "urethra": ("13648007", "Urethra"),
-    "bladder": ("89837001", "Urinary bladder"),
-    "rectum": ("34402009", "Rectum"),
-}
-_ANATOMICAL_STRUCTURE = "SCT^123037004^Anatomical Structure"
-_TISSUE = "SCT^85756007^Tissue"
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-_ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
-
-# Red, green, blue in [0, 1]: told apart on gray, also by the colour-blind (Okabe and Ito 2008).
-_COLOURS = (
-    (0.90, 0.62, 0.00),
-    (0.34, 0.71, 0.91),
-    (0.00, 0.62, 0.45),
-    (0.94, 0.89, 0.26),
-    (0.80, 0.47, 0.65),
-    (0.84, 0.37, 0.00),
-    (0.00, 0.45, 0.70),
-)
+# Slicer's contexts of terms; targets come with a file of our own (:mod:`.slicer`), which Slicer need not have
+# loaded to show them.
+ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
+TARGET_CONTEXT = "Targets of prostate radiotherapy - prostate-seg"
+_REGION_CONTEXT = "Anatomic codes - DICOM master list"
+_LEVEL = 3  # of compression: speckle hardly shrinks further, and twice as fast as the default
 
 
 def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> None:
@@ -52,9 +35,9 @@ def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> Non
 def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> None:
     """Write a segmentation to ``.seg.nrrd``: one segment a name, with colour and terminology.
 
-    A name whose label is nowhere becomes an empty segment. Known names (CTV, prostate, urethra, bladder,
-    rectum) carry their SNOMED CT code, others "Tissue". Keys as 3D Slicer's Segmentations module writes
-    them. Raises OutputError, also for a label without a name.
+    A name whose label is nowhere becomes an empty segment. Codes and colours are those of
+    :mod:`.structures`. Keys as 3D Slicer's Segmentations module writes them. Raises OutputError, also for a
+    label without a name.
     """
     path = Path(path)
     checked_suffix(path, ".seg.nrrd")
@@ -77,7 +60,7 @@ def _slicer_keys(segmentation: Segmentation) -> dict[str, str]:
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     for index, (label, name) in enumerate(sorted(segmentation.names.items())):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = [round(part / 255, 3) for part in structure(name).colour]
         keys |= {
             f"Segment{index}_ID": f"Segment_{label}",
             f"Segment{index}_Name": name,
@@ -87,17 +70,21 @@ def _slicer_keys(segmentation: Segmentation) -> dict[str, str]:
             f"Segment{index}_LabelValue": str(label),
             f"Segment{index}_Layer": "0",
             f"Segment{index}_Extent": extent,
-            f"Segment{index}_Tags": f"Segmentation.Status:completed|TerminologyEntry:{_term(name)}|",
+            f"Segment{index}_Tags": f"Segmentation.Status:completed|TerminologyEntry:{terminology_entry(name)}|",
         }
     return keys
 
 
-def _term(name: str) -> str:
-    """Slicer's TerminologyEntry: context, category, type, modifier, then the same for the region."""
-    category, kind = _TISSUE, _TISSUE
-    if name.lower() in _TERMS:
-        category, kind = _ANATOMICAL_STRUCTURE, "SCT^{}^{}".format(*_TERMS[name.lower()])
-    return f"{_CONTEXT}~{category}~{kind}~^^~{_ANATOMIC_CONTEXT}~^^~^^"
+def terminology_entry(name: str) -> str:
+    """Slicer's TerminologyEntry of a name: context, category, type, modifier, then the same for the region."""
+    meaning = structure(name)
+    context = ANATOMY_CONTEXT if meaning.region is None else TARGET_CONTEXT
+    region = "^^" if meaning.region is None else _term(meaning.region)
+    return f"{context}~{_term(meaning.category)}~{_term(meaning.kind)}~^^~{_REGION_CONTEXT}~{region}~^^"
+
+
+def _term(code: Code) -> str:
+    return f"{code.scheme}^{code.value}^{code.meaning}"
 
 
 def _image(item: Volume | Segmentation) -> Any:
@@ -112,7 +99,7 @@ def _image(item: Volume | Segmentation) -> Any:
 def _write(image: Any, path: Path) -> None:
     with replacing(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=_LEVEL)
             sitk.ReadImage(str(temporary))  # a full disk ends the writer without a word
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error

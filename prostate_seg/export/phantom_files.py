@@ -33,7 +33,7 @@ def write_phantom(
     phantom = make_phantom(seed)
     truth = phantom.truth
     if image_format == "dicom":
-        with replacing_folder(image, may_replace=lambda file: file.endswith(".dcm")) as partial:
+        with replacing_folder(image, may_replace=lambda path: path.is_file() and path.suffix == ".dcm") as partial:
             write_us(phantom.image, partial, kind=kind, seed=seed)
             as_read = read(partial, frame_spacing_mm=truth.spacing_mm[2])  # a scanner may leave out where it lies
         truth = replace(truth, affine=as_read.affine)

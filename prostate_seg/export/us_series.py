@@ -1,8 +1,7 @@
 """Writes a volume as ultrasound DICOM, of each kind that scanners write (PS3.3 A.6, A.7, A.59).
 
-For phantoms (an obviously synthetic patient) and for a derived single-frame series of a real study, whose
-patient and study attributes are then those of the source. All identifiers and dates follow from the seed, or
-from the source's identifiers: the same call writes the same bytes.
+For phantoms: an obviously synthetic patient. All identifiers and dates follow from the seed: the same call
+writes the same bytes. :mod:`.derived_series` writes slices of a real study in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from ..errors import OutputError, SettingsError
 from ..volume import Array, Volume, lps_from_affine
-from .enhanced_us import add_functional_groups, decimal, decimals, item
+from .dicom_values import decimal, decimals, item
+from .enhanced_us import add_functional_groups
 
 Kind = Literal["multiframe", "series", "series-without-positions", "enhanced-volume"]
 Photometric = Literal["MONOCHROME2", "MONOCHROME1", "RGB", "YBR_FULL", "PALETTE COLOR"]
@@ -34,11 +34,6 @@ SOP_CLASSES: dict[str, str] = {
     "enhanced-volume": "1.2.840.10008.5.1.4.1.1.6.2",
 }
 FIRST_DATE = datetime.date(2020, 1, 1)
-KEPT_FROM_SOURCE = (  # patient and study modules (PS3.3 C.7.1.1, C.7.2.1)
-    *("SpecificCharacterSet", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge"),
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
-    *("ReferringPhysicianName", "Manufacturer", "ManufacturerModelName", "BurnedInAnnotation"),
-)
 
 
 @dataclass(frozen=True)
@@ -67,17 +62,15 @@ def write_us(
     photometric: Photometric = "MONOCHROME2",
     seed: int = 0,
     habits: ScannerHabits = ScannerHabits(),
-    source: Dataset | None = None,
 ) -> list[Path]:
     """Write a volume as ultrasound DICOM into a folder (made if missing); returns the files in slice order.
 
     volume: uint8, or uint16 with a MONOCHROME photometric; its field of view gives the calibration region.
-    source: the header of a real image; then its patient and study are kept, and the result is marked as
-    derived from volume.source.frames. Only kinds with positions in the patient keep the affine; the others
-    keep its spacing. Raises SettingsError on what cannot be combined, OutputError where it cannot be written.
+    Only kinds with positions in the patient keep the affine; the others keep its spacing. Raises
+    SettingsError on what cannot be combined, OutputError where it cannot be written.
     """
-    _check(volume, kind, photometric)
-    study = _Study(volume, kind, photometric, seed, habits=habits, source=source)
+    check_writable_as(volume, kind, photometric)
+    study = Study(volume, kind, photometric, seed=seed, habits=habits)
     frames = volume.array.T  # (K, rows, columns)
     if kind == "multiframe":
         datasets, names = [study.image(1, frames)], [f"{Path(folder).name}.dcm"]
@@ -87,14 +80,20 @@ def write_us(
         add_functional_groups(datasets[0], volume, study.uid, in_patient=habits.patient_positions)
     else:
         datasets = [study.image(k + 1, frames[k : k + 1]) for k in range(len(frames))]
-        names = [f"us_{k + 1:04d}.dcm" for k in range(len(frames))]
+        names = [slice_name(k) for k in range(len(frames))]
         if kind == "series":
             for k, dataset in enumerate(datasets):
                 add_position(dataset, volume, k)
-    return [_save(dataset, Path(folder) / name) for dataset, name in zip(datasets, names, strict=True)]
+    return [save(dataset, Path(folder) / name) for dataset, name in zip(datasets, names, strict=True)]
 
 
-def _check(volume: Volume, kind: str, photometric: str) -> None:
+def slice_name(k: int) -> str:
+    """The file of slice k of a series."""
+    return f"us_{k + 1:04d}.dcm"
+
+
+def check_writable_as(volume: Volume, kind: str, photometric: str) -> None:
+    """Raise SettingsError where a volume cannot be written as this kind."""
     for what, value, allowed in (
         ("kind", kind, get_args(Kind)),
         ("photometric interpretation", photometric, get_args(Photometric)),
@@ -109,7 +108,7 @@ def _check(volume: Volume, kind: str, photometric: str) -> None:
         )
 
 
-class _Study:
+class Study:
     """One study of one series: what all its images share."""
 
     def __init__(
@@ -117,17 +116,22 @@ class _Study:
         volume: Volume,
         kind: Kind,
         photometric: Photometric,
-        seed: int,
         *,
-        habits: ScannerHabits,
-        source: Dataset | None,
+        seed: int = 0,
+        habits: ScannerHabits = ScannerHabits(),
     ) -> None:
-        self.volume, self.kind, self.photometric = volume, kind, photometric
-        self.habits, self.source = habits, source
+        self.volume, self.kind, self.photometric, self.habits = volume, kind, photometric, habits
         self.day = (FIRST_DATE + datetime.timedelta(days=seed % 3650)).strftime("%Y%m%d")
-        voxels = hashlib.sha256(np.ascontiguousarray(volume.array).tobytes()).hexdigest()
-        origin = f"seed {seed}" if source is None else str(source.get("SOPInstanceUID"))
-        self.entropy = [origin, kind, photometric, voxels]
+        voxels = hashlib.sha256(np.ascontiguousarray(volume.array.T).data).hexdigest()
+        self.entropy = [self.origin(seed), kind, photometric, voxels]
+
+    def origin(self, seed: int) -> str:
+        """What the identifiers are made from, beside the voxels."""
+        return f"seed {seed}"
+
+    def frame_of_reference(self) -> str:
+        """The Frame of Reference UID of kinds with positions."""
+        return self.uid("frame of reference")
 
     def uid(self, role: str) -> str:
         """A unique identifier that is always the same for the same voxels, kind and role."""
@@ -141,24 +145,21 @@ class _Study:
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         dataset.SOPClassUID, dataset.SOPInstanceUID = SOP_CLASSES[self.kind], meta.MediaStorageSOPInstanceUID
-        dataset.update(self._patient_and_study())
+        dataset.update(self.about())
         dataset.SeriesInstanceUID, dataset.Modality = self.uid("series"), "US"
         dataset.SeriesNumber, dataset.InstanceNumber = 1, number
         if self.kind in ("series", "enhanced-volume"):
-            dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = (
-                self.uid("frame of reference"),
-                "",
-            )
+            dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = self.frame_of_reference(), ""
         dataset.BodyPartExamined, dataset.PatientOrientation = "PROSTATE", None
-        dataset.LossyImageCompression = "00"
-        self._add_derivation(dataset, number)
+        dataset.LossyImageCompression, dataset.ImageType = "00", ["ORIGINAL", "PRIMARY", "ENDORECTAL", "0001"]
         self._add_calibration(dataset)
         add_pixels(dataset, frames, self.photometric)
         if self.habits.rle:
             dataset.compress(RLELossless, generate_instance_uid=False)
         return dataset
 
-    def _patient_and_study(self) -> Dataset:
+    def about(self) -> Dataset:
+        """Patient, study and dates."""
         about = Dataset()
         about.SpecificCharacterSet = "ISO_IR 192"
         about.PatientName, about.PatientID = "PHANTOM^TRUS", f"PHANTOM-{self.uid('patient')[-8:]}"
@@ -170,35 +171,7 @@ class _Study:
         for name in ("Study", "Series", "Content", "Acquisition"):
             setattr(about, f"{name}Date", self.day)
             setattr(about, f"{name}Time", "120000")
-        if self.source is not None:
-            for keyword in KEPT_FROM_SOURCE:
-                if keyword in about:
-                    del about[keyword]
-                if keyword in self.source:
-                    about[keyword] = self.source[keyword]
-            for name in ("Series", "Content", "Acquisition"):
-                about[f"{name}Date"].value = self.source.get(f"{name}Date", about.get("StudyDate", ""))
-                about[f"{name}Time"].value = self.source.get(f"{name}Time", about.get("StudyTime", ""))
-            about.SeriesDescription = "TRUS slices derived by prostate-seg, research use only"
         return about
-
-    def _add_derivation(self, dataset: Dataset, number: int) -> None:
-        if self.source is None:
-            dataset.ImageType = ["ORIGINAL", "PRIMARY", "ENDO_RECTAL", "0001"]
-            return
-        dataset.ImageType = ["DERIVED", "PRIMARY", "ENDO_RECTAL", "0001"]
-        dataset.DerivationDescription = "Luma, black outside the ultrasound field of view"
-        frames = self.volume.source.frames
-        if self.kind.startswith("series"):
-            frames = frames[number - 1 : number]
-        dataset.SourceImageSequence = [
-            item(
-                ReferencedSOPClassUID=self.source.SOPClassUID,
-                ReferencedSOPInstanceUID=frame.sop_instance_uid,
-                ReferencedFrameNumber=frame.frame_number,
-            )
-            for frame in frames
-        ]
 
     def _add_calibration(self, dataset: Dataset) -> None:
         i_mm, j_mm, _ = self.volume.spacing_mm
@@ -274,7 +247,8 @@ def _region(box: tuple[int, ...], delta_x_cm: float, delta_y_cm: float) -> Datas
     return region
 
 
-def _save(dataset: Dataset, path: Path) -> Path:
+def save(dataset: Dataset, path: Path) -> Path:
+    """Write a file under a temporary name and rename it. Raises OutputError."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

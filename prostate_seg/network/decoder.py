@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .encoder import INTERPOLATION, blocks, initialise
+from .encoder import INTERPOLATION, Refinement, blocks, initialise
 
 
 class LinearDecoder(nn.Module):
@@ -93,10 +93,13 @@ class SkipDecoder(nn.Module):
     """Tokens enlarged step by step, joined at each by the stem's map of that grid: boundaries finer than a patch.
 
     (B, N, D) and maps -> (B, K, *grid of the finest map), half the image's. channels: the stem's, finest
-    first. axes: 2 or 3. Not in the paper: its decoders see the patches alone.
+    first. axes: 2 or 3. refine: Refinements after each step. Not in the paper: its decoders see the patches
+    alone.
     """
 
-    def __init__(self, width: int, num_classes: int, channels: Sequence[int], *, axes: int) -> None:
+    def __init__(
+        self, width: int, num_classes: int, channels: Sequence[int], *, axes: int, refine: int = 0
+    ) -> None:
         super().__init__()
         self.width, self.channels = width, tuple(channels)
         convolution = nn.Conv2d if axes == 2 else nn.Conv3d
@@ -105,7 +108,8 @@ class SkipDecoder(nn.Module):
         self.steps = nn.ModuleList()
         for fine, coarse in zip(self.channels[-2::-1], self.channels[:0:-1], strict=True):
             mix = convolution(fine + coarse, fine, 3, padding=1, bias=False)
-            self.steps.append(nn.Sequential(mix, nn.GroupNorm(max(1, fine // 8), fine), nn.GELU()))
+            refined = [Refinement(fine, axes) for _ in range(refine)]
+            self.steps.append(nn.Sequential(mix, nn.GroupNorm(max(1, fine // 8), fine), nn.GELU(), *refined))
         self.head = convolution(self.channels[0], num_classes, 1)
 
     def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:

@@ -92,6 +92,22 @@ class PatchEmbed(nn.Module):
         return self.proj(x), []
 
 
+class Refinement(nn.Module):
+    """Two 3x3 convolutions beside the identity, which they are at first: (B, C, *grid) -> (B, C, *grid)."""
+
+    def __init__(self, channels: int, axes: int) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if axes == 2 else nn.Conv3d
+        self.conv1 = convolution(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(max(1, channels // 8), channels)
+        self.conv2 = convolution(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the convolutions see."""
+        return x + self.conv2(F.gelu(self.norm(self.conv1(x))))
+
+
 class ConvStem(nn.Module):
     """A convolutional embedding, for training from random weights (Xiao et al., "Early convolutions help
     transformers see better", NeurIPS 2021): (B, C, *spatial) -> (B, D, *grid).
@@ -99,10 +115,11 @@ class ConvStem(nn.Module):
     One 3x3 convolution, group norm and GELU for each halving, then a 1x1 convolution. Channels double from
     about D / patch to D / 2, so that the fine grids stay cheap: at D = 192, patch 8 and 128 x 128 pixels it
     is 30 million multiply-adds, against 830 for six blocks. patch_size: powers of two, not all 1; an axis
-    that has its patch size already keeps stride 1. ``channels``: of the maps after each halving, finest first.
+    that has its patch size already keeps stride 1. refine: Refinements after each halving. ``channels``: of
+    the maps after each halving, finest first.
     """
 
-    def __init__(self, in_channels: int, width: int, patch_size: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, width: int, patch_size: Sequence[int], *, refine: int = 0) -> None:
         super().__init__()
         self.in_channels, self.width, self.patch_size = in_channels, width, tuple(patch_size)
         convolution = _convolution(self.patch_size)
@@ -115,7 +132,8 @@ class ConvStem(nn.Module):
             groups = max(1, (width >> (max(halvings) - step)) // 8)
             stride = tuple(2 if step < count else 1 for count in halvings)
             halve = convolution(channels[-1], 8 * groups, 3, stride=stride, padding=1, bias=False)
-            self.stages.append(nn.Sequential(halve, nn.GroupNorm(groups, 8 * groups), nn.GELU()))
+            refined = [Refinement(8 * groups, len(self.patch_size)) for _ in range(refine)]
+            self.stages.append(nn.Sequential(halve, nn.GroupNorm(groups, 8 * groups), nn.GELU(), *refined))
             channels.append(8 * groups)
         self.channels = tuple(channels[1:])
         self.proj = convolution(channels[-1], width, 1)

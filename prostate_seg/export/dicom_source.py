@@ -1,0 +1,160 @@
+"""What derived DICOM objects take from the ultrasound images they come from: patient, study, references, place.
+
+A US Multi-frame or a series without positions says nothing about the patient's space. The objects made from it
+need a frame of reference all the same: its UID is made from the source's own UIDs and the geometry that was
+read, so that segmentation, structure set and derived series of one reading share it, on every run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.uid import generate_uid
+
+from ..errors import OutputError
+from ..volume import Volume, lps_from_affine
+from .dicom_values import decimal, decimals, item
+
+# Patient, General Study and Patient Study (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): type 2, then optional ones.
+REQUIRED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+OPTIONAL = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "PatientIdentityRemoved",
+            "DeidentificationMethod", "DeidentificationMethodCodeSequence")  # fmt: skip
+NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+MULTI_FRAME = ("us-multiframe", "enhanced-us-volume")
+DERIVED_PLACE = (
+    "The source says nothing about the patient's space: positions were derived from its calibration, its frame "
+    "distance and the stated or assumed directions of its axes."
+)
+
+
+def source_header(volume: Volume, what: str) -> Dataset:
+    """The header of the images that a volume was read from. Raises OutputError where they are not DICOM.
+
+    what: the object to be made, for the message.
+    """
+    header = volume.source.header
+    if header is None or len(volume.source.frames) != volume.array.shape[2]:
+        raise OutputError(
+            f"{what} refers to DICOM images, but the source is {volume.source.kind}; give the ultrasound as DICOM, "
+            "or leave this format out."
+        )
+    missing = [keyword for keyword in NEEDED if not header.get(keyword)]
+    if missing or not all(frame.sop_instance_uid for frame in volume.source.frames):
+        raise OutputError(
+            f"{what} refers to DICOM images, but the source has no "
+            f"{' and no '.join(missing or ['SOPInstanceUID'])}; export the study again from the scanner."
+        )
+    return header
+
+
+def patient_and_study(header: Dataset) -> Dataset:
+    """Patient and study of a derived object: the source's, empty where the standard asks for more than it has."""
+    about = Dataset()
+    about.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 192") or "ISO_IR 192"
+    for keyword in REQUIRED:
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        about.add(header[keyword] if keyword in header else DataElement(tag, dictionary_VR(tag), ""))
+    for keyword in ("StudyInstanceUID", *OPTIONAL):
+        if keyword in header:
+            about.add(header[keyword])
+    return about
+
+
+def place_is_derived(volume: Volume) -> bool:
+    """Whether the source gives no positions in the patient."""
+    return volume.orientation != "file"
+
+
+def frame_of_reference(volume: Volume) -> str:
+    """The Frame of Reference UID: the source's where it has positions, else made from its UIDs and the affine."""
+    header = volume.source.header
+    if not place_is_derived(volume) and header.get("FrameOfReferenceUID"):
+        return str(header.FrameOfReferenceUID)
+    whole = volume.source.kind in MULTI_FRAME
+    images = str(header.SOPInstanceUID if whole else header.SeriesInstanceUID)
+    place = np.round(volume.affine, 4) + 0.0
+    return str(generate_uid(entropy_srcs=[images, place.tobytes().hex(), "frame of reference"]))
+
+
+def image_reference(volume: Volume, k: int) -> Dataset:
+    """The item that names the source image of slice k, with its frame where it has several."""
+    frame = volume.source.frames[k]
+    reference = item(
+        ReferencedSOPClassUID=volume.source.header.SOPClassUID, ReferencedSOPInstanceUID=frame.sop_instance_uid
+    )
+    if volume.source.kind in MULTI_FRAME:
+        reference.ReferencedFrameNumber = frame.frame_number
+    return reference
+
+
+def placed_images(volume: Volume) -> list[Dataset]:
+    """The source images as highdicom wants them: real identifiers, the volume's geometry, no pixels.
+
+    One multi-frame image, or one image a slice. They are never written: highdicom refuses ultrasound without
+    a frame of reference (highdicom#284), which this adds.
+    """
+    header = volume.source.header
+    if volume.source.kind not in MULTI_FRAME:
+        images = []
+        for k, frame in enumerate(volume.source.frames):
+            image = _image(volume)
+            image.SOPInstanceUID = frame.sop_instance_uid
+            image.ImagePositionPatient = _position(volume, k)
+            image.ImageOrientationPatient = _cosines(volume)
+            image.update(_measures(volume))
+            images.append(image)
+        return images
+    image = _image(volume)
+    image.SOPInstanceUID = header.SOPInstanceUID
+    image.NumberOfFrames = len(volume.source.frames)
+    image.SharedFunctionalGroupsSequence = [
+        item(
+            PixelMeasuresSequence=[_measures(volume)],
+            PlaneOrientationSequence=[item(ImageOrientationPatient=_cosines(volume))],
+        )
+    ]
+    image.PerFrameFunctionalGroupsSequence = [
+        item(PlanePositionSequence=[item(ImagePositionPatient=_position(volume, int(k)))])
+        for k in frame_order(volume)
+    ]
+    return [image]
+
+
+def frame_order(volume: Volume) -> np.ndarray:
+    """Slices k in the order in which :func:`placed_images` lists their frames or images."""
+    if volume.source.kind not in MULTI_FRAME:
+        return np.arange(len(volume.source.frames))
+    return np.argsort([frame.frame_number for frame in volume.source.frames], kind="stable")
+
+
+def _image(volume: Volume) -> Dataset:
+    header = volume.source.header
+    image = patient_and_study(header)
+    image.file_meta = header.file_meta
+    image.SOPClassUID, image.Modality = header.SOPClassUID, "US"
+    image.SeriesInstanceUID = header.SeriesInstanceUID
+    image.FrameOfReferenceUID, image.PositionReferenceIndicator = frame_of_reference(volume), ""
+    image.Columns, image.Rows = (int(size) for size in volume.array.shape[:2])
+    return image
+
+
+def _measures(volume: Volume) -> Dataset:
+    i_mm, j_mm, k_mm = volume.spacing_mm
+    return item(
+        PixelSpacing=decimals([j_mm, i_mm]), SliceThickness=decimal(k_mm), SpacingBetweenSlices=decimal(k_mm)
+    )
+
+
+def _cosines(volume: Volume) -> list:
+    direction, _, _ = lps_from_affine(volume.affine)
+    return decimals([*direction[:, 0], *direction[:, 1]])
+
+
+def _position(volume: Volume, k: int) -> list:
+    direction, spacing, origin = lps_from_affine(volume.affine)
+    return decimals(origin + k * spacing[2] * direction[:, 2])

@@ -1,0 +1,188 @@
+"""Reads masks: label maps in NIfTI, NRRD and MetaImage, and the segments of 3D Slicer's ``.seg.nrrd``."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from nibabel.filebasedimages import ImageFileError
+
+from .errors import GeometryError, InputError
+from .volume import Array, Segmentation, Volume, affine_from_lps, bounding_box, lps_from_affine
+
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
+ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the same
+LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
+
+
+def read_mask(path: Path) -> Segmentation:
+    """Read a binary mask from NIfTI, NRRD or MetaImage: labels 0 and 1, (I, J, K), RAS mm.
+
+    The one non-zero value of the file, whatever it is, becomes 1. Raises InputError for what cannot be
+    read, has several labels or is a probability; GeometryError for more than three axes.
+    """
+    path = Path(path)
+    array, affine, _ = _read(path)
+    if array.ndim != 3:
+        raise GeometryError(
+            f"The mask {path.name} has {array.ndim} axes, expected 3 axes and 1 layer; export one structure."
+        )
+    return Segmentation(_binary(array, path), affine)
+
+
+def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
+    """All segments of a mask file by name, bool (I, J, K), and their affine (RAS mm).
+
+    A ``.seg.nrrd`` names its segments, which may overlap (layers); any other file holds one, named after the
+    file. Raises InputError, GeometryError.
+    """
+    path = Path(path)
+    array, affine, fields = _read(path)
+    count = sum(key.startswith("Segment") and key.endswith("_LabelValue") for key in fields)
+    if not count:
+        if array.ndim != 3:
+            raise GeometryError(f"The mask {path.name} has {array.ndim} axes, expected 3; export one structure.")
+        return {_stem(path): _binary(array, path).astype(bool)}, affine
+    layers = array.reshape((*array.shape[:3], -1))
+    segments: dict[str, Array] = {}
+    for number in range(count):
+        try:
+            name = fields.get(f"Segment{number}_Name") or fields[f"Segment{number}_ID"]
+            layer = int(fields.get(f"Segment{number}_Layer", "0"))
+            mask = layers[..., layer] == int(fields[f"Segment{number}_LabelValue"])
+        except (LookupError, ValueError) as error:
+            raise InputError(
+                f"Segment {number} of {path.name} is not described as Slicer does ({error})."
+            ) from error
+        if name in segments:
+            raise InputError(f"{path.name} has two segments named {name}; give one of them another name in Slicer.")
+        segments[name] = mask
+    return segments, affine
+
+
+def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> Array:
+    """A mask, bool (I, J, K) with its affine, on the grid of a volume.
+
+    Where its voxels are those of the volume, cropped, shifted by whole voxels, turned or mirrored, they are
+    copied; otherwise the mask is interpolated linearly and cut at one half. Raises GeometryError where more
+    than 0.1 % of it lies outside the volume.
+    """
+    if not mask.any():
+        return np.zeros(volume.array.shape, bool)
+    box = bounding_box(mask)
+    corner = np.eye(4)
+    corner[:3, 3] = [edge.start for edge in box]
+    inner, placed = mask[box], affine @ corner
+    index = np.linalg.inv(volume.affine) @ placed  # voxel of the mask -> voxel of the volume
+    whole = np.rint(index)
+    reach = np.array(inner.shape, float)
+    if (
+        np.abs((index - whole)[:3, :3] @ reach).max() + np.abs((index - whole)[:3, 3]).max() < ON_GRID_VOXELS
+        and (np.abs(whole[:3, :3]).sum(axis=0) == 1).all()
+    ):
+        at = np.argwhere(inner) @ whole[:3, :3].astype(int).T + whole[:3, 3].astype(int)
+        inside = ((at >= 0) & (at < volume.array.shape)).all(axis=1)
+        _check_loss(1 - inside.mean(), name)
+        out = np.zeros(volume.array.shape, bool)
+        out[tuple(at[inside].T)] = True
+        return out
+    out = _resampled(inner, placed, volume)
+    _check_loss(_share_outside(inner, placed, volume), name)
+    return out
+
+
+def _resampled(mask: Array, affine: Array, volume: Volume) -> Array:
+    moving = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.float32).transpose(2, 1, 0))
+    corner = np.eye(4)
+    corner[:3, 3] = -1
+    _place(moving, affine @ corner)
+    resample = sitk.ResampleImageFilter()
+    resample.SetSize(volume.array.shape)
+    direction, spacing, origin = lps_from_affine(volume.affine)
+    resample.SetOutputDirection(direction.ravel().tolist())
+    resample.SetOutputSpacing(spacing.tolist())
+    resample.SetOutputOrigin(origin.tolist())
+    resample.SetInterpolator(sitk.sitkLinear)
+    return np.asarray(sitk.GetArrayFromImage(resample.Execute(moving)).transpose(2, 1, 0) >= 0.5)
+
+
+def _place(image: Any, affine: Array) -> None:
+    direction, spacing, origin = lps_from_affine(affine)
+    image.SetDirection(direction.ravel().tolist())
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(origin.tolist())
+
+
+def _share_outside(mask: Array, affine: Array, volume: Volume) -> float:
+    """The share of a mask's voxel centres that lie outside the volume's voxels."""
+    centres = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    inverse = np.linalg.inv(volume.affine)
+    at = centres @ inverse[:3, :3].T + inverse[:3, 3]
+    inside = ((at >= -0.5) & (at <= np.array(volume.array.shape) - 0.5)).all(axis=1)
+    return float(1 - inside.mean())
+
+
+def _check_loss(share: float, name: str) -> None:
+    if share > LARGEST_LOSS:
+        raise GeometryError(
+            f"{100 * share:.1f} % of the segment {name} lies outside the image; give the image that it was drawn "
+            "on, or correct the segment."
+        )
+
+
+def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
+    """Values (I, J, K) or (I, J, K, layers), RAS affine and header fields of a mask file."""
+    try:
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            image: Any = nibabel.load(path)
+            return _three_axes(np.asarray(image.dataobj), path), image.affine, {}
+        return _read_itk(path)
+    except GeometryError:
+        raise
+    except (OSError, RuntimeError, ValueError, EOFError, zlib.error, ImageFileError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise InputError(f"Cannot read the mask {path.name}: {reason}") from error
+
+
+def _binary(array: Array, path: Path) -> Array:
+    values = np.unique(array)
+    others = values[values != 0]
+    if others.size > 1 or not np.isfinite(others).all():
+        shown = ", ".join(f"{value:g}" for value in others[:5]) + (", ..." if others.size > 5 else "")
+        raise InputError(
+            f"The mask {path.name} holds the values {shown} beside 0, expected a single one; write the "
+            "structure to be compared as a mask of its own."
+        )
+    return (array != 0).astype(np.uint8)
+
+
+def _read_itk(path: Path) -> tuple[Array, Array, dict[str, str]]:
+    image = sitk.ReadImage(str(path))
+    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    array = sitk.GetArrayFromImage(image)
+    if image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:  # layers as slowest axis
+        image, array = image[:, :, :, 0], np.moveaxis(array, 0, -1)
+    if image.GetDimension() != 3:
+        raise GeometryError(
+            f"The mask {path.name} has {image.GetDimension()} axes, expected 3; export one structure."
+        )
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    affine = affine_from_lps(direction, np.array(image.GetSpacing()), np.array(image.GetOrigin()))
+    return np.swapaxes(array, 0, 2), affine, fields
+
+
+def _three_axes(array: Array, path: Path) -> Array:
+    """Two axes are one slice; further axes of length 1 are dropped."""
+    if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
+        raise GeometryError(f"The mask {path.name} has shape {array.shape}, expected 3 axes; export one structure.")
+    return array.reshape((*array.shape, 1)[:3])
+
+
+def _stem(path: Path) -> str:
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)]
