@@ -46,8 +46,8 @@ class Surface:
 def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
     """The surface of a label: closed, also where the mask touches the image's border.
 
-    A Gaussian smooths the mask; the level at which it is cut gives back the mask's volume, so that nothing
-    shrinks (a plain level of 0.5 takes off whatever is convex). Raises OutputError for an empty mask.
+    The mask is smoothed and cut at the level that gives back its volume, so that nothing shrinks (a plain
+    level of 0.5 takes off whatever is convex). Raises OutputError for an empty mask.
     """
     mask = segmentation.labels == label
     box = bounding_box(mask)
@@ -74,19 +74,53 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
 
 
 def _smooth(mask: Array, affine: Array, start: list[int]) -> tuple[Array, Array]:
-    """The mask of a box, blurred on a grid no finer than needed, with room around it; that grid's RAS affine."""
+    """A smooth field over the mask of a box and some room, highest inside, on a grid about as fine along all axes.
+
+    Returns it with that grid's RAS affine. Between slices further apart than their pixels, outlines change
+    evenly from one to the next (shape-based interpolation, Raya and Udupa 1990) instead of in steps.
+    """
     corner = np.eye(4)
     corner[:3, 3] = start
-    affine = affine @ corner
-    field = mask.astype(np.float32)
+    affine, field = affine @ corner, mask.astype(np.float32)
     for axis in range(3):
         while spacing_of(affine)[axis] < FINEST_MM / SMALLER * 1.01 and field.shape[axis] > 4:
             field, affine = _merged(field, affine, axis)
-    sigmas = [max(SMOOTHING_MM / spacing, SMOOTHING_VOXELS) for spacing in spacing_of(affine)]
-    room = [int(np.ceil(3 * sigma)) + 1 for sigma in sigmas]
+    step_mm = max(spacing_of(affine))  # how far the field falls off where slices are interpolated
+    room = [int(np.ceil(3 * _sigma(spacing) + step_mm / spacing)) + 1 for spacing in spacing_of(affine)]
+    field = np.pad(field, [(side, side) for side in room])
     moved = np.eye(4)
     moved[:3, 3] = [-side for side in room]
-    return ndimage.gaussian_filter(np.pad(field, [(side, side) for side in room]), sigmas), affine @ moved
+    affine = affine @ moved
+    spacing = spacing_of(affine)
+    steps = round(spacing[2] / max(*spacing[:2], FINEST_MM))
+    if steps > 1:
+        field, affine = _between_slices(field, affine, steps)
+    return ndimage.gaussian_filter(field, [_sigma(spacing) for spacing in spacing_of(affine)]), affine
+
+
+def _sigma(spacing: float) -> float:
+    return max(SMOOTHING_MM / spacing, SMOOTHING_VOXELS)
+
+
+def _between_slices(field: Array, affine: Array, steps: int) -> tuple[Array, Array]:
+    """``steps`` times as many slices: in-plane distances to the outline, interpolated from slice to slice."""
+    i_mm, j_mm, k_mm = spacing_of(affine)
+    distance = np.empty_like(field)
+    for k in range(field.shape[2]):
+        inside = field[:, :, k] >= 0.5
+        if inside.any():
+            within, beyond = (ndimage.distance_transform_edt(part, (i_mm, j_mm)) for part in (inside, ~inside))
+            distance[:, :, k] = within - beyond
+        else:
+            distance[:, :, k] = -k_mm
+    slices = np.clip(distance / k_mm, -1, 1)
+    at = np.linspace(0, field.shape[2] - 1, (field.shape[2] - 1) * steps + 1)
+    low = np.minimum(at.astype(int), field.shape[2] - 2)
+    share = (at - low).astype(np.float32)
+    finer = np.eye(4)
+    finer[2, 2] = 1 / steps
+    fields = slices[:, :, low] * (1 - share) + slices[:, :, low + 1] * share
+    return 0.5 + 0.5 * fields, affine @ finer
 
 
 def _merged(field: Array, affine: Array, axis: int) -> tuple[Array, Array]:

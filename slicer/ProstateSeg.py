@@ -1,0 +1,233 @@
+"""3D Slicer module: outlines the prostate in ultrasound with prostate-seg, and hands a corrected contour over.
+
+prostate-seg runs as a console process in an environment of its own, whose executable is set once in the module;
+nothing is installed into Slicer's Python. One file: Edit > Application Settings > Modules > Additional module
+paths > the folder of this file. Research use only.
+"""
+
+import os
+import subprocess
+import tempfile
+
+import slicer
+import vtk
+
+try:
+    import ctk
+    import qt
+    from slicer.ScriptedLoadableModule import (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleWidget,
+    )
+except ImportError:  # slicer-core has no Qt: the logic works without
+    ctk = qt = None
+    ScriptedLoadableModule = ScriptedLoadableModuleLogic = ScriptedLoadableModuleWidget = object
+
+SETTING = "ProstateSeg/executable"
+FORMATS = ("dicom-seg", "rtstruct", "us-series", "nifti", "stl")
+
+
+class ProstateSeg(ScriptedLoadableModule):
+    """What the module list shows."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = "Prostate segmentation (TRUS)"
+        parent.categories = ["Segmentation"]
+        parent.dependencies = []
+        parent.contributors = ["prostate-seg developers"]
+        parent.helpText = (
+            "Outlines the prostate in transrectal ultrasound. Set the prostate-seg executable once, choose a "
+            "study, press Segment, correct the contour in the Segment Editor, press Export. Research use only."
+        )
+        parent.acknowledgementText = "Uses prostate-seg (Apache-2.0)."
+
+
+class ProstateSegLogic(ScriptedLoadableModuleLogic):
+    """Commands of prostate-seg and what becomes of them in the scene; without Qt."""
+
+    def __init__(self, scene=None):
+        if ScriptedLoadableModuleLogic is not object:
+            ScriptedLoadableModuleLogic.__init__(self)
+        self.scene = scene or slicer.mrmlScene
+
+    def segmentCommand(self, executable, study, folder, *, frameSpacing=None, frameOrder=None, probeSide=None):
+        """The command that segments a study into a folder of cases."""
+        command = [executable, "segment", study, "-o", folder, "--overwrite"]
+        for option, value in (
+            ("--frame-spacing", frameSpacing), ("--frame-order", frameOrder), ("--probe-side", probeSide)
+        ):  # fmt: skip
+            if value:
+                command += [option, str(value)]
+        return command
+
+    def exportCommand(self, executable, mask, study, folder, *, formats, segment=None, margin=None):
+        """The command that hands a saved segmentation over, on the grid of its study."""
+        command = [executable, "export", mask, "--source", study, "-o", folder, "--format", ",".join(formats)]
+        command += ["--overwrite"]
+        if segment:
+            command += ["--segment", segment]
+        if margin:
+            command += ["--ptv-margin", margin]
+        return command
+
+    def run(self, command, logCallback=None):
+        """Run a command to its end; returns what it printed. Raises RuntimeError with its last line."""
+        lines = []
+
+        def log(line):
+            lines.append(line)
+            if logCallback:
+                logCallback(line)
+
+        try:
+            process = slicer.util.launchConsoleProcess(command, useStartupEnvironment=hasattr(slicer, "app"))
+            slicer.util.logProcessOutput(process, log)
+        except subprocess.CalledProcessError:
+            raise RuntimeError(lines[-1] if lines else f"{command[0]} failed without a word.") from None
+        except OSError as error:
+            raise RuntimeError(
+                f"{command[0]} cannot be started ({error.strerror}); set the path of prostate-seg."
+            ) from error
+        return lines
+
+    def cases(self, folder):
+        """The folders of cases that hold results."""
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        return [os.path.join(folder, name) for name in names
+                if os.path.isfile(os.path.join(folder, name, "ctv.seg.nrrd"))]  # fmt: skip
+
+    def loadCase(self, folder):
+        """Load volume and segmentation of a case into the scene; returns their nodes."""
+        name = os.path.basename(os.path.normpath(folder))
+        volume = self.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        self._read(slicer.vtkMRMLVolumeArchetypeStorageNode(), os.path.join(folder, "trus.nrrd"), volume)
+        volume.CreateDefaultDisplayNodes()
+        segmentation = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} CTV")
+        self._read(slicer.vtkMRMLSegmentationStorageNode(), os.path.join(folder, "ctv.seg.nrrd"), segmentation)
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segmentation.CreateDefaultDisplayNodes()
+        return volume, segmentation
+
+    def saveSegmentation(self, segmentation, path):
+        """Save a segmentation as ``.seg.nrrd``."""
+        storage = slicer.vtkMRMLSegmentationStorageNode()
+        self.scene.AddNode(storage)
+        storage.SetFileName(path)
+        saved = storage.WriteData(segmentation)
+        self.scene.RemoveNode(storage)
+        if not saved:
+            raise RuntimeError(f"{path} cannot be written; choose another folder.")
+
+    def segmentNames(self, segmentation):
+        """The names of a segmentation's segments."""
+        found = segmentation.GetSegmentation()
+        return [found.GetNthSegment(index).GetName() for index in range(found.GetNumberOfSegments())]
+
+    def volumeMl(self, segmentation, index=0):
+        """The volume of a segment in millilitres."""
+        image = slicer.vtkOrientedImageData()
+        identifier = segmentation.GetSegmentation().GetNthSegmentID(index)
+        segmentation.GetBinaryLabelmapRepresentation(identifier, image)
+        count = vtk.vtkImageAccumulate()
+        count.SetInputData(image)
+        count.IgnoreZeroOn()
+        count.Update()
+        spacing = image.GetSpacing()
+        return count.GetVoxelCount() * spacing[0] * spacing[1] * spacing[2] / 1000.0
+
+    def _read(self, storage, path, node):
+        self.scene.AddNode(storage)
+        storage.SetFileName(path)
+        if not storage.ReadData(node):
+            raise RuntimeError(f"{path} cannot be read; segment the study again.")
+        node.SetAndObserveStorageNodeID(storage.GetID())
+
+
+class ProstateSegWidget(ScriptedLoadableModuleWidget):
+    """The panel: executable, study, Segment; segmentation, formats, Export."""
+
+    def setup(self):
+        """Build the panel."""
+        ScriptedLoadableModuleWidget.setup(self)
+        self.logic = ProstateSegLogic()
+        self.executable = self._path(ctk.ctkPathLineEdit.Files, qt.QSettings().value(SETTING) or "prostate-seg")
+        self.study = self._path(ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Files, "")
+        self.output = self._path(ctk.ctkPathLineEdit.Dirs, tempfile.gettempdir())
+        self.spacing = qt.QDoubleSpinBox()
+        self.spacing.setRange(0, 100)
+        self.spacing.suffix, self.spacing.specialValueText = " mm", "as the file says"
+        self.order = self._choice("", "base-to-apex", "apex-to-base")
+        self.probe = self._choice("", "bottom", "top")
+        self.segmentation = slicer.qMRMLNodeComboBox()
+        self.segmentation.nodeTypes = ["vtkMRMLSegmentationNode"]
+        self.segmentation.setMRMLScene(slicer.mrmlScene)
+        self.margin = qt.QLineEdit()
+        self.margin.placeholderText = "none; 3, or 3,posterior=0"
+        self.log = qt.QPlainTextEdit()
+        self.log.readOnly = True
+        asked = {
+            "prostate-seg:": self.executable,
+            "Study:": self.study,
+            "Results:": self.output,
+            "Frame spacing:": self.spacing,
+            "Frames run:": self.order,
+            "Probe at the:": self.probe,
+        }
+        self._section("Segment", asked, self.onSegment)
+        handed = {"Segmentation:": self.segmentation, "PTV margin (mm):": self.margin}
+        self._section("Export", handed, self.onExport)
+        self.layout.addWidget(self.log)
+
+    def onSegment(self):
+        """Segment the study and load its cases."""
+        qt.QSettings().setValue(SETTING, self.executable.currentPath)
+        command = self.logic.segmentCommand(
+            self.executable.currentPath, self.study.currentPath, self.output.currentPath,
+            frameSpacing=self.spacing.value, frameOrder=self.order.currentText, probeSide=self.probe.currentText,
+        )  # fmt: skip
+        with slicer.util.tryWithErrorDisplay("The study was not segmented.", waitCursor=True):
+            self.logic.run(command, self.log.appendPlainText)
+            for folder in self.logic.cases(self.output.currentPath):
+                volume, segmentation = self.logic.loadCase(folder)
+                slicer.util.setSliceViewerLayers(background=volume, fit=True)
+                self.log.appendPlainText(f"{volume.GetName()}: {self.logic.volumeMl(segmentation):.1f} mL")
+
+    def onExport(self):
+        """Save the chosen segmentation and hand it over."""
+        with slicer.util.tryWithErrorDisplay("The segmentation was not exported.", waitCursor=True):
+            node = self.segmentation.currentNode()
+            if node is None:
+                raise RuntimeError("Choose a segmentation first.")
+            names = self.logic.segmentNames(node)
+            with tempfile.TemporaryDirectory() as folder:
+                mask = os.path.join(folder, f"{node.GetName()}.seg.nrrd")
+                self.logic.saveSegmentation(node, mask)
+                command = self.logic.exportCommand(
+                    self.executable.currentPath, mask, self.study.currentPath,
+                    os.path.join(self.output.currentPath, "exported"), formats=FORMATS,
+                    segment="CTV" if len(names) > 1 and "CTV" in names else None, margin=self.margin.text,
+                )  # fmt: skip
+                self.logic.run(command, self.log.appendPlainText)
+
+    def _section(self, title, rows, action):
+        box = ctk.ctkCollapsibleButton()
+        box.text = title
+        form = qt.QFormLayout(box)
+        for label, widget in rows.items():
+            form.addRow(label, widget)
+        button = qt.QPushButton(title)
+        button.connect("clicked(bool)", lambda _: action())
+        form.addRow(button)
+        self.layout.addWidget(box)
+
+    def _path(self, kinds, value):
+        line = ctk.ctkPathLineEdit()
+        line.filters, line.currentPath = kinds, value
+        return line
+
+    def _choice(self, *names):
+        box = qt.QComboBox()
+        box.addItems(names)
+        return box
