@@ -4,15 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from prostate_seg import metrics
 from prostate_seg.errors import GeometryError, SettingsError
 from prostate_seg.metrics import (
     diagonal_mm,
     evaluate_masks,
     orthogonal_spacing_mm,
     overlap,
+    surface,
     surface_distances,
 )
+from prostate_seg.metrics.masks import boundary
 
 EMPTY = np.zeros((4, 5, 6), bool)
 
@@ -181,8 +182,8 @@ def test_both_exact_ways_equal_brute_force_over_all_pairs_of_boundary_voxels(pai
     found = surface_distances(a, b, spacing)
     np.testing.assert_allclose(np.sort(found.to_reference), np.sort(expected[0]), atol=1e-9)
     np.testing.assert_allclose(np.sort(found.to_prediction), np.sort(expected[1]), atol=1e-9)
-    surfaces = [metrics._boundary(m, (0, 1, 2)) for m in (a, b)]
-    for way in (metrics._to_nearest, metrics._to_nearest_by_transform):
+    surfaces = [boundary(m, (0, 1, 2)) for m in (a, b)]
+    for way in (surface._to_nearest, surface._to_nearest_by_transform):
         np.testing.assert_allclose(way(*surfaces, np.array(spacing)), expected[0], atol=1e-9)
     m = evaluate_masks(a, b, spacing)
     assert m.hd_mm == pytest.approx(max(e.max() for e in expected))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,10 +11,13 @@ from prostate_seg.summary import summarise
 
 
 def row(dice=0.9, distance=2.0, relative=0.0):
-    return Metrics(dice, distance, distance, distance, 30.0, 30.0, 30.0 * relative, relative)
+    overlaps = dict.fromkeys(("dice", "iou", "precision", "recall"), dice)
+    surfaces = dict.fromkeys(("surface_dice_1mm", "surface_dice_2mm", "surface_dice_3mm"), dice)
+    volumes = {"volume_ml": 30.0, "reference_volume_ml": 30.0, "relative_volume_error": relative}
+    return Metrics(**overlaps, **surfaces, **volumes, **dict.fromkeys(DISTANCES, distance))
 
 
-MISS = Metrics(0.0, np.inf, np.inf, np.inf, 0.0, 30.0, -30.0, -1.0)
+MISS = row(0.0, np.inf, -1.0)
 
 
 def test_mean_median_and_std_of_1_2_and_6_mm_are_3_2_and_the_root_of_7():
@@ -34,7 +39,7 @@ def test_an_infinite_relative_volume_error_makes_its_mean_infinite_without_an_in
 
 
 def test_single_slices_have_no_volume_and_are_counted_as_undefined():
-    flat = Metrics(0.8, 1.0, 1.0, 1.0, None, None, None, None)
+    flat = replace(row(), volume_ml=None)
     found = summarise([flat, row()], [50.0, 50.0])["volume_ml"]
     assert (found.mean, found.cases, found.undefined) == (30.0, 1, 1)
 
