@@ -5,25 +5,26 @@ What ``prostate-seg export`` does, without printing and without Qt, so that a Sl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from .acquisition import Acquisition
-from .errors import InputError, SettingsError
+from .errors import InputError, OutputError, SettingsError
 from .export import FILES
-from .export.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Maker, remarks
+from .export.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
 from .export.files import check_free, replacing_folder
 from .export.manifest import MANIFEST, mask_digest, write_manifest
 from .export.outputs import Planning, check_source, is_result, write_outputs
-from .masks import on_grid_of, read_segments
+from .given_mask import GivenMask, check_not_corrected, given_mask
+from .masks import on_grid_of, read_segments, stem_of
 from .readers import read
 from .volume import Array, Segmentation, Volume
 
+WITH_STRUCTURES = ("seg-nrrd", "dicom-seg", "rtstruct", "slicer")
 Drawn = Literal["automatic", "semiautomatic", "manual"]
 
 
@@ -33,8 +34,9 @@ class Order:
 
     mask: a mask file, or a case's folder as ``segment`` writes it. source: the image it was drawn on; of a
     case's folder its ``trus.nrrd`` where None (DICOM formats need the DICOM). segment: the name of the CTV among
-    several segments; structures: of further ones. acquisition: how the source is read; a case's own where None.
-    drawn: how the mask came about; None: automatic where a case's mask is unchanged, else semiautomatic.
+    several segments; structures: of further ones. acquisition: how the source is read; what it leaves open is the
+    case's own. drawn: how the mask came about; None: as a case's unchanged mask was, else
+    semiautomatic.
     """
 
     mask: Path
@@ -64,73 +66,84 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     order.planning.check(order.formats)
     if order.drawn is not None and order.drawn not in get_args(Drawn):
         raise SettingsError(f"The mask was drawn {order.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
-    file, manifest = _mask_file(order.mask)
-    name = order.mask.resolve().name if order.mask.is_dir() else _stem(file)
-    folder = output / name
+    if order.structures and not set(order.formats) & set(WITH_STRUCTURES):
+        raise SettingsError(
+            f"--structure is about formats that hold several; add one of {', '.join(WITH_STRUCTURES)} to --format."
+        )
+    given = given_mask(order.mask)
+    folder = output / (order.mask.resolve().name if order.mask.is_dir() else stem_of(given.file))
+    _check_apart(folder, [given.file, *([order.source] if order.source else [])])
     may_replace = is_result if overwrite else None
     check_free(folder, may_replace=may_replace)
-    volume = _source(order, file, manifest)
+    check_not_corrected(folder)
+    acquisition = _acquisition(order, given.manifest)
+    volume = _source(order, given, acquisition)
     check_source(volume, order.formats)
-    delivery = _delivery(order, file, volume, manifest)
+    delivery, notes = _delivery(order, given, volume)
+    notes = [*volume.warnings, *notes, *remarks(delivery.ctv)]
     with replacing_folder(folder, may_replace=may_replace) as partial:
         outputs = [*write_outputs(partial, delivery, order.formats, order.planning), MANIFEST]
-        write_manifest(partial / MANIFEST, _manifest(delivery, manifest, outputs))
-    return HandedOver(folder, outputs, [*volume.warnings, *remarks(delivery.ctv)])
+        about = {"acquisition": asdict(acquisition), "outputs": outputs, "warnings": notes}
+        write_manifest(partial / MANIFEST, _manifest(delivery, given.manifest) | about)
+    return HandedOver(folder, outputs, notes)
 
 
-def _mask_file(mask: Path) -> tuple[Path, dict[str, Any]]:
-    """The file with the mask, and the manifest of the case that it lies in (empty where there is none)."""
-    if not mask.exists():
-        raise InputError(f"{mask}: no such file or folder; give a mask file or the folder of a case.")
-    folder = mask if mask.is_dir() else mask.parent
-    manifest: dict[str, Any] = {}
-    if (folder / MANIFEST).is_file():
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{folder / MANIFEST} is no JSON ({error}); segment the case again.") from error
-    if mask.is_file():
-        return mask, manifest
-    found = [folder / FILES[name] for name in ("seg-nrrd", "nifti") if (folder / FILES[name]).is_file()]
-    if not found:
-        raise InputError(
-            f"{mask} holds neither {FILES['seg-nrrd']} nor {FILES['nifti']}; give a mask file or one case's folder."
-        )
-    return found[0], manifest
+def _check_apart(folder: Path, inputs: list[Path]) -> None:
+    """Raise OutputError where the results would replace what they are made of."""
+    place = folder.resolve()
+    for path in inputs:
+        if path.resolve() == place or place in path.resolve().parents:
+            raise OutputError(f"{folder} holds {path.name}, which it would replace; give another output folder.")
 
 
-def _source(order: Order, file: Path, manifest: Mapping[str, Any]) -> Volume:
-    """The image that the mask belongs to. Raises InputError where it is not the one that was segmented."""
-    image = order.source or file.parent / FILES["nrrd"]
-    if order.source is None and not image.is_file():
-        raise InputError(f"{file.name} does not say which image it was drawn on; give it with --source.")
+def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:
+    """How the source is read: as the order says, and where it is silent as the case was."""
     known = {entry.name for entry in fields(Acquisition)}
     stated = {key: value for key, value in (manifest.get("acquisition") or {}).items() if key in known}
-    acquisition = order.acquisition or (Acquisition(**stated) if order.source else Acquisition())
+    said = asdict(order.acquisition) if order.acquisition else {}
+    return Acquisition(**(stated | {key: value for key, value in said.items() if value is not None}))
+
+
+def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
+    """The image that the mask belongs to. Raises InputError where it is not the one that was segmented."""
+    own = given.file.parent / FILES["nrrd"]
+    if order.source is None or (own.is_file() and order.source.resolve() == own.resolve()):
+        if not own.is_file():
+            raise InputError(f"{given.file.name} does not say which image it was drawn on; give it with --source.")
+        volume = read(own)
+        return replace(volume, orientation=given.manifest.get("orientation", volume.orientation))
     volume = read(
-        image,
+        order.source,
         frame_spacing_mm=acquisition.frame_spacing_mm,
         frame_order=acquisition.frame_order,
         probe_side=acquisition.probe_side,
     )
-    expected = (manifest.get("input") or {}).get("sha256")
-    if order.source is not None and expected and expected != volume.source.sha256:
+    expected = (given.manifest.get("input") or {}).get("sha256")
+    if expected and expected != volume.source.sha256:
         raise InputError(
-            f"{image.name} is not what {file.parent.name} was segmented from, or has changed since (SHA-256 "
-            f"{volume.source.sha256[:12]}..., expected {expected[:12]}...); give the image that was segmented."
+            f"{order.source.name} is not what {given.file.parent.name} was segmented from, or has changed since "
+            f"(SHA-256 {volume.source.sha256[:12]}..., expected {expected[:12]}...); give the one that was."
         )
     return volume
 
 
-def _delivery(order: Order, file: Path, volume: Volume, manifest: Mapping[str, Any]) -> Delivery:
-    segments, affine = read_segments(file)
-    chosen = _chosen(segments, order, file)
-    on_grid = {name: on_grid_of(volume, segments[name], affine, name) for name in chosen}
-    if not on_grid[chosen[0]].any():
-        raise InputError(f"The segment {chosen[0]} of {file.name} is empty, so there is nothing to hand over.")
-    ctv = Segmentation(on_grid[chosen[0]].astype(np.uint8), volume.affine)
-    structures = {name: on_grid[name] for name in chosen[1:]}
-    return Delivery(volume, ctv, _maker(order, ctv, manifest), structures)
+def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery, list[str]]:
+    """The delivery; and what was done to its masks."""
+    segments, affine = read_segments(given.file)
+    chosen = _chosen(segments, order, given.file)
+    placed = {name: on_grid_of(volume, segments[name], affine, name) for name in chosen}
+    if not placed[chosen[0]][0].any():
+        raise InputError(
+            f"The segment {chosen[0]} of {given.file.name} is empty, so there is nothing to hand over."
+        )
+    notes = [
+        f"The segment {name} was drawn on another grid and interpolated onto the image's."
+        for name, (_, exact) in placed.items()
+        if not exact
+    ]
+    ctv = Segmentation(placed[chosen[0]][0].astype(np.uint8), volume.affine)
+    structures = {name: placed[name][0] for name in chosen[1:]}
+    return Delivery(volume, ctv, _maker(order, ctv, given.manifest), structures), notes
 
 
 def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str]:
@@ -149,33 +162,24 @@ def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str
 
 def _maker(order: Order, ctv: Segmentation, manifest: Mapping[str, Any]) -> Maker:
     unchanged = bool(manifest) and manifest.get("ctv_sha256") == mask_digest(ctv)
-    drawn = order.drawn or ("automatic" if unchanged else "semiautomatic")
+    drawn = order.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
     bundle = manifest.get("bundle") or {"name": SOFTWARE, "version": SOFTWARE_VERSION}
-    kind: Any = drawn.upper()
-    return Maker(str(bundle["name"]), str(bundle["version"]), kind)
+    others = (order.drawn or "manual").upper()
+    return Maker(str(bundle["name"]), str(bundle["version"]), cast(Kind, drawn.upper()), cast(Kind, others))
 
 
-def _manifest(delivery: Delivery, manifest: Mapping[str, Any], outputs: list[str]) -> dict[str, Any]:
-    """What was handed over, without names and paths; of the case it comes from: bundle and acquisition."""
+def _manifest(delivery: Delivery, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What was handed over, without names and paths; the bundle of the case it comes from."""
     volume, ctv = delivery.volume, delivery.ctv
-    kept = {key: manifest[key] for key in ("bundle", "acquisition") if key in manifest}
-    return kept | {
+    single = volume.array.shape[2] == 1
+    return {
+        **({"bundle": manifest["bundle"]} if "bundle" in manifest else {}),
         "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
         "ctv_sha256": mask_digest(ctv),
         "drawn": delivery.maker.kind.lower(),
         "orientation": volume.orientation,
         "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
-        "volume_ml": round(ctv.volume_ml, 3),
-        "warnings": [*volume.warnings, *remarks(ctv)],
-        "outputs": outputs,
+        "volume_ml": None if single else round(ctv.volume_ml, 3),
         "versions": {SOFTWARE: SOFTWARE_VERSION},
         "statement": "research use only, not a medical device",
     }
-
-
-def _stem(file: Path) -> str:
-    name = file.name
-    for suffix in (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name

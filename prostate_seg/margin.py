@@ -91,7 +91,7 @@ def _ball(affine: Array, margin: Margin) -> Array:
     reach = np.floor(max(astuple(margin)) / spacing + 1e-6).astype(int)
     offsets = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1)
     lps = offsets @ swap_ras_lps(affine)[:3, :3].T
-    half_voxel = 0.5 * np.abs(swap_ras_lps(affine)[:3, :3]).max(axis=1)  # a margin of 0 forbids a whole one
+    half_voxel = 0.5 * float(spacing.min())  # a margin of 0 forbids the shortest step
     positive = np.array([margin.left, margin.posterior, margin.superior])
     negative = np.array([margin.right, margin.anterior, margin.inferior])
     limits = np.where(lps > 0, np.maximum(positive, 0.999 * half_voxel), np.maximum(negative, 0.999 * half_voxel))

@@ -47,7 +47,7 @@ def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
     if not count:
         if array.ndim != 3:
             raise GeometryError(f"The mask {path.name} has {array.ndim} axes, expected 3; export one structure.")
-        return {_stem(path): _binary(array, path).astype(bool)}, affine
+        return {stem_of(path): _binary(array, path).astype(bool)}, affine
     layers = array.reshape((*array.shape[:3], -1))
     segments: dict[str, Array] = {}
     for number in range(count):
@@ -65,15 +65,15 @@ def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
     return segments, affine
 
 
-def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> Array:
-    """A mask, bool (I, J, K) with its affine, on the grid of a volume.
+def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> tuple[Array, bool]:
+    """A mask, bool (I, J, K) with its affine, on the grid of a volume; and whether its voxels are the same.
 
     Where its voxels are those of the volume, cropped, shifted by whole voxels, turned or mirrored, they are
     copied; otherwise the mask is interpolated linearly and cut at one half. Raises GeometryError where more
     than 0.1 % of it lies outside the volume.
     """
     if not mask.any():
-        return np.zeros(volume.array.shape, bool)
+        return np.zeros(volume.array.shape, bool), True
     box = bounding_box(mask)
     corner = np.eye(4)
     corner[:3, 3] = [edge.start for edge in box]
@@ -90,10 +90,10 @@ def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> Array:
         _check_loss(1 - inside.mean(), name)
         out = np.zeros(volume.array.shape, bool)
         out[tuple(at[inside].T)] = True
-        return out
+        return out, True
     out = _resampled(inner, placed, volume)
     _check_loss(_share_outside(inner, placed, volume), name)
-    return out
+    return out, False
 
 
 def _resampled(mask: Array, affine: Array, volume: Volume) -> Array:
@@ -131,7 +131,7 @@ def _check_loss(share: float, name: str) -> None:
     if share > LARGEST_LOSS:
         raise GeometryError(
             f"{100 * share:.1f} % of the segment {name} lies outside the image; give the image that it was drawn "
-            "on, or correct the segment."
+            "on, read as it was then (--frame-spacing, --frame-order, --probe-side), or correct the segment."
         )
 
 
@@ -183,6 +183,10 @@ def _three_axes(array: Array, path: Path) -> Array:
     return array.reshape((*array.shape, 1)[:3])
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """The name of a mask file without its suffix. Raises InputError where nothing is left."""
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
-    return path.name[: len(path.name) - len(suffix)]
+    stem = path.name[: len(path.name) - len(suffix)]
+    if not stem.strip("."):
+        raise InputError(f"The mask {path.name} has no name before its suffix; give it one.")
+    return stem

@@ -28,6 +28,7 @@ from .export.delivery import Delivery, Maker, remarks
 from .export.files import check_free, replacing_folder
 from .export.manifest import MANIFEST, mask_digest, write_manifest
 from .export.outputs import Planning, check_source, is_result, write_outputs
+from .given_mask import check_not_corrected
 from .information import package_versions
 from .input_files import READ_ERRORS, opened, stem
 from .readers import Case, read, read_case
@@ -118,6 +119,7 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     folder = options.output / case.name
     may_replace = is_result if options.overwrite else None
     check_free(folder, may_replace=may_replace)
+    check_not_corrected(folder)
     start = time.perf_counter()
     volume = read_case(case, **asdict(options.acquisition))
     _check_size(volume)

@@ -52,22 +52,25 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
             ScriptedLoadableModuleLogic.__init__(self)
         self.scene = scene or slicer.mrmlScene
 
-    def segmentCommand(self, executable, study, folder, *, frameSpacing=None, frameOrder=None, probeSide=None):
-        """The command that segments a study into a folder of cases."""
-        command = [executable, "segment", study, "-o", folder, "--overwrite"]
-        for option, value in (
-            ("--frame-spacing", frameSpacing), ("--frame-order", frameOrder), ("--probe-side", probeSide)
-        ):  # fmt: skip
-            if value:
-                command += [option, str(value)]
-        return command
+    def segmentCommand(self, executable, study, folder, **reading):
+        """The command that segments a study into a folder of cases; reading: as for readingOptions."""
+        return [executable, "segment", study, "-o", folder, "--overwrite", *self.readingOptions(**reading)]
 
-    def exportCommand(self, executable, mask, study, folder, *, formats, segment=None, margin=None):
-        """The command that hands a saved segmentation over, on the grid of its study."""
+    def readingOptions(self, frameSpacing=None, frameOrder=None, probeSide=None):
+        """What the study's files leave open, as options; segmenting and exporting need the same."""
+        stated = {"--frame-spacing": frameSpacing, "--frame-order": frameOrder, "--probe-side": probeSide}
+        return [part for option, value in stated.items() if value for part in (option, str(value))]
+
+    def exportCommand(
+        self, executable, mask, study, folder, *, formats, segment=None, structures=(), margin=None, **reading
+    ):
+        """The command that hands a saved segmentation over; the study is read as readingOptions says."""
         command = [executable, "export", mask, "--source", study, "-o", folder, "--format", ",".join(formats)]
-        command += ["--overwrite"]
+        command += ["--overwrite", *self.readingOptions(**reading)]
         if segment:
             command += ["--segment", segment]
+        for name in structures:
+            command += ["--structure", name]
         if margin:
             command += ["--ptv-margin", margin]
         return command
@@ -92,11 +95,9 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
             ) from error
         return lines
 
-    def cases(self, folder):
-        """The folders of cases that hold results."""
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        return [os.path.join(folder, name) for name in names
-                if os.path.isfile(os.path.join(folder, name, "ctv.seg.nrrd"))]  # fmt: skip
+    def cases(self, lines):
+        """The folders of cases that a command has written, by what it printed."""
+        return [os.path.dirname(line) for line in lines if os.path.basename(line) == "ctv.seg.nrrd"]
 
     def loadCase(self, folder):
         """Load volume and segmentation of a case into the scene; returns their nodes."""
@@ -184,12 +185,11 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
         """Segment the study and load its cases."""
         qt.QSettings().setValue(SETTING, self.executable.currentPath)
         command = self.logic.segmentCommand(
-            self.executable.currentPath, self.study.currentPath, self.output.currentPath,
-            frameSpacing=self.spacing.value, frameOrder=self.order.currentText, probeSide=self.probe.currentText,
-        )  # fmt: skip
+            self.executable.currentPath, self.study.currentPath, self.output.currentPath, **self.reading()
+        )
         with slicer.util.tryWithErrorDisplay("The study was not segmented.", waitCursor=True):
-            self.logic.run(command, self.log.appendPlainText)
-            for folder in self.logic.cases(self.output.currentPath):
+            lines = self.logic.run(command, self.log.appendPlainText)
+            for folder in self.logic.cases(lines):
                 volume, segmentation = self.logic.loadCase(folder)
                 slicer.util.setSliceViewerLayers(background=volume, fit=True)
                 self.log.appendPlainText(f"{volume.GetName()}: {self.logic.volumeMl(segmentation):.1f} mL")
@@ -207,9 +207,18 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
                 command = self.logic.exportCommand(
                     self.executable.currentPath, mask, self.study.currentPath,
                     os.path.join(self.output.currentPath, "exported"), formats=FORMATS,
-                    segment="CTV" if len(names) > 1 and "CTV" in names else None, margin=self.margin.text,
+                    segment="CTV" if "CTV" in names else names[0], structures=[n for n in names[1:] if n != "CTV"],
+                    margin=self.margin.text, **self.reading(),
                 )  # fmt: skip
                 self.logic.run(command, self.log.appendPlainText)
+
+    def reading(self):
+        """What the panel says about the study."""
+        return {
+            "frameSpacing": self.spacing.value,
+            "frameOrder": self.order.currentText,
+            "probeSide": self.probe.currentText,
+        }
 
     def _section(self, title, rows, action):
         box = ctk.ctkCollapsibleButton()

@@ -33,10 +33,11 @@ def test_a_study_is_segmented_loaded_and_handed_over_with_the_voxels_that_slicer
     from slicer_scene import segment_voxels
 
     made = study(tmp_path, "multiframe")
-    command = logic.segmentCommand(EXECUTABLE, str(tmp_path / "source"), str(tmp_path / "out"), frameSpacing=4)
+    reading = {"frameOrder": "base-to-apex", "probeSide": "bottom"}
+    command = logic.segmentCommand(EXECUTABLE, str(tmp_path / "source"), str(tmp_path / "out"), **reading)
     lines = logic.run(command)
     assert any("mL" in line for line in lines)
-    (folder,) = logic.cases(str(tmp_path / "out"))
+    (folder,) = logic.cases(lines)
     volume, segmentation = logic.loadCase(folder)
     assert volume.GetImageData().GetDimensions() == (80, 60, 12)
     mask = read_mask(Path(folder) / "ctv.nii.gz")
@@ -47,7 +48,12 @@ def test_a_study_is_segmented_loaded_and_handed_over_with_the_voxels_that_slicer
     logic.saveSegmentation(segmentation, saved)
     logic.run(
         logic.exportCommand(
-            EXECUTABLE, saved, str(tmp_path / "source"), str(tmp_path / "exported"), formats=["nifti", "rtstruct"]
+            EXECUTABLE,
+            saved,
+            str(tmp_path / "source"),
+            str(tmp_path / "exported"),
+            formats=["nifti", "rtstruct"],
+            **reading,
         )
     )
     assert np.array_equal(read_mask(tmp_path / "exported" / "reviewed" / "ctv.nii.gz").labels, mask.labels)

@@ -13,11 +13,13 @@ import numpy as np
 from pydicom.uid import generate_uid
 from scipy import ndimage
 
-from ..errors import GeometryError, OutputError
+from ..errors import GeometryError, OutputError, SettingsError
 from ..volume import Array, Segmentation, Volume, bounding_box, same_grid
 
+Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 RESEARCH_ONLY = "research use only"
 SOFTWARE, SOFTWARE_VERSION = "prostate-seg", version("prostate-seg")
+LONGEST_NAME = 64
 SMALL_SHARE = 0.001  # of the mask, below which a further component is no news
 
 
@@ -25,19 +27,22 @@ SMALL_SHARE = 0.001  # of the mask, below which a further component is no news
 class Maker:
     """Who drew the contours: name and version of a model or program, and how (PS3.3 C.8.20.4, C.8.8.5).
 
-    ``AUTOMATIC``: a model; ``SEMIAUTOMATIC``: a model corrected by hand; ``MANUAL``.
+    ``AUTOMATIC``: a model; ``SEMIAUTOMATIC``: a model corrected by hand; ``MANUAL``. structures: of what is not the
+    CTV (or made from it), which no model of this package draws.
     """
 
     name: str
     version: str
-    kind: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
+    kind: Kind = "AUTOMATIC"
+    structures: Kind = "MANUAL"
 
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
     """A volume, its CTV (label 1 on the volume's grid) and further structures, bool (I, J, K), by name.
 
-    Structures may overlap the CTV and each other. Raises GeometryError where a grid differs.
+    Structures may overlap the CTV and each other. Raises GeometryError where a grid differs, SettingsError for two
+    structures of one name.
     """
 
     volume: Volume
@@ -51,6 +56,11 @@ class Delivery:
                 f"The mask has shape {self.ctv.labels.shape}, expected the image's grid {self.volume.array.shape} "
                 "at its place in the patient; resample it to the image, or give the image it was drawn on."
             )
+        seen = {"ctv"}
+        for name in self.structures:
+            if name.strip().casefold() in seen:
+                raise SettingsError(f"Two structures are called {name.strip()}; give one of them another name.")
+            seen.add(name.strip().casefold())
         for name, mask in self.structures.items():
             if mask.shape != self.volume.array.shape or mask.dtype != np.bool_:
                 raise GeometryError(
@@ -77,10 +87,15 @@ class Delivery:
         names = dict(enumerate(self.masks, 1))
         return replace(self.ctv, labels=labels, names=names)
 
-    def uid(self, role: str) -> str:
-        """A UID that is always the same for the same source, masks, maker and role."""
-        about = [self.maker.name, self.maker.version, self.maker.kind, role]
-        return str(generate_uid(entropy_srcs=[self._digest, *about]))
+    def kind_of(self, name: str) -> Kind:
+        """How a structure was drawn; a PTV is as its CTV."""
+        return self.maker.structures if name in self.structures else self.maker.kind
+
+    def uid(self, role: str, *values: Array) -> str:
+        """A UID that is always the same for the same source, masks, maker and role; and values, where given."""
+        about = [self.maker.name, self.maker.version, self.maker.kind, self.maker.structures, role]
+        digests = [hashlib.sha256(np.ascontiguousarray(value).data).hexdigest() for value in values]
+        return str(generate_uid(entropy_srcs=[self._digest, *about, *digests]))
 
     @cached_property
     def _digest(self) -> str:
@@ -91,9 +106,14 @@ class Delivery:
         return digest.hexdigest()
 
 
-def check_not_empty(delivery: Delivery, what: str) -> None:
-    """Raise OutputError where a structure has no voxel: no contour or surface can be made of it."""
+def check_structures(delivery: Delivery, what: str) -> None:
+    """Raise OutputError where DICOM cannot hold a structure: it has no voxel, or a name that no label can be."""
     for name, mask in delivery.masks.items():
+        if len(name) > LONGEST_NAME or "\\" in name or not name.isprintable() or not name.strip():
+            raise OutputError(
+                f"The structure {name!r} cannot be named so in {what}: expected 1 to {LONGEST_NAME} printable "
+                "characters without a backslash; rename it."
+            )
         if not mask.any():
             raise OutputError(f"The {name} is empty, so there is nothing to put into {what}; leave it out.")
 

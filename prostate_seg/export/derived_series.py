@@ -6,6 +6,7 @@ contour's slice by its place in the patient.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..volume import Array, Volume
 from .delivery import RESEARCH_ONLY
 from .dicom_source import (
     DERIVED_PLACE,
+    content_moment,
     frame_of_reference,
     image_reference,
     patient_and_study,
@@ -36,6 +38,7 @@ def write_derived_series(folder: Path, volume: Volume) -> list[Path]:
     The same volume gives the same bytes. Raises OutputError, SettingsError.
     """
     source_header(volume, "us-series")
+    volume = _in_8_bits(volume)
     check_writable_as(volume, "series", "MONOCHROME2")
     study = _DerivedStudy(volume, "series", "MONOCHROME2")
     frames = volume.array.T  # (K, rows, columns)
@@ -44,12 +47,20 @@ def write_derived_series(folder: Path, volume: Volume) -> list[Path]:
 
 def series_references(volume: Volume) -> tuple[str, list[Dataset]]:
     """The Series Instance UID of a volume's derived series, and the item that names its image of each slice."""
-    study = _DerivedStudy(volume, "series", "MONOCHROME2")
+    study = _DerivedStudy(_in_8_bits(volume), "series", "MONOCHROME2")
     references = [
         item(ReferencedSOPClassUID=SOP_CLASSES["series"], ReferencedSOPInstanceUID=study.uid(f"image {k + 1}"))
         for k in range(volume.array.shape[2])
     ]
     return study.uid("series"), references
+
+
+def _in_8_bits(volume: Volume) -> Volume:
+    """The volume as ultrasound images store it: 16 bits are scaled so that the brightest voxel is 255."""
+    if volume.array.dtype != np.uint16:
+        return volume
+    scale = 255.0 / max(int(volume.array.max()), 1)
+    return replace(volume, array=np.rint(volume.array * scale).astype(np.uint8))
 
 
 class _DerivedStudy(Study):
@@ -68,10 +79,10 @@ class _DerivedStudy(Study):
         """Patient, study and dates of the source."""
         header = self.volume.source.header
         about = patient_and_study(header)
+        date, time = content_moment(header)
         for name in ("Series", "Content", "Acquisition"):
-            for part in ("Date", "Time"):
-                value = header.get(f"{name}{part}") or header.get(f"Study{part}", "")
-                setattr(about, f"{name}{part}", value)
+            setattr(about, f"{name}Date", date)
+            setattr(about, f"{name}Time", time)
         about.SeriesDescription = f"TRUS slices, derived, {RESEARCH_ONLY}"
         about.Manufacturer = header.get("Manufacturer", "")
         if "BurnedInAnnotation" in header:
@@ -84,7 +95,10 @@ class _DerivedStudy(Study):
         dataset.SeriesNumber = SERIES_NUMBER
         dataset.ImageType = ["DERIVED", "PRIMARY", "ENDORECTAL", "0001"]
         place = f" {DERIVED_PLACE}" if place_is_derived(self.volume) else ""
-        dataset.DerivationDescription = f"Luma, black outside the ultrasound field of view.{place}"
+        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            if keyword in self.volume.source.header:  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
+                dataset[keyword] = self.volume.source.header[keyword]
+        dataset.DerivationDescription = f"Luma in 8 bits, black outside the ultrasound field of view.{place}"
         dataset.SourceImageSequence = [image_reference(self.volume, number - 1)]
         add_position(dataset, self.volume, number - 1)
         return dataset

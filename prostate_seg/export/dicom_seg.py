@@ -12,11 +12,12 @@ from highdicom.sr import CodedConcept
 
 from ..errors import OutputError
 from ..volume import Array
-from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_not_empty
-from .dicom_source import DERIVED_PLACE, frame_order, place_is_derived, placed_images, source_header
+from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures
+from .dicom_source import DERIVED_PLACE, content_moment, frame_order, place_is_derived, placed_images, source_header
 from .files import checked_suffix, replacing
 from .structures import Code, structure
 
+ROLES = ("", ", series", ", dimensions")
 SERIES_NUMBER = {"BINARY": 500, "FRACTIONAL": 501}
 
 
@@ -26,7 +27,7 @@ def write_dicom_seg(path: str | os.PathLike[str], delivery: Delivery) -> None:
     Every frame of the source is there, also where it is empty, and refers to its source frame. The same
     delivery gives the same bytes. Raises OutputError: no DICOM source, an empty structure.
     """
-    check_not_empty(delivery, Path(path).name)
+    check_structures(delivery, Path(path).name)
     masks = np.stack([mask.T for mask in delivery.masks.values()], axis=-1)  # (K, rows, columns, segments)
     _write(Path(path), delivery, "BINARY", masks.view(np.uint8))
 
@@ -52,17 +53,18 @@ def _write(path: Path, delivery: Delivery, kind: str, values: Array) -> None:
 
 def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
     volume = delivery.volume
-    header = volume.source.header
+    moment = content_moment(volume.source.header)
     role = f"segmentation {kind}"
+    uids = [delivery.uid(f"{role}{part}", *([values] if kind == "FRACTIONAL" else [])) for part in ROLES]
     names = list(delivery.masks)[: values.shape[-1]]
     segmentation = highdicom.seg.Segmentation(
         placed_images(volume),
         values,
         kind,
         [_description(delivery, name, number) for number, name in enumerate(names, 1)],
-        delivery.uid(f"{role}, series"),
+        uids[1],
         SERIES_NUMBER[kind],
-        delivery.uid(role),
+        uids[0],
         1,
         SOFTWARE,
         delivery.maker.name[:64],
@@ -71,8 +73,8 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
         content_label="CTV" if kind == "BINARY" else "CTV_PROBABILITY",
         content_description=f"{delivery.maker.name[:40]}, {RESEARCH_ONLY}",
         series_description=f"{'CTV' if kind == 'BINARY' else 'CTV probability'}, {RESEARCH_ONLY}",
-        content_date=header.get("ContentDate") or header.get("StudyDate") or "19000101",
-        content_time=header.get("ContentTime") or header.get("StudyTime") or "000000",
+        content_date=moment[0] or "19000101",
+        content_time=moment[1] or "000000",
         omit_empty_frames=False,
     )
     del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # the clock's: not the same again
@@ -80,10 +82,9 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
     segmentation.BodyPartExamined = "PROSTATE"
     place = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."
     segmentation.ImageComments = f"Made by {delivery.maker.name} {delivery.maker.version}. {place} {RESEARCH_ONLY}."
-    organization = delivery.uid(f"{role}, dimensions")
-    segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
+    segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = uids[2]
     for index in segmentation.DimensionIndexSequence:
-        index.DimensionOrganizationUID = organization
+        index.DimensionOrganizationUID = uids[2]
     return segmentation
 
 
@@ -97,8 +98,8 @@ def _description(delivery: Delivery, name: str, number: int) -> Any:
         name[:64],
         _concept(meaning.category),
         _concept(meaning.kind),
-        maker.kind,
-        None if maker.kind == "MANUAL" else algorithm,
+        delivery.kind_of(name),
+        None if delivery.kind_of(name) == "MANUAL" else algorithm,
         tracking_uid=delivery.uid(f"tracking {name}"),
         tracking_id=name,
         anatomic_regions=None if meaning.region is None else [_concept(meaning.region)],

@@ -7,9 +7,10 @@ read, so that segmentation, structure set and derived series of one reading shar
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
-from pydicom import DataElement, Dataset
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from ..errors import OutputError
@@ -24,7 +25,8 @@ REQUIRED = (
 OPTIONAL = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "PatientIdentityRemoved",
             "DeidentificationMethod", "DeidentificationMethodCodeSequence")  # fmt: skip
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-MULTI_FRAME = ("us-multiframe", "enhanced-us-volume")
+MULTI_FRAME = tuple(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("3", "3.1", "6.2"))
+FORMS = {"Date": r"\d{8}", "Time": r"\d{2}(\d{2}){0,2}(\.\d{1,6})?", "PatientSex": "[MFO]"}  # PS3.5 section 6.2
 DERIVED_PLACE = (
     "The source says nothing about the patient's space: positions were derived from its calibration, its frame "
     "distance and the stated or assumed directions of its axes."
@@ -54,15 +56,31 @@ def source_header(volume: Volume, what: str) -> Dataset:
 def patient_and_study(header: Dataset) -> Dataset:
     """Patient and study of a derived object: the source's, empty where the standard asks for more than it has."""
     about = Dataset()
-    about.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 192") or "ISO_IR 192"
+    about.SpecificCharacterSet = "ISO_IR 192"  # UTF-8 holds the source's names and ours
     for keyword in REQUIRED:
-        tag = tag_for_keyword(keyword)
-        assert tag is not None
-        about.add(header[keyword] if keyword in header else DataElement(tag, dictionary_VR(tag), ""))
+        setattr(about, keyword, _text(header, keyword))
     for keyword in ("StudyInstanceUID", *OPTIONAL):
         if keyword in header:
             about.add(header[keyword])
     return about
+
+
+def content_moment(header: Dataset) -> tuple[str, str]:
+    """Date and time of the images' content, else of the study; empty where they have none."""
+    date = _text(header, "ContentDate") or _text(header, "StudyDate")
+    return date, _text(header, "ContentTime") or _text(header, "StudyTime")
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    """The decoded value of an attribute; empty where it is absent or not what its kind allows."""
+    value = str(header.get(keyword) or "").strip()
+    form = FORMS.get("PatientSex" if keyword == "PatientSex" else keyword[-4:])
+    return value if form is None or re.fullmatch(form, value) else ""
+
+
+def is_multi_frame(volume: Volume) -> bool:
+    """Whether one DICOM image holds all frames, be it a single one."""
+    return volume.source.header.SOPClassUID in MULTI_FRAME
 
 
 def place_is_derived(volume: Volume) -> bool:
@@ -75,7 +93,7 @@ def frame_of_reference(volume: Volume) -> str:
     header = volume.source.header
     if not place_is_derived(volume) and header.get("FrameOfReferenceUID"):
         return str(header.FrameOfReferenceUID)
-    whole = volume.source.kind in MULTI_FRAME
+    whole = is_multi_frame(volume)
     images = str(header.SOPInstanceUID if whole else header.SeriesInstanceUID)
     place = np.round(volume.affine, 4) + 0.0
     return str(generate_uid(entropy_srcs=[images, place.tobytes().hex(), "frame of reference"]))
@@ -87,7 +105,7 @@ def image_reference(volume: Volume, k: int) -> Dataset:
     reference = item(
         ReferencedSOPClassUID=volume.source.header.SOPClassUID, ReferencedSOPInstanceUID=frame.sop_instance_uid
     )
-    if volume.source.kind in MULTI_FRAME:
+    if is_multi_frame(volume):
         reference.ReferencedFrameNumber = frame.frame_number
     return reference
 
@@ -99,7 +117,7 @@ def placed_images(volume: Volume) -> list[Dataset]:
     a frame of reference (highdicom#284), which this adds.
     """
     header = volume.source.header
-    if volume.source.kind not in MULTI_FRAME:
+    if not is_multi_frame(volume):
         images = []
         for k, frame in enumerate(volume.source.frames):
             image = _image(volume)
@@ -127,7 +145,7 @@ def placed_images(volume: Volume) -> list[Dataset]:
 
 def frame_order(volume: Volume) -> np.ndarray:
     """Slices k in the order in which :func:`placed_images` lists their frames or images."""
-    if volume.source.kind not in MULTI_FRAME:
+    if not is_multi_frame(volume):
         return np.arange(len(volume.source.frames))
     return np.argsort([frame.frame_number for frame in volume.source.frames], kind="stable")
 

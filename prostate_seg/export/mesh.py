@@ -60,8 +60,10 @@ def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
         volume_ml = _cut(field, level, affine).volume_ml
         return 0.0 if abs(volume_ml - wanted_ml) < VOLUME_TOLERANCE * wanted_ml else volume_ml - wanted_ml
 
-    peak = float(field.max())
-    return _cut(field, brentq(excess, 0.02 * peak, 0.98 * peak, xtol=1e-5), affine)
+    low, high = 0.01 * float(field.max()), 0.99 * float(field.max())
+    if excess(low) * excess(high) > 0:  # a speck of a few voxels
+        return _cut(field, min(low, high, key=lambda level: abs(excess(level))), affine)
+    return _cut(field, brentq(excess, low, high, xtol=1e-5), affine)
 
 
 def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 from pydicom import DataElement, Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ..errors import OutputError, SettingsError
 from ..volume import Array, Volume, bounding_box, swap_ras_lps
 from .contours import closed_contours
-from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_not_empty
+from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures
 from .derived_series import series_references
 from .dicom_source import (
     DERIVED_PLACE,
+    content_moment,
     frame_of_reference,
     image_reference,
     patient_and_study,
@@ -44,7 +45,8 @@ def write_rtstruct(
 ) -> None:
     """Write the CTV and further structures as closed planar contours in LPS mm.
 
-    Contours follow the half-way line between voxel centres (:mod:`.contours`). target: a PTV, bool (I, J, K),
+    Contours follow the half-way line between voxel centres (:mod:`.contours`). Implicit VR: a contour may be longer
+    than the 64 kB that a Decimal String can say in explicit VR. target: a PTV, bool (I, J, K),
     written beside the CTV. every_mm: contours only on slices so far apart, from the CTV's base on, or from
     its first slice where the orientation is assumed. derived_series: refer to the series that
     :func:`.derived_series.write_derived_series` writes instead of the source, because viewers put all contours of
@@ -54,9 +56,11 @@ def write_rtstruct(
     path = Path(path)
     checked_suffix(path, ".dcm")
     source_header(delivery.volume, path.name)
-    check_not_empty(delivery, path.name)
+    check_structures(delivery, path.name)
     masks = dict(delivery.masks)
     if target is not None:
+        if any(name.strip().casefold() == "ptv" for name in masks):
+            raise SettingsError("There is a structure called PTV already; leave out the margin or that structure.")
         masks = {"CTV": masks.pop("CTV"), "PTV": target, **masks}
     slices = planning_slices(delivery, every_mm)
     dataset = _structure_set(delivery, masks, slices, derived_series=derived_series)
@@ -89,14 +93,16 @@ def _structure_set(
     volume = delivery.volume
     header, place = volume.source.header, frame_of_reference(volume)
     role = f"structure set, derived {derived_series}, slices {slices}, {list(masks)}"
+    target = [np.packbits(masks["PTV"])] if "PTV" in masks else []
+    moment = content_moment(header)
     series, references = _images(volume, derived_series=derived_series)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = RTStructureSetStorage, ExplicitVRLittleEndian
-    meta.MediaStorageSOPInstanceUID = delivery.uid(role)
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = RTStructureSetStorage, ImplicitVRLittleEndian
+    meta.MediaStorageSOPInstanceUID = delivery.uid(role, *target)
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.update(patient_and_study(header))
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, meta.MediaStorageSOPInstanceUID
-    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", delivery.uid(f"{role}, series")
+    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", delivery.uid(f"{role}, series", *target)
     dataset.SeriesNumber, dataset.InstanceNumber = SERIES_NUMBER, 1
     dataset.SeriesDescription, dataset.OperatorsName = f"Prostate contours, {RESEARCH_ONLY}", ""
     dataset.Manufacturer, dataset.ManufacturerModelName = SOFTWARE, delivery.maker.name[:64]
@@ -104,8 +110,7 @@ def _structure_set(
     dataset.StructureSetLabel, dataset.StructureSetName = "CTV", f"CTV, {RESEARCH_ONLY}"
     comment = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."
     dataset.StructureSetDescription = f"{delivery.maker.name} {delivery.maker.version}. {comment} {RESEARCH_ONLY}."
-    dataset.StructureSetDate = header.get("ContentDate") or header.get("StudyDate", "")
-    dataset.StructureSetTime = header.get("ContentTime") or header.get("StudyTime", "")
+    dataset.StructureSetDate, dataset.StructureSetTime = moment
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = place, ""
     dataset.ReferencedFrameOfReferenceSequence = [_referenced_place(header, place, series, references)]
@@ -113,7 +118,7 @@ def _structure_set(
         _roi(delivery, number, name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
     ]
     dataset.ROIContourSequence = [
-        _roi_contours(volume, mask, slices, references, number=number, colour=structure(name).colour)
+        _roi_contours(volume, (number, name), mask, slices=slices, references=references)
         for number, (name, mask) in enumerate(masks.items(), 1)
     ]
     dataset.RTROIObservationsSequence = [
@@ -149,23 +154,19 @@ def _referenced_place(header: Dataset, place: str, series: str, references: list
 
 def _roi(delivery: Delivery, number: int, name: str, mask: Array) -> Dataset:
     voxel_ml = abs(np.linalg.det(delivery.volume.affine[:3, :3])) / 1000.0
-    return item(
+    roi = item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=frame_of_reference(delivery.volume),
         ROIName=name[:64],
-        ROIVolume=decimal(np.count_nonzero(mask) * voxel_ml),
-        ROIGenerationAlgorithm=delivery.maker.kind,
+        ROIGenerationAlgorithm=delivery.kind_of(name),
     )
+    if mask.shape[2] > 1:  # a single slice has no volume
+        roi.ROIVolume = decimal(np.count_nonzero(mask) * voxel_ml)
+    return roi
 
 
 def _roi_contours(
-    volume: Volume,
-    mask: Array,
-    slices: list[int],
-    references: list[Dataset],
-    *,
-    number: int,
-    colour: tuple[int, int, int],
+    volume: Volume, roi: tuple[int, str], mask: Array, *, slices: list[int], references: list[Dataset]
 ) -> Dataset:
     contours: list[Dataset] = []
     lps = swap_ras_lps(volume.affine)
@@ -188,10 +189,12 @@ def _roi_contours(
             contours.append(contour)
     if not contours:
         raise OutputError(
-            "A structure lies on none of the planning slices, so it has no contour; give a smaller distance of the "
-            "planning slices."
+            f"The structure {roi[1]} lies on none of the planning slices, so it has no contour; give a smaller "
+            "--contour-every."
         )
-    return item(ReferencedROINumber=number, ROIDisplayColor=list(colour), ContourSequence=contours)
+    return item(
+        ReferencedROINumber=roi[0], ROIDisplayColor=list(structure(roi[1]).colour), ContourSequence=contours
+    )
 
 
 def _observation(number: int, name: str, meaning: Structure) -> Dataset:

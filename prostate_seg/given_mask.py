@@ -1,0 +1,82 @@
+"""The mask of a case's folder, as it was written or as somebody changed it since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, OutputError
+from .export import FILES
+from .export.manifest import MANIFEST, mask_digest
+from .masks import read_mask
+
+
+@dataclass(frozen=True)
+class GivenMask:
+    """A mask's file, and the manifest of the case that it lies in (empty where there is none)."""
+
+    file: Path
+    manifest: Mapping[str, Any]
+
+
+def given_mask(path: Path) -> GivenMask:
+    """The mask file, or the mask of a case's folder: of two, the one that was changed since the manifest.
+
+    Raises InputError: none, or two that were both changed and differ.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a mask file or the folder of a case.")
+    manifest = _manifest(path if path.is_dir() else path.parent)
+    if path.is_file():
+        return GivenMask(path, manifest)
+    found = _masks(path)
+    if not found:
+        raise InputError(
+            f"{path} holds neither {FILES['seg-nrrd']} nor {FILES['nifti']}; give a mask file or one case's folder."
+        )
+    changed = [file for file in found if len(found) > 1 and _is_changed(file, manifest)]
+    if len(changed) > 1 and len({mask_digest(read_mask(file)) for file in changed}) > 1:
+        names = " and ".join(file.name for file in changed)
+        raise InputError(f"{names} in {path} were both changed and differ; give the file that counts.")
+    return GivenMask([*changed, *found][0], manifest)
+
+
+def check_not_corrected(folder: Path) -> None:
+    """Raise OutputError where a case's folder holds a mask that was changed since it was written."""
+    if not folder.is_dir():
+        return
+    manifest = _manifest(folder)
+    for file in _masks(folder):
+        if _is_changed(file, manifest):
+            raise OutputError(
+                f"{folder} holds {file.name}, which was changed since it was written and would be lost; move it "
+                "away or give another output folder."
+            )
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    if not (folder / MANIFEST).is_file():
+        return {}
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{folder / MANIFEST} is no JSON ({error}); segment the case again.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _masks(folder: Path) -> list[Path]:
+    return [folder / FILES[name] for name in ("seg-nrrd", "nifti") if (folder / FILES[name]).is_file()]
+
+
+def _is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a mask is not what the manifest knows; also where it holds several segments or cannot be read."""
+    expected = manifest.get("ctv_sha256")
+    if not expected:
+        return False
+    try:
+        return mask_digest(read_mask(file)) != expected
+    except InputError:
+        return True
