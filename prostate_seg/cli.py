@@ -1,4 +1,4 @@
-"""The command line: ``prostate-seg segment | export | evaluate | phantom | train | info``.
+"""The command line: ``prostate-seg segment | export | evaluate | compare | phantom | train | info``.
 
 Exit 0: done; 1: at least one case failed, the others are done; 2: nothing could be done.
 """
@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -174,12 +175,13 @@ def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...],
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .evaluation import evaluate_folders, write_results
+    from .evaluation import evaluate_folders, read_patients, write_results
     from .export.files import check_writable
 
     if options.output:
         check_writable(options.output)
-    rows = evaluate_folders(options.prediction, options.reference)
+    patients = read_patients(options.patients) if options.patients else None
+    rows = evaluate_folders(options.prediction, options.reference, patients=patients)
     if options.json:
         print(json.dumps([row.as_json() for row in rows], indent=1))
     else:
@@ -193,6 +195,24 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.output:
         _say(f"written: {', '.join(map(str, write_results(rows, options.output)))}")
     return SOME_FAILED if any(row.error for row in rows) else DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .comparison import HEAD, MAIN, compare, read_table, write_comparison
+    from .export.files import check_writable
+
+    if options.output:
+        check_writable(options.output)
+    tables = [read_table(path) for path in options.evaluations]
+    metrics = tuple(options.metrics.split(",")) if options.metrics else MAIN
+    differences = compare(tables, metrics)
+    if options.json:
+        print(json.dumps([asdict(one) for one in differences], indent=1))
+    else:
+        print(HEAD, *(one.as_line() for one in differences), sep="\n")
+    if options.output:
+        _say(f"written: {', '.join(map(str, write_comparison(differences, tables, options.output)))}")
+    return DONE
 
 
 def _phantom(options: argparse.Namespace) -> int:
@@ -247,6 +267,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "segment": _segment,
     "export": _export,
     "evaluate": _evaluate,
+    "compare": _compare,
     "phantom": _phantom,
     "train": _train,
     "info": _info,

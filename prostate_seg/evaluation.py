@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ _IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd")
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: its metrics and the diagonal of its reference image in mm, or the reason why not."""
+    """One case: its metrics, its patient and the diagonal of its reference image in mm, or the reason why not."""
 
     case: str
     metrics: Metrics | None = None
     diagonal_mm: float | None = None
     error: str = ""
+    patient: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The case as JSON holds it: null where infinite or undefined, and ``states`` saying which."""
@@ -55,13 +56,25 @@ def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
     return evaluate_masks(prediction.labels == 1, reference.labels == 1, spacing_mm)
 
 
-def evaluate_folders(predictions: Path, references: Path) -> list[CaseResult]:
+def read_patients(path: Path) -> dict[str, str]:
+    """Whose case is whose: a CSV file with the columns ``case`` and ``patient``. Raises InputError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return {row["case"]: row["patient"] for row in csv.DictReader(stream)}
+    except (OSError, LookupError, ValueError) as error:
+        raise InputError(f"{path} is no table with the columns case and patient ({error}); write one.") from error
+
+
+def evaluate_folders(
+    predictions: Path, references: Path, *, patients: Mapping[str, str] | None = None
+) -> list[CaseResult]:
     """Compare masks paired by name: two folders, or two files (one case, named after the reference).
 
     A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``)
     or a sub-folder NAME that holds ``ctv.nii.gz`` or ``ctv.seg.nrrd``, as ``prostate-seg segment`` writes
-    them. Masks must share their grid within 0.001 mm. One row a case, sorted by name; a case that lacks
-    its partner, cannot be read, or lies on another grid is a row with its reason. Raises InputError
+    them. Masks must share their grid within 0.001 mm. patients: of every case, by name, where several
+    cases may be one patient's. One row a case, sorted by name; a case that lacks its partner, cannot be read,
+    or lies on another grid is a row with its reason. Raises InputError
     where nothing can be compared at all.
     """
     predictions, references = Path(predictions), Path(references)
@@ -78,7 +91,16 @@ def evaluate_folders(predictions: Path, references: Path) -> list[CaseResult]:
             f"({len(expected)} cases); expected NAME.nii.gz or NAME/ctv.nii.gz in one "
             "and NAME.nii.gz in the other."
         )
-    return [_result(name, found.get(name, []), expected.get(name, [])) for name in sorted({*found, *expected})]
+    names = sorted({*found, *expected})
+    if patients is not None and (unknown := [name for name in names if not patients.get(name)]):
+        raise InputError(
+            f"The table of patients lacks {len(unknown)} of {len(names)} cases ({', '.join(unknown[:5])}); add "
+            "them."
+        )
+    whose = patients or {name: name for name in names}
+    return [
+        replace(_result(name, found.get(name, []), expected.get(name, [])), patient=whose[name]) for name in names
+    ]
 
 
 def write_results(results: Sequence[CaseResult], folder: Path) -> list[Path]:
@@ -97,7 +119,7 @@ def write_results(results: Sequence[CaseResult], folder: Path) -> list[Path]:
     table, summary = folder / "metrics.csv", folder / "metrics.json"
     fields = [*Metrics.__dataclass_fields__, "diagonal_mm"]
     with replacing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["case", *fields, "error"], lineterminator="\n")
+        writer = csv.DictWriter(file, ["case", *fields, "patient", "error"], lineterminator="\n")
         writer.writeheader()
         writer.writerows({**_flat(result), "error": result.error} for result in results)
     write_manifest(summary, _document(results))
@@ -109,20 +131,22 @@ def _document(results: Sequence[CaseResult]) -> dict[str, Any]:
     summaries = summarise(
         [result.metrics for result in measured if result.metrics is not None],
         [result.diagonal_mm or 0.0 for result in measured],
+        patients=[result.patient or result.case for result in measured],
     )
     return {
         "cases": [result.as_json() for result in results],
         "cases_measured": len(measured),
         "cases_with_error": len(results) - len(measured),
         "infinite_distances": "replaced by the diagonal of the reference image, in mm, in every summary",
-        "interval": "95 % bootstrap of the mean over cases, 2000 resamples",
+        "interval": "95 % bootstrap of the mean over patients, 2000 resamples",
         "summary": {name: _without_infinity(asdict(summary)) for name, summary in summaries.items()},
     }
 
 
 def _flat(result: CaseResult) -> dict[str, Any]:
     values = asdict(result.metrics) if result.metrics else dict.fromkeys(Metrics.__dataclass_fields__)
-    return {"case": result.case, **values, "diagonal_mm": result.diagonal_mm}
+    patient = result.patient or result.case
+    return {"case": result.case, **values, "diagonal_mm": result.diagonal_mm, "patient": patient}
 
 
 def _without_infinity(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prostate_seg.errors import GeometryError, InputError, OutputError
-from prostate_seg.evaluation import evaluate_folders, read_mask, write_results
+from prostate_seg.evaluation import evaluate_folders, read_mask, read_patients, write_results
 from prostate_seg.export import write
 from prostate_seg.volume import Segmentation
 
@@ -230,3 +230,22 @@ def test_27_real_masks_against_themselves_have_dice_1_and_volumes_from_10_to_160
     assert len(rows) == 27
     assert all(row.metrics.dice == 1.0 and row.metrics.hd_mm == 0.0 for row in rows)
     assert all(10 < row.metrics.volume_ml < 160 for row in rows)
+
+
+def test_three_scans_of_one_patient_and_one_of_another_are_two_patients_in_the_interval(folders, tmp_path):
+    predictions, references = folders
+    for name in "abcd":
+        save(mask(3, 7), predictions / f"{name}.nii.gz")
+        save(mask(), references / f"{name}.nii.gz")
+    table = tmp_path / "patients.csv"
+    table.write_text("case,patient\na,p1\nb,p1\nc,p1\nd,p2\n")
+    rows = evaluate_folders(predictions, references, patients=read_patients(table))
+    assert [row.patient for row in rows] == ["p1", "p1", "p1", "p2"]
+    path, _ = write_results(rows, tmp_path / "out")
+    assert "p2" in path.read_text().splitlines()[-1].split(",")
+    table.write_text("case,patient\na,p1\n")
+    with pytest.raises(InputError, match=r"lacks 3 of 4 cases \(b, c, d\); add them"):
+        evaluate_folders(predictions, references, patients=read_patients(table))
+    table.write_text("name\na\n")
+    with pytest.raises(InputError, match="no table with the columns case and patient"):
+        read_patients(table)
