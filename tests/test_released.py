@@ -59,7 +59,7 @@ def test_the_sharp_volume_gives_one_steady_component_of_10_to_150_ml_inside_the_
 
 
 @pytest.mark.realdata
-def test_unseen_patients_of_the_low_passed_set_have_a_mean_dice_of_0_78(predictor, real_data):
+def test_unseen_patients_of_the_low_passed_set_have_a_mean_dice_of_0_82(predictor, real_data):
     lines = (real_data / "trus72" / "cases.csv").read_text().split()
     cases = [line.split(",")[0] for line in lines if line.endswith(",no")]
     assert len(cases) == 27
@@ -69,20 +69,20 @@ def test_unseen_patients_of_the_low_passed_set_have_a_mean_dice_of_0_78(predicto
         labels = predictor(read(real_data / "trus72" / "images" / f"{case}.nii.gz")).labels
         spacing = orthogonal_spacing_mm(reference.affine)
         found.append(evaluate_masks(labels == 1, reference.labels == 1, spacing).dice)
-    assert np.mean(found) >= 0.78
+    assert np.mean(found) >= 0.82
 
 
 @pytest.mark.slow
-def test_forty_phantoms_have_mean_dice_0_88_worst_0_68_and_median_hd95_below_4_mm(predictor):
-    """The model card says 0.891, 0.707 and 3.3 mm; the aim, not reached, was 0.92, 0.80 and 3 mm."""
+def test_forty_phantoms_have_mean_dice_0_92_worst_0_80_and_median_hd95_below_3_mm(predictor):
+    """The model card says 0.932, 0.874 and 2.1 mm."""
     rows = []
     for seed in range(40):
         phantom = make_phantom(seed)
         labels = predictor(phantom.image).labels
         rows.append(evaluate_masks(labels == 1, phantom.structures["ctv"], phantom.image.spacing_mm))
-    assert np.mean([row.dice for row in rows]) >= 0.88
-    assert min(row.dice for row in rows) >= 0.68
-    assert np.median([row.hd95_mm for row in rows]) < 4.0
+    assert np.mean([row.dice for row in rows]) >= 0.92
+    assert min(row.dice for row in rows) >= 0.80
+    assert np.median([row.hd95_mm for row in rows]) < 3.0
 
 
 @pytest.mark.slow
