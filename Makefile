@@ -1,12 +1,12 @@
 PYTHON ?= python3
 VENV ?= .venv
-SEED ?= 7
+SEED ?= 12
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
 .PHONY: demo test check install lock clean
 
-demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=7
+demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=12
 	rm -rf demo
 	$(BIN)/prostate-seg phantom demo --seed $(SEED) --format dicom
 	$(BIN)/prostate-seg segment demo/images -o demo/segmented
