@@ -63,7 +63,7 @@ def test_a_corrected_mask_beside_its_manifest_is_called_semiautomatic_and_keeps_
     shutil.copytree(folder, corrected)
     mask = read_mask(corrected / "ctv.seg.nrrd")
     labels = mask.labels.copy()
-    labels[30:40, 20:30, 4:6] = 1
+    labels[30:40, 20:30, 4:6] ^= 1
     write(Segmentation(labels, mask.affine), corrected / "ctv.seg.nrrd")
     status, _, _ = export(corrected, "--source", source, "--format", "nifti,dicom-seg")
     there = tmp_path / "out" / "corrected"
