@@ -12,12 +12,12 @@ from typing import Any
 from .errors import GeometryError, InputError, OutputError, ProstateSegError
 from .export.files import replacing
 from .export.manifest import write_manifest
-from .masks import SUFFIXES, read_mask
+from .masks import SUFFIXES, read_mask, turned_like
 from .metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
 from .summary import summarise
 from .volume import Segmentation, same_grid
 
-_IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd")
+_IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm")
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def evaluate_folders(
 ) -> list[CaseResult]:
     """Compare masks paired by name: two folders, or two files (one case, named after the reference).
 
-    A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``)
-    or a sub-folder NAME that holds ``ctv.nii.gz`` or ``ctv.seg.nrrd``, as ``prostate-seg segment`` writes
-    them. Masks must share their grid within 0.001 mm. patients: of every case, by name, where several
-    cases may be one patient's. One row a case, sorted by name; a case that lacks its partner, cannot be read,
-    or lies on another grid is a row with its reason. Raises InputError
-    where nothing can be compared at all.
+    A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``, ``.dcm``)
+    or a sub-folder NAME that holds ``ctv.nii.gz``, ``ctv.seg.nrrd``, ``ctv_seg.dcm`` or ``ctv_rtstruct.dcm``, as
+    ``prostate-seg segment`` writes them. Masks must share their grid within 0.001 mm; contours of a structure set
+    take the other's. patients: of every case, by name, where several cases may be one patient's. One row a
+    case, sorted by name; a case that lacks its partner, cannot be read, or lies on another grid is a row with
+    its reason. Raises InputError where nothing can be compared at all.
     """
     predictions, references = Path(predictions), Path(references)
     if predictions.is_file() and references.is_file():
@@ -161,7 +161,7 @@ def _result(case: str, predictions: list[Path], references: list[Path]) -> CaseR
             got = " and ".join(path.name for path in paths) or "none"
             return CaseResult(case, error=f"Expected one {role} of case {case}, got {got}.")
     try:
-        prediction, reference = read_mask(predictions[0]), read_mask(references[0])
+        prediction, reference = _read_pair(predictions[0], references[0])
         if not same_grid(prediction, reference):
             raise GeometryError(
                 f"The grids of case {case} differ: prediction {_grid(prediction)}, reference "
@@ -172,6 +172,16 @@ def _result(case: str, predictions: list[Path], references: list[Path]) -> CaseR
         return CaseResult(case, error=str(error))
     metrics = evaluate_masks(prediction.labels, reference.labels, spacing)
     return CaseResult(case, metrics, diagonal_mm(reference.labels.shape, spacing))
+
+
+def _read_pair(prediction: Path, reference: Path) -> tuple[Segmentation, Segmentation]:
+    """Both masks; contours of a structure set on the grid of the other, axes as the reference's."""
+    try:
+        expected = read_mask(reference)
+    except GeometryError:  # contours: on the prediction's grid
+        found = read_mask(prediction)
+        return found, read_mask(reference, like=found)
+    return turned_like(read_mask(prediction, like=expected), expected), expected
 
 
 def _grid(mask: Segmentation) -> str:

@@ -1,9 +1,11 @@
-"""Reads masks: label maps in NIfTI, NRRD and MetaImage, and the segments of 3D Slicer's ``.seg.nrrd``."""
+"""Reads masks: label maps in NIfTI, NRRD and MetaImage, 3D Slicer's ``.seg.nrrd``, DICOM SEG and RTSTRUCT."""
 
 from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,65 @@ from nibabel.filebasedimages import ImageFileError
 from .errors import GeometryError, InputError
 from .volume import Array, Segmentation, Volume, affine_from_lps, bounding_box, lps_from_affine
 
-SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha")
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".dcm")
 ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the same
 LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
 
 
-def read_mask(path: Path) -> Segmentation:
-    """Read a binary mask from NIfTI, NRRD or MetaImage: labels 0 and 1, (I, J, K), RAS mm.
+def read_mask(path: Path, *, like: Segmentation | None = None) -> Segmentation:
+    """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM: labels 0 and 1, (I, J, K), RAS mm.
 
-    The one non-zero value of the file, whatever it is, becomes 1. Raises InputError for what cannot be
-    read, has several labels or is a probability; GeometryError for more than three axes.
+    The one non-zero value of a label map, whatever it is, becomes 1. Of a DICOM Segmentation or RT Structure Set
+    it is the only structure, or the one called CTV. like: the grid for the contours of a structure set, which
+    has none. Raises InputError for what cannot be read, has several labels or is a probability;
+    GeometryError for more than three axes.
     """
     path = Path(path)
+    if path.name.lower().endswith(".dcm"):
+        return _read_dicom(path, like)
     array, affine, _ = _read(path)
     if array.ndim != 3:
         raise GeometryError(
             f"The mask {path.name} has {array.ndim} axes, expected 3 axes and 1 layer; export one structure."
         )
     return Segmentation(_binary(array, path), affine)
+
+
+def _read_dicom(path: Path, like: Segmentation | None) -> Segmentation:
+    dicom = import_module(".dicom_masks", __package__)  # highdicom takes a second to load
+    kind = dicom.dicom_kind(path)
+    if kind is None:
+        raise InputError(f"{path.name} is neither a DICOM Segmentation nor an RT Structure Set; give one of these.")
+    if kind == "structure-set" and like is None:
+        raise GeometryError(
+            f"The RT Structure Set {path.name} has contours but no grid; compare it with a mask that has voxels."
+        )
+    if kind == "segmentation":
+        masks, affine = dicom.read_segmentation(path)
+    else:
+        assert like is not None
+        affine, masks = like.affine, dicom.read_structure_set(path, like.labels.shape, like.affine)
+    chosen = [name for name in masks if len(masks) == 1 or name.strip().casefold() == "ctv"]
+    if len(chosen) != 1:
+        raise InputError(f"{path.name} has the structures {', '.join(masks) or 'none'}; expected one called CTV.")
+    return Segmentation(masks[chosen[0]].astype(np.uint8), affine)
+
+
+def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
+    """The mask with its axes in the order and sense of another's, where both hold the same voxels; else as it is.
+
+    A DICOM Segmentation may give its slices back in reverse.
+    """
+    index = np.linalg.inv(other.affine) @ mask.affine
+    turn = np.rint(index[:3, :3])
+    if np.abs(index[:3, :3] - turn).max() > ON_GRID_VOXELS or not (np.abs(turn).sum(axis=0) == 1).all():
+        return mask
+    order = np.abs(turn).argmax(axis=1)
+    labels = mask.labels.transpose(order)
+    flipped = tuple(axis for axis in range(3) if turn[axis, order[axis]] < 0)
+    corner = np.array([labels.shape[axis] - 1 if axis in flipped else 0 for axis in range(3)], float)
+    same_place = labels.shape == other.labels.shape and np.abs(index[:3, 3] - corner).max() < 0.01
+    return replace(mask, labels=np.flip(labels, flipped), affine=other.affine) if same_place else mask
 
 
 def read_segments(path: Path) -> tuple[dict[str, Array], Array]:

@@ -1,0 +1,95 @@
+"""DICOM Segmentations and structure sets as masks: ours, and as other programs write them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from judges import KINDS, dice, study
+
+from prostate_seg.errors import GeometryError, InputError
+from prostate_seg.evaluation import evaluate_folders
+from prostate_seg.export import write
+from prostate_seg.export.dicom_seg import write_dicom_probability, write_dicom_seg
+from prostate_seg.export.rtstruct import write_rtstruct
+from prostate_seg.masks import read_mask, turned_like
+from prostate_seg.volume import Segmentation
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_segmentation_comes_back_with_every_voxel_at_its_place(tmp_path, kind):
+    made = study(tmp_path, kind, turn="oblique")
+    write_dicom_seg(tmp_path / "seg.dcm", made.delivery)
+    found = turned_like(read_mask(tmp_path / "seg.dcm"), made.delivery.ctv)
+    assert np.array_equal(found.labels, made.delivery.ctv.labels)
+    np.testing.assert_allclose(found.affine, made.delivery.volume.affine, atol=1e-3)
+
+
+def test_contours_on_the_grid_of_a_mask_give_it_back_exactly_with_holes_and_islands(tmp_path):
+    made = study(tmp_path, "series", turn="oblique")
+    labels = made.delivery.ctv.labels.copy()
+    middle = [int(v) for v in np.argwhere(labels).mean(axis=0)]
+    labels[middle[0] - 4 : middle[0] + 5, middle[1] - 4 : middle[1] + 5, middle[2]] = 0
+    labels[middle[0], middle[1], middle[2]] = 1
+    delivery = replace(made.delivery, ctv=Segmentation(labels, made.delivery.volume.affine))
+    write_rtstruct(tmp_path / "rt.dcm", delivery)
+    found = read_mask(tmp_path / "rt.dcm", like=delivery.ctv)
+    assert np.array_equal(found.labels, labels)
+
+
+def test_a_probability_is_cut_at_one_half(tmp_path):
+    made = study(
+        tmp_path, "multiframe", probability=np.linspace(0, 1, 80 * 60 * 12, dtype=np.float32).reshape(80, 60, 12)
+    )
+    write_dicom_probability(tmp_path / "p.dcm", made.delivery)
+    found = turned_like(read_mask(tmp_path / "p.dcm"), made.delivery.ctv).labels
+    assert dice(found == 1, made.delivery.ctv.probability >= 0.5) > 0.999
+
+
+def test_a_folder_of_nifti_is_evaluated_against_segmentations_and_structure_sets_mixed(tmp_path):
+    predictions, references = tmp_path / "pred", tmp_path / "ref"
+    predictions.mkdir()
+    references.mkdir()
+    for name in "abc":
+        made = study(tmp_path / name, "multiframe")
+        write(made.delivery.ctv, predictions / f"{name}.nii.gz")
+        if name == "a":
+            write_dicom_seg(references / "a.dcm", made.delivery)
+        elif name == "b":
+            write_rtstruct(references / "b.dcm", made.delivery)
+        else:
+            write(made.delivery.ctv, references / "c.seg.nrrd")
+    rows = evaluate_folders(predictions, references)
+    assert [(row.case, row.error, row.metrics.dice, row.metrics.hd_mm) for row in rows] == [
+        (name, "", 1.0, 0.0) for name in "abc"
+    ]
+    back = evaluate_folders(references, predictions)
+    assert [row.metrics.dice for row in back] == [1.0, 1.0, 1.0]
+
+
+def test_what_is_no_mask_is_refused(tmp_path):
+    made = study(tmp_path, "multiframe")
+    with pytest.raises(InputError, match="neither a DICOM Segmentation nor an RT Structure Set"):
+        read_mask(next((tmp_path / "source").iterdir()))
+    write_rtstruct(tmp_path / "rt.dcm", made.delivery)
+    with pytest.raises(GeometryError, match="has contours but no grid"):
+        read_mask(tmp_path / "rt.dcm")
+    affine = np.array(made.delivery.volume.affine)
+    affine[2, 3] += 1.7
+    with pytest.raises(GeometryError, match="lies on no slice of the other mask's grid"):
+        read_mask(tmp_path / "rt.dcm", like=Segmentation(made.delivery.ctv.labels, affine))
+    two = {"urethra": made.delivery.structures["urethra"], "gland": made.truth}
+    write_dicom_seg(tmp_path / "seg.dcm", replace(made.delivery, structures=two))
+    assert read_mask(tmp_path / "seg.dcm").labels.any()  # of three, the one called CTV
+
+
+def test_axes_are_turned_only_where_both_hold_the_same_voxels():
+    labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) % 2
+    flip = np.eye(4)
+    flip[2, 2], flip[2, 3] = -1, 3
+    turned = turned_like(Segmentation(labels[:, :, ::-1].copy(), flip), Segmentation(labels, np.eye(4)))
+    assert np.array_equal(turned.labels, labels)
+    shifted = np.eye(4)
+    shifted[0, 3] = 1
+    assert np.array_equal(
+        turned_like(Segmentation(labels, shifted), Segmentation(labels, np.eye(4))).affine, shifted
+    )
