@@ -93,3 +93,10 @@ def test_axes_are_turned_only_where_both_hold_the_same_voxels():
     assert np.array_equal(
         turned_like(Segmentation(labels, shifted), Segmentation(labels, np.eye(4))).affine, shifted
     )
+
+
+def test_axes_in_another_order_are_put_back():
+    labels = (np.arange(24).reshape(2, 3, 4) % 5 == 0).astype(np.uint8)
+    here = Segmentation(labels, np.eye(4))
+    swapped = Segmentation(labels.transpose(2, 0, 1).copy(), np.eye(4)[:, [2, 0, 1, 3]])
+    assert np.array_equal(turned_like(swapped, here).labels, labels)
