@@ -91,11 +91,10 @@ class Delivery:
         """How a structure was drawn; a PTV is as its CTV."""
         return self.maker.structures if name in self.structures else self.maker.kind
 
-    def uid(self, role: str, *values: Array) -> str:
-        """A UID that is always the same for the same source, masks, maker and role; and values, where given."""
+    def uid(self, role: str) -> str:
+        """A UID that is always the same for the same source, masks, maker and role."""
         about = [self.maker.name, self.maker.version, self.maker.kind, self.maker.structures, role]
-        digests = [hashlib.sha256(np.ascontiguousarray(value).data).hexdigest() for value in values]
-        return str(generate_uid(entropy_srcs=[self._digest, *about, *digests]))
+        return str(generate_uid(entropy_srcs=[self._digest, *about]))
 
     @cached_property
     def _digest(self) -> str:
@@ -104,6 +103,11 @@ class Delivery:
             digest.update(f"{name} {mask.shape}".encode() + np.packbits(mask).tobytes())
         digest.update((np.round(self.volume.affine, 4) + 0.0).tobytes())
         return digest.hexdigest()
+
+
+def digest_of(values: Array) -> str:
+    """Hex SHA-256 of an array's values, for a role that depends on them."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def check_structures(delivery: Delivery, what: str) -> None:

@@ -12,7 +12,7 @@ from highdicom.sr import CodedConcept
 
 from ..errors import OutputError
 from ..volume import Array
-from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures
+from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
 from .dicom_source import DERIVED_PLACE, content_moment, frame_order, place_is_derived, placed_images, source_header
 from .files import checked_suffix, replacing
 from .structures import Code, structure
@@ -55,7 +55,8 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
     volume = delivery.volume
     moment = content_moment(volume.source.header)
     role = f"segmentation {kind}"
-    uids = [delivery.uid(f"{role}{part}", *([values] if kind == "FRACTIONAL" else [])) for part in ROLES]
+    content = [digest_of(values)] if kind == "FRACTIONAL" else []
+    uids = [delivery.uid(", ".join([f"{role}{part}", *content])) for part in ROLES]
     names = list(delivery.masks)[: values.shape[-1]]
     segmentation = highdicom.seg.Segmentation(
         placed_images(volume),

@@ -14,7 +14,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 from ..errors import OutputError, SettingsError
 from ..volume import Array, Volume, bounding_box, swap_ras_lps
 from .contours import closed_contours
-from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures
+from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
 from .derived_series import series_references
 from .dicom_source import (
     DERIVED_PLACE,
@@ -93,16 +93,17 @@ def _structure_set(
     volume = delivery.volume
     header, place = volume.source.header, frame_of_reference(volume)
     role = f"structure set, derived {derived_series}, slices {slices}, {list(masks)}"
-    target = [np.packbits(masks["PTV"])] if "PTV" in masks else []
+    if "PTV" in masks:
+        role += f", PTV {digest_of(masks['PTV'])}"
     moment = content_moment(header)
     series, references = _images(volume, derived_series=derived_series)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = RTStructureSetStorage, ImplicitVRLittleEndian
-    meta.MediaStorageSOPInstanceUID = delivery.uid(role, *target)
+    meta.MediaStorageSOPInstanceUID = delivery.uid(role)
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.update(patient_and_study(header))
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, meta.MediaStorageSOPInstanceUID
-    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", delivery.uid(f"{role}, series", *target)
+    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", delivery.uid(f"{role}, series")
     dataset.SeriesNumber, dataset.InstanceNumber = SERIES_NUMBER, 1
     dataset.SeriesDescription, dataset.OperatorsName = f"Prostate contours, {RESEARCH_ONLY}", ""
     dataset.Manufacturer, dataset.ManufacturerModelName = SOFTWARE, delivery.maker.name[:64]

@@ -257,5 +257,7 @@ def save(dataset: Dataset, path: Path) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise OutputError(f"{path} cannot be written ({error.strerror}); free space or choose another.") from error
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); free space or choose another."
+        ) from error
     return path
