@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from prostate_seg import load_bundle, read
-from prostate_seg.evaluation import read_mask
+from prostate_seg.masks import read_mask
 from prostate_seg.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
 from prostate_seg.phantom import make_phantom
 from prostate_seg.summary import summarise

@@ -87,7 +87,9 @@ class Predictor:
             if isinstance(step, transforms.ToSourceGridd):
                 probability = _array(sample["pred"])[0]
         labels = _array(sample["pred"])[0].astype(np.uint8)
-        return Segmentation(labels, np.array(volume.affine), probability=probability)
+        return Segmentation(
+            labels, np.array(volume.affine), probability=probability, orientation=volume.orientation
+        )
 
 
 def load_bundle(

@@ -81,7 +81,7 @@ def read_table(path: Path) -> Table:
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if not row.get("error")]
-        cases = [row["case"] for row in rows]
+        cases = [f"{row['case']} ({row['observer']})" if row.get("observer") else row["case"] for row in rows]
         metrics = [name for name in SCORES if rows and name in rows[0]]
         diagonals = np.array([float(row["diagonal_mm"]) for row in rows])
         values = {name: np.array([float(row[name] or "nan") for row in rows]) for name in metrics}
@@ -91,7 +91,7 @@ def read_table(path: Path) -> Table:
             "evaluate -o wrote."
         ) from error
     if not cases or len(set(cases)) != len(cases):
-        what = "no case without an error" if not cases else "two rows of one case"
+        what = "no case without an error" if not cases else "two rows of one case and observer"
         raise InputError(f"{file} has {what}; evaluate again.")
     for name in values.keys() & set(DISTANCES):
         values[name] = np.where(np.isinf(values[name]), diagonals, values[name])

@@ -29,7 +29,7 @@ def given_mask(path: Path) -> GivenMask:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a mask file or the folder of a case.")
-    manifest = _manifest(path if path.is_dir() else path.parent)
+    manifest = manifest_of(path if path.is_dir() else path.parent)
     if path.is_file():
         return GivenMask(path, manifest)
     found = _masks(path)
@@ -48,7 +48,7 @@ def check_not_corrected(folder: Path) -> None:
     """Raise OutputError where a case's folder holds a mask that was changed since it was written."""
     if not folder.is_dir():
         return
-    manifest = _manifest(folder)
+    manifest = manifest_of(folder)
     for file in _masks(folder):
         if _is_changed(file, manifest):
             raise OutputError(
@@ -57,7 +57,8 @@ def check_not_corrected(folder: Path) -> None:
             )
 
 
-def _manifest(folder: Path) -> Mapping[str, Any]:
+def manifest_of(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a case's folder, empty where it has none. Raises InputError for one that is no JSON."""
     if not (folder / MANIFEST).is_file():
         return {}
     try:

@@ -141,7 +141,7 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
         for name, (_, exact) in placed.items()
         if not exact
     ]
-    ctv = Segmentation(placed[chosen[0]][0].astype(np.uint8), volume.affine)
+    ctv = Segmentation(placed[chosen[0]][0].astype(np.uint8), volume.affine, orientation=volume.orientation)
     structures = {name: placed[name][0] for name in chosen[1:]}
     return Delivery(volume, ctv, _maker(order, ctv, given.manifest), structures), notes
 

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,7 @@ from .colour import luma
 from .errors import GeometryError, InputError
 from .field_of_view import blacken_outside, field_of_view, over_frames
 from .input_files import READ_ERRORS, InputFile, ZipMember, opened
-from .volume import Array, Orientation, Source, Volume, affine_from_lps, spacing_of
+from .volume import ASSUMED, Array, Orientation, Source, Volume, affine_from_lps, spacing_of
 
 MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 LABEL_INTENT = 1002
@@ -62,7 +63,9 @@ def read_nifti(file: InputFile, acquisition: Acquisition) -> Volume:
         spacing_mm = [float(zoom) * unit for zoom in header.get_zooms()[: min(3, values.ndim)]]
         return _assumed(array, spacing_mm, source, acquisition)
     affine = np.diag([unit, unit, unit, 1.0]) @ image.affine
-    return _given(array, affine, source, acquisition, where="the NIfTI sform or qform")
+    assumed = bytes(header["descrip"]).startswith(ASSUMED.encode())
+    volume = _given(array, affine, source, acquisition, where="the NIfTI sform or qform")
+    return replace(volume, orientation="assumed") if assumed else volume
 
 
 def is_label_map(file: InputFile) -> bool:
@@ -118,7 +121,8 @@ def read_itk(file: InputFile, kind: str, acquisition: Acquisition) -> Volume:
     if size < 3 or not oriented:
         return _assumed(array, spacing, source, acquisition)
     affine = affine_from_lps(direction, np.array(spacing), origin)
-    return _given(array, affine, source, acquisition, where="the header's directions")
+    volume = _given(array, affine, source, acquisition, where="the header's directions")
+    return replace(volume, orientation="assumed") if fields.get("orientation") == "assumed" else volume
 
 
 def header_fields(file: InputFile) -> dict[str, str]:

@@ -14,8 +14,18 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from nibabel.filebasedimages import ImageFileError
 
+from .acquisition import Acquisition
 from .errors import GeometryError, InputError
-from .volume import Array, Segmentation, Volume, affine_from_lps, bounding_box, lps_from_affine
+from .volume import (
+    ASSUMED,
+    Array,
+    Orientation,
+    Segmentation,
+    Volume,
+    affine_from_lps,
+    bounding_box,
+    lps_from_affine,
+)
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".dcm")
 ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the same
@@ -25,7 +35,8 @@ LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
 def read_mask(path: Path, *, like: Segmentation | None = None) -> Segmentation:
     """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM: labels 0 and 1, (I, J, K), RAS mm.
 
-    The one non-zero value of a label map, whatever it is, becomes 1. Of a DICOM Segmentation or RT Structure Set
+    The one non-zero value of a label map, whatever it is, becomes 1; orientation: "assumed" where the file says so,
+    or nothing. Of a DICOM Segmentation or RT Structure Set
     it is the only structure, or the one called CTV. like: the grid for the contours of a structure set, which
     has none. Raises InputError for what cannot be read, has several labels or is a probability;
     GeometryError for more than three axes.
@@ -33,12 +44,13 @@ def read_mask(path: Path, *, like: Segmentation | None = None) -> Segmentation:
     path = Path(path)
     if path.name.lower().endswith(".dcm"):
         return _read_dicom(path, like)
-    array, affine, _ = _read(path)
+    array, affine, fields = _read(path)
     if array.ndim != 3:
         raise GeometryError(
             f"The mask {path.name} has {array.ndim} axes, expected 3 axes and 1 layer; export one structure."
         )
-    return Segmentation(_binary(array, path), affine)
+    orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
+    return Segmentation(_binary(array, path), affine, orientation=orientation)
 
 
 def _read_dicom(path: Path, like: Segmentation | None) -> Segmentation:
@@ -182,14 +194,24 @@ def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
     """Values (I, J, K) or (I, J, K, layers), RAS affine and header fields of a mask file."""
     try:
         if path.name.lower().endswith((".nii", ".nii.gz")):
-            image: Any = nibabel.load(path)
-            return _three_axes(np.asarray(image.dataobj), path), image.affine, {}
+            return _read_nifti(path)
         return _read_itk(path)
     except GeometryError:
         raise
     except (OSError, RuntimeError, ValueError, EOFError, zlib.error, ImageFileError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise InputError(f"Cannot read the mask {path.name}: {reason}") from error
+
+
+def _read_nifti(path: Path) -> tuple[Array, Array, dict[str, str]]:
+    """Where neither sform nor qform counts (codes 0), the axes are assumed as for images."""
+    image: Any = nibabel.load(path)
+    array, header = _three_axes(np.asarray(image.dataobj), path), image.header
+    if int(header["sform_code"]) == int(header["qform_code"]) == 0:
+        i, j, k = (*(float(zoom) for zoom in header.get_zooms()[:3]), 1.0)[:3]
+        return array, Acquisition().affine((i, j, k))[0], {"orientation": "assumed"}
+    assumed = bytes(header["descrip"]).startswith(ASSUMED.encode())
+    return array, image.affine, {"orientation": "assumed"} if assumed else {}
 
 
 def _binary(array: Array, path: Path) -> Array:

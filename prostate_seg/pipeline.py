@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import signal
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +27,7 @@ from .export.outputs import Planning, check_source, is_result, write_outputs
 from .given_mask import check_not_corrected
 from .information import package_versions
 from .input_files import READ_ERRORS, opened, stem
+from .parallel import in_processes
 from .readers import Case, read, read_case
 from .volume import Segmentation, Volume, extent_mm
 
@@ -94,16 +91,10 @@ def segment_cases(
             yield segment_case(case, predictor, options)
         return
     del predictor
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (load,)) as pool:
-        futures = _submitted(pool, cases, options, threads=max(1, (os.cpu_count() or 1) // jobs))
-        try:
-            for case, future in zip(cases, futures, strict=True):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:  # some case took its process and with it the pool: each on its own
-                    yield _segmented_apart(case, load, options)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    outcomes = in_processes(partial(_in_worker, options=options), cases, jobs, start=(_start_worker, (load,)))
+    for case, outcome in zip(cases, outcomes, strict=True):
+        died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
+        yield outcome or Outcome(case.name, error=_sentence(case, died, anonymous=options.anonymous))
 
 
 def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
@@ -190,34 +181,6 @@ def _start_worker(load: Callable[[], Predictor]) -> None:
 
 def _in_worker(case: Case, options: Options) -> Outcome:
     return segment_case(case, _of_worker["predictor"], options)
-
-
-def _submitted(
-    pool: ProcessPoolExecutor, cases: Sequence[Case], options: Options, *, threads: int
-) -> list[Future[Outcome]]:
-    """Hand the cases to processes, which start here, with so many threads each.
-
-    They leave Ctrl-C to this process: what they are at is finished, what they have not begun is not done.
-    """
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return [pool.submit(_in_worker, case, options) for case in cases]
-    finally:
-        signal.signal(signal.SIGINT, on_interrupt)
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-
-
-def _segmented_apart(case: Case, load: Callable[[], Predictor], options: Options) -> Outcome:
-    """Segment a case in a process of its own, which may die."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (load,)) as pool:
-        try:
-            return pool.submit(_in_worker, case, options).result()
-        except BrokenProcessPool:
-            died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
-            return Outcome(case.name, error=_sentence(case, died, anonymous=options.anonymous))
 
 
 def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .errors import GeometryError
 
 Array = np.ndarray[Any, Any]
 Orientation = Literal["file", "option", "assumed"]
+ASSUMED = "orientation assumed"  # the description of a NIfTI file whose axes' directions are a convention
 
 _LPS_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -89,13 +90,14 @@ class Segmentation:
 
     labels: (I, J, K) uint8, 0 is background. affine: RAS mm. names: what each label is; 1 is the
     clinical target volume: the prostate without the seminal vesicles. probability: of label 1,
-    (I, J, K) in [0, 1], or None.
+    (I, J, K) in [0, 1], or None. orientation: as the volume's.
     """
 
     labels: Array
     affine: Array
     names: dict[int, str] = field(default_factory=lambda: {1: "CTV"})
     probability: Array | None = None
+    orientation: Orientation = "file"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", _checked_affine(self.affine))

@@ -47,11 +47,11 @@ def test_the_far_voxel_of_an_oblique_grid_is_read_within_a_ten_thousandth_of_a_m
 @pytest.mark.parametrize(("orientation", "code"), [("file", 1), ("option", 1), ("assumed", 2)])
 def test_the_code_is_1_where_the_orientation_is_known_and_2_where_assumed(tmp_path, orientation, code):
     labels = np.zeros(SHAPE, np.uint8)
-    for item, option in [
-        (Volume(labels, oblique(), orientation), None),
-        (Segmentation(labels, oblique()), orientation),
+    for item in [
+        Volume(labels, oblique(), orientation),
+        Segmentation(labels, oblique(), orientation=orientation),
     ]:
-        write_nifti(tmp_path / "a.nii.gz", item, orientation=option)
+        write_nifti(tmp_path / "a.nii.gz", item)
         header = nibabel.load(tmp_path / "a.nii.gz").header
         assert int(header["sform_code"]) == int(header["qform_code"]) == code
         assert header.get_xyzt_units()[0] == "mm"

@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from prostate_seg import load_bundle, read
-from prostate_seg.evaluation import read_mask
+from prostate_seg.masks import read_mask
 from prostate_seg.metrics import evaluate_masks, orthogonal_spacing_mm, overlap
 from prostate_seg.phantom import make_phantom
 

@@ -8,31 +8,30 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from ..volume import Orientation, Segmentation, Volume
+from ..volume import ASSUMED, Segmentation, Volume
 from .files import checked_suffix, replacing, stored_array
 
 _SCANNER_ANATOMICAL, _ALIGNED = 1, 2
 
 
-def write_nifti(
-    path: str | os.PathLike[str], item: Volume | Segmentation, *, orientation: Orientation | None = None
-) -> None:
+def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> None:
     """Write a volume, or the labels of a segmentation as uint8 with intent 1002, to ``.nii`` or ``.nii.gz``.
 
     A probability is written as ``Volume(segmentation.probability, segmentation.affine)``. The affine goes
     into sform and qform, both with code 1 (scanner anatomical) where the orientation is known and 2
-    (aligned: the axes' directions are a convention, not the patient's) where it is assumed; code 0 would
-    make readers drop the affine. A sheared affine has no qform (code 0). Units are mm. orientation: of a
-    segmentation, whose own grid does not say ("file" where None); a volume knows its own. The same
-    input gives the same bytes. Raises OutputError.
+    (aligned: the axes' directions are a convention, not the patient's) where it is assumed, with the
+    description ``orientation assumed`` (other programs write code 2 for any file); code 0 would make readers
+    drop the affine. A sheared affine has no qform (code 0). Units are mm. The same input gives the same bytes.
+    Raises OutputError.
     """
     path = Path(path)
     checked_suffix(path, ".nii", ".nii.gz")
-    if orientation is None:
-        orientation = item.orientation if isinstance(item, Volume) else "file"
-    code = _ALIGNED if orientation == "assumed" else _SCANNER_ANATOMICAL
+    assumed = item.orientation == "assumed"
+    code = _ALIGNED if assumed else _SCANNER_ANATOMICAL
     image = nibabel.Nifti1Image(stored_array(item), item.affine)
     image.header.set_xyzt_units("mm")
+    if assumed:
+        image.header["descrip"] = ASSUMED
     if isinstance(item, Segmentation):
         image.header.set_intent("label")
     image.set_sform(item.affine, code)

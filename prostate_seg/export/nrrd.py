@@ -93,6 +93,8 @@ def _image(item: Volume | Segmentation) -> Any:
     image.SetDirection(direction.ravel().tolist())
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(origin.tolist())
+    if item.orientation == "assumed":
+        image.SetMetaData("orientation", "assumed")  # ours; other programs keep or drop it
     return image
 
 

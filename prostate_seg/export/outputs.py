@@ -106,9 +106,7 @@ def _simple(write: Callable[[Path, Delivery], Any]) -> Callable[[Path, Delivery,
 
 
 _WRITERS: dict[str, Callable[[Path, Delivery, Sequence[str], Planning], None]] = {
-    "nifti": _simple(
-        lambda path, it: _call("nifti", "write_nifti", path, it.ctv, orientation=it.volume.orientation)
-    ),
+    "nifti": _simple(lambda path, it: _call("nifti", "write_nifti", path, it.ctv)),
     "seg-nrrd": _simple(lambda path, it: _call("nrrd", "write_seg_nrrd", path, it.label_map)),
     "nrrd": _simple(lambda path, it: _call("nrrd", "write_nrrd", path, it.volume)),
     "png": _simple(lambda path, it: _call("png", "write_png", path, it.volume, it.ctv)),

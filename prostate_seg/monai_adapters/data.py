@@ -12,8 +12,8 @@ from monai.transforms import Transform
 from torch.utils.data import Sampler
 
 from ..errors import GeometryError
-from ..evaluation import read_mask
 from ..field_of_view import blacken_outside, field_of_view
+from ..masks import read_mask
 from ..phantom import make_phantom
 from ..readers import find_cases, read
 from ..volume import Segmentation, Volume, same_grid

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
-from .export import DEFAULT_FORMATS, FILES
+from .. import __version__
+from ..export import DEFAULT_FORMATS, FILES
 
 USAGE_ERROR = 2
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
@@ -41,8 +41,12 @@ def parser() -> argparse.ArgumentParser:
     _export_options(_verb(verbs, "export", "a mask, also one corrected in 3D Slicer, to DICOM and other formats"))
     evaluate = _verb(verbs, "evaluate", "compare masks with reference masks, in mm and mL")
     evaluate.add_argument("prediction", type=_path, help="mask, folder of masks, or a folder that segment wrote")
-    evaluate.add_argument("reference", type=_path, help="mask, or folder of masks with the same names")
+    evaluate.add_argument(
+        "reference", nargs="+", type=_path, help="mask, or folder of masks with the same names; one an observer"
+    )
     evaluate.add_argument("--patients", type=_path, metavar="CSV", help="columns case, patient: for the intervals")
+    evaluate.add_argument("--resample", action="store_true", help="bring masks on another grid to the reference's")
+    evaluate.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
     evaluate.add_argument("-o", "--output", type=_path, help="folder for metrics.csv and metrics.json")
     evaluate.add_argument("--json", action="store_true", help="results as JSON on stdout")
     compare = _verb(verbs, "compare", "paired differences of evaluations of the same cases")

@@ -1,0 +1,77 @@
+"""``phantom``, ``train`` and ``info``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..errors import OutputError, SettingsError
+from .telling import DONE, SOME_FAILED, say
+
+
+def phantom(options: argparse.Namespace) -> int:
+    """Make phantoms."""
+    from ..export.files import check_writable
+    from ..export.phantom_files import write_phantom
+
+    if options.count < 1:
+        raise SettingsError(f"-n is the number of phantoms, at least 1, got {options.count}.")
+    if options.seed < 0:
+        raise SettingsError(f"--seed is a whole number from 0, got {options.seed}.")
+    if options.kind and options.format != "dicom":
+        raise SettingsError(f"--kind {options.kind} is a kind of DICOM; give --format dicom with it.")
+    check_writable(options.output)
+    kind: Any = options.kind or "series"
+    for made in range(options.count):
+        try:
+            for path in write_phantom(options.output, options.seed + made, image_format=options.format, kind=kind):
+                print(path)
+        except OutputError as error:
+            if not made:
+                raise
+            say(f"prostate-seg: {error} {made} of {options.count} phantoms are done.")
+            return SOME_FAILED
+    return DONE
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train, or go on training."""
+    from ..train import plan
+    from ..train import train as run
+
+    settings = dict(_setting(text) for text in options.set)
+    if options.epochs is not None:
+        settings["train::trainer::max_epochs"] = options.epochs
+    if options.phantoms is not None:
+        settings["phantoms"] = options.phantoms
+    bundle = run(
+        plan(options.output, datalist=options.data, init=options.init, bundle=options.bundle, settings=settings)
+    )
+    print(bundle)
+    say(f"segment with it: prostate-seg segment INPUT -o OUT --bundle {bundle}")
+    return DONE
+
+
+def info(options: argparse.Namespace) -> int:
+    """Say what is installed."""
+    from ..information import describe_installation
+
+    facts = describe_installation()
+    print(json.dumps(facts, indent=1) if options.json else "\n".join(_lines(facts)))
+    return DONE
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--set takes NAME=VALUE, got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    return [f"{key}: {', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value}"
+            for key, value in facts.items()]  # fmt: skip

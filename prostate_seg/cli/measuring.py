@@ -1,0 +1,79 @@
+"""``evaluate`` and ``compare``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ..parallel import check_jobs
+from .telling import DONE, SOME_FAILED, say
+
+if TYPE_CHECKING:
+    from ..evaluation import CaseResult, Observers
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Masks against references."""
+    from ..evaluation import between_observers, evaluate_folders, read_patients, write_results
+    from ..export.files import check_writable
+
+    check_jobs(options.jobs)
+    if options.output:
+        check_writable(options.output)
+    how = {
+        "patients": read_patients(options.patients) if options.patients else None,
+        "resample": options.resample,
+        "jobs": options.jobs,
+    }
+    rows = evaluate_folders(options.prediction, options.reference, **how)
+    several = len(options.reference) > 1
+    observers = between_observers(options.reference, rows, **how) if several else None
+    if options.json:
+        print(json.dumps([row.as_json() for row in rows], indent=1))
+    else:
+        _print_rows(rows, observers)
+    for row in rows:
+        if row.error:
+            say(f"failed: {row.name}: {row.error}")
+        elif row.note:
+            say(f"note: {row.name}: {row.note}")
+    if options.output:
+        written = write_results(rows, options.output, observers=observers)
+        say(f"written: {', '.join(map(str, written))}")
+    return SOME_FAILED if any(row.error for row in rows) else DONE
+
+
+def _print_rows(rows: list[CaseResult], observers: Observers | None) -> None:
+    print(f"{'case':24s} {'dice':>6s} {'hd_mm':>7s} {'hd95_mm':>8s} {'assd_mm':>8s} {'mL':>6s} {'ref mL':>7s}")
+    for row in rows:
+        if not row.error:
+            print(row.as_line())
+    if observers is None or not observers.differences:
+        return
+    print("\nmodel beside the observers' own agreement")
+    print(f"{'metric':24s} {'model':>9s} {'observers':>9s} {'difference (95 % interval)':>30s}")
+    for one in observers.differences:
+        interval = "" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})"
+        print(f"{one.metric:24s} {one.mean_second:9.3f} {one.mean_first:9.3f} {one.mean_difference:+.3f}{interval}")
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Evaluations against each other."""
+    from ..comparison import HEAD, MAIN, read_table, write_comparison
+    from ..comparison import compare as differences_of
+    from ..export.files import check_writable
+
+    if options.output:
+        check_writable(options.output)
+    tables = [read_table(path) for path in options.evaluations]
+    metrics = tuple(options.metrics.split(",")) if options.metrics else MAIN
+    differences = differences_of(tables, metrics)
+    if options.json:
+        print(json.dumps([asdict(one) for one in differences], indent=1))
+    else:
+        print(HEAD, *(one.as_line() for one in differences), sep="\n")
+    if options.output:
+        say(f"written: {', '.join(map(str, write_comparison(differences, tables, options.output)))}")
+    return DONE

@@ -1,0 +1,128 @@
+"""``segment`` and ``export``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, SettingsError
+from ..parallel import check_jobs
+from .telling import DONE, NOTHING_DONE, SOME_FAILED, say
+
+if TYPE_CHECKING:
+    from ..export.outputs import Planning
+    from ..pipeline import Outcome
+    from ..readers import Case
+
+
+def segment(options: argparse.Namespace) -> int:
+    """Ultrasound in, masks out."""
+    from ..acquisition import Acquisition
+    from ..export.files import check_writable
+
+    formats, planning = _formats_and_planning(options)
+    acquisition = Acquisition(options.frame_spacing, options.frame_order, options.probe_side)
+    check_jobs(options.jobs)
+    cases, skipped = _found(options)
+    check_writable(options.output)
+    from ..bundle import load_bundle
+    from ..pipeline import Options, anonymised, segment_cases
+
+    wanted = Options(options.output, formats, acquisition, planning, options.overwrite, options.anonymous_names)
+    load = partial(load_bundle, options.bundle, device=options.device, ensembling=options.tta)
+    named = anonymised(cases) if options.anonymous_names else cases
+    outcomes: list[Outcome] = []
+    interrupted = False
+    try:
+        for outcome in segment_cases(named, load, wanted, jobs=options.jobs):
+            outcomes.append(outcome)
+            _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options)
+    except KeyboardInterrupt:
+        interrupted = True
+        say("prostate-seg: interrupted; finished cases are kept.")
+    if options.json:
+        print(json.dumps({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped}, indent=1))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed and len(failed) == len(outcomes) and not interrupted:
+        return NOTHING_DONE
+    return SOME_FAILED if failed or interrupted else DONE
+
+
+def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str | None]]]:
+    """The cases in the inputs; and what was skipped, which is told, without names where names are secret."""
+    from ..readers import find_cases
+
+    anonymous = options.anonymous_names
+    try:
+        cases, skipped = find_cases(options.inputs)
+    except InputError:
+        if not anonymous:
+            raise
+        raise InputError(
+            f"Nothing to segment in the {len(options.inputs)} inputs; expected ultrasound DICOM, NIfTI, NRRD or "
+            "MetaImage. Without --anonymous-names the reason names the files."
+        ) from None
+    for entry in skipped:
+        say(f"skipped{'' if anonymous else f' {entry.name}'}: {entry.reason}")
+    return cases, [{"name": None if anonymous else entry.name, "reason": entry.reason} for entry in skipped]
+
+
+def _report(progress: str, outcome: Outcome, options: argparse.Namespace) -> None:
+    if outcome.manifest is None or outcome.folder is None:
+        say(f"{progress}failed: {outcome.error}")
+        if options.debug:
+            say(outcome.traceback)
+        return
+    volume = outcome.manifest["volume_ml"]
+    found = "one slice" if volume is None else f"{volume:.1f} mL"
+    say(f"{progress}{outcome.case}: {found} -> {outcome.folder}")
+    for warning in outcome.manifest["warnings"]:
+        say(f"  note: {warning}")
+    if not options.json:
+        for file in outcome.manifest["outputs"]:
+            print(outcome.folder / file)
+
+
+def export(options: argparse.Namespace) -> int:
+    """A mask to other formats."""
+    from ..acquisition import Acquisition
+    from ..export.files import check_writable
+    from ..handover import Order, hand_over
+
+    formats, planning = _formats_and_planning(options)
+    stated = (options.frame_spacing, options.frame_order, options.probe_side)
+    if options.source is None and any(value is not None for value in stated):
+        raise SettingsError("--frame-spacing, --frame-order and --probe-side are about --source; give that too.")
+    check_writable(options.output)
+    order = Order(
+        options.mask,
+        formats,
+        options.source,
+        options.segment,
+        tuple(options.structure),
+        Acquisition(*stated) if any(value is not None for value in stated) else None,
+        planning,
+        options.drawn,
+    )
+    done = hand_over(order, options.output, overwrite=options.overwrite)
+    for note in done.notes:
+        say(f"note: {note}")
+    if options.json:
+        print(json.dumps({"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes}, indent=1))
+    else:
+        for name in done.outputs:
+            print(done.folder / name)
+    return DONE
+
+
+def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
+    from ..export.outputs import Planning, chosen_formats
+    from ..margin import Margin
+
+    formats = chosen_formats(options.format)
+    margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
+    planning = Planning(margin, options.contour_every, options.rtstruct_reference)
+    planning.check(formats)
+    return formats, planning

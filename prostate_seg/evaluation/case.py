@@ -1,0 +1,163 @@
+"""One prediction against its reference, read from their files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import GeometryError, ProstateSegError
+from ..given_mask import manifest_of
+from ..masks import on_grid_of, read_mask, turned_like
+from ..metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
+from ..volume import Segmentation, Volume, same_grid
+from .pairs import IN_CASE_FOLDER, Pair
+
+NO_DIRECTIONS = "The files do not say how the axes lie in the patient: no thirds, directions or extents."
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case: its metrics, its patient and the diagonal of its reference image in mm, or the reason why not.
+
+    observer: whose reference, where there are several. note: what was done to the masks, what is missing and why.
+    prediction, reference: the files, None where there is not exactly one.
+    """
+
+    case: str
+    metrics: Metrics | None = None
+    diagonal_mm: float | None = None
+    error: str = ""
+    patient: str = ""
+    observer: str = ""
+    note: str = ""
+    prediction: Path | None = None
+    reference: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Case, and observer where there are several."""
+        return f"{self.case} ({self.observer})" if self.observer else self.case
+
+    def as_row(self) -> dict[str, Any]:
+        """The case as the table holds it, without files; None for what is undefined."""
+        values = asdict(self.metrics) if self.metrics else dict.fromkeys(Metrics.__dataclass_fields__)
+        return {
+            "case": self.case,
+            **values,
+            "diagonal_mm": self.diagonal_mm,
+            "patient": self.patient or self.case,
+            "observer": self.observer,
+            "note": self.note,
+            "error": self.error,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The case as JSON holds it: null where infinite or undefined, and ``states`` saying which."""
+        return without_infinity(self.as_row())
+
+    def as_line(self) -> str:
+        """Case, Dice, HD, HD95 and ASSD in mm, volume and reference volume in mL, or the reason why not."""
+        if self.metrics is None:
+            return f"{self.name:24s} {self.error}"
+        m = self.metrics
+        volumes = ["-" if volume is None else f"{volume:.1f}" for volume in (m.volume_ml, m.reference_volume_ml)]
+        return (
+            f"{self.name:24s} {m.dice:6.3f} {m.hd_mm:7.2f} {m.hd95_mm:8.2f} {m.assd_mm:8.2f} "
+            f"{volumes[0]:>6s} {volumes[1]:>7s}"
+        )
+
+
+def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
+    """Compare label 1 of two segmentations on one grid; distances in mm. Raises GeometryError.
+
+    What needs directions in the patient is None where either orientation is assumed.
+    """
+    if not same_grid(prediction, reference):
+        raise GeometryError(
+            f"The prediction is on {_grid(prediction)}, expected the reference's {_grid(reference)}."
+        )
+    masks = prediction.labels == 1, reference.labels == 1
+    if "assumed" in (prediction.orientation, reference.orientation):
+        return evaluate_masks(*masks, orthogonal_spacing_mm(reference.affine))
+    return evaluate_masks(*masks, affine=reference.affine)
+
+
+def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
+    """Read a pair and evaluate it; whatever is wrong with it is told in the result.
+
+    resample: interpolate a prediction on another grid onto the reference's, and say so in the note.
+    """
+    about: dict[str, Any] = {"case": pair.case, "patient": pair.patient, "observer": pair.observer}
+    for role, paths in (("prediction", pair.predictions), ("reference", pair.references)):
+        if len(paths) != 1:
+            got = " and ".join(path.name for path in paths) or "none"
+            return CaseResult(**about, error=f"Expected one {role} of case {pair.case}, got {got}.")
+    about |= {"prediction": pair.predictions[0], "reference": pair.references[0]}
+    try:
+        prediction, reference, note = read_pair(pair.predictions[0], pair.references[0], resample=resample)
+        metrics = evaluate(prediction, reference)
+    except ProstateSegError as error:
+        return CaseResult(**about, error=str(error))
+    except MemoryError:
+        return CaseResult(**about, error=f"Case {pair.case} does not fit into memory; give fewer --jobs.")
+    spacing = orthogonal_spacing_mm(reference.affine)
+    return CaseResult(**about, metrics=metrics, diagonal_mm=diagonal_mm(reference.labels.shape, spacing), note=note)
+
+
+def read_pair(prediction: Path, reference: Path, *, resample: bool) -> tuple[Segmentation, Segmentation, str]:
+    """Both masks on the reference's grid, axes as the reference's, and what was done.
+
+    Contours of a structure set take the grid of the other. Raises GeometryError for different grids unless
+    ``resample``, and InputError.
+    """
+    try:
+        expected = _read(reference)
+        found = turned_like(_read(prediction, like=expected), expected)
+    except GeometryError:  # contours: on the prediction's grid
+        found = _read(prediction)
+        expected = _read(reference, like=found)
+    note = ""
+    if not same_grid(found, expected):
+        if not resample:
+            raise GeometryError(
+                f"The grids differ: prediction {_grid(found)}, reference {_grid(expected)}; resample one to the "
+                "other, or give --resample."
+            )
+        found, note = _resampled(found, expected, prediction.name)
+    if "assumed" in (found.orientation, expected.orientation):
+        note = f"{note} {NO_DIRECTIONS}".strip()
+    return found, expected, note
+
+
+def _read(path: Path, like: Segmentation | None = None) -> Segmentation:
+    """A mask; its orientation is "assumed" also where the manifest of its case's folder says so."""
+    mask = read_mask(path, like=like)
+    if path.name in IN_CASE_FOLDER and manifest_of(path.parent).get("orientation") == "assumed":
+        return replace(mask, orientation="assumed")
+    return mask
+
+
+def _resampled(mask: Segmentation, like: Segmentation, name: str) -> tuple[Segmentation, str]:
+    grid = Volume(like.labels, like.affine)
+    values, exact = on_grid_of(grid, mask.labels == 1, mask.affine, name)
+    how = "its voxels were copied" if exact else "it was interpolated linearly and cut at one half"
+    note = f"The prediction on {_grid(mask)} was brought to the reference's {_grid(like)}: {how}."
+    return replace(mask, labels=values.astype(np.uint8), affine=like.affine), note
+
+
+def without_infinity(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with null for None and infinity, and ``states`` that says which is which."""
+    states = {name: "undefined" for name, value in values.items() if value is None}
+    states |= {name: "infinite" for name, value in values.items() if isinstance(value, float) and math.isinf(value)}
+    return {**{name: None if name in states else value for name, value in values.items()}, "states": states}
+
+
+def _grid(mask: Segmentation) -> str:
+    shape = " x ".join(str(length) for length in mask.labels.shape)
+    spacing = " x ".join(f"{length:.4g}" for length in mask.spacing_mm)
+    origin = ", ".join(f"{position:.4g}" for position in mask.affine[:3, 3])
+    return f"{shape} voxels of {spacing} mm from ({origin})"

@@ -1,0 +1,86 @@
+"""Which mask belongs to which reference: by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..masks import SUFFIXES
+
+IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case and what was found of it: one prediction and one reference, if all is well.
+
+    observer: whose reference, where there are several.
+    """
+
+    case: str
+    predictions: tuple[Path, ...]
+    references: tuple[Path, ...]
+    observer: str = ""
+    patient: str = ""
+
+
+def find_pairs(predictions: Path, references: Path, observer: str = "") -> list[Pair]:
+    """The cases of two folders, sorted by name, also those that lack a partner; or the one case of two files.
+
+    Raises InputError where no case has both.
+    """
+    if predictions.is_file() and references.is_file():
+        return [Pair(case_name(references), (predictions,), (references,), observer)]
+    for folder in sorted((predictions, references), key=Path.exists):
+        if not folder.is_dir():
+            what = "is a file" if folder.is_file() else "does not exist"
+            raise InputError(f"{folder} {what}; expected two folders of masks, or two mask files.")
+    found, expected = _cases(predictions), _cases(references)
+    if not found.keys() & expected.keys():
+        raise InputError(
+            f"No mask in {predictions} ({len(found)} cases) has the name of one in {references} "
+            f"({len(expected)} cases); expected NAME.nii.gz or NAME/ctv.nii.gz in one "
+            "and NAME.nii.gz in the other."
+        )
+    names = sorted({*found, *expected})
+    return [Pair(name, tuple(found.get(name, [])), tuple(expected.get(name, [])), observer) for name in names]
+
+
+def observer_names(references: Sequence[Path]) -> list[str]:
+    """Short names of several references: their folders', with as many parents as tell them apart.
+
+    A single one needs no name: "". Raises InputError where two are the same.
+    """
+    if len(references) == 1:
+        return [""]
+    places = [path.resolve() for path in references]
+    if len(set(places)) != len(places):
+        raise InputError("Two of the references are the same; give each observer's once.")
+    depth = 1
+    while len(names := {"/".join(place.parts[-depth:]) for place in places}) != len(places):
+        depth += 1
+    del names
+    return ["/".join(place.parts[-depth:]) for place in places]
+
+
+def case_name(path: Path) -> str:
+    """The name of a mask file without its suffix."""
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def _cases(folder: Path) -> dict[str, list[Path]]:
+    cases: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            masks = [path / name for name in IN_CASE_FOLDER if (path / name).is_file()][:1]
+            name = path.name
+        else:
+            masks, name = ([path] if path.name.lower().endswith(SUFFIXES) else []), case_name(path)
+        if masks:
+            cases.setdefault(name, []).extend(masks)
+    return cases

@@ -1,0 +1,83 @@
+"""An evaluation as tables: ``metrics.csv`` and ``metrics.json``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..export.files import replacing
+from ..export.manifest import write_manifest
+from ..metrics import Metrics
+from ..summary import Summary, summarise
+from .case import CaseResult, without_infinity
+from .observers import SYMMETRIC, Observers
+
+INTERVAL = "95 % bootstrap of the mean over patients, 2000 resamples"
+COLUMNS = ("case", *Metrics.__dataclass_fields__, "diagonal_mm", "patient", "observer", "note", "error")
+
+
+def write_results(
+    results: Sequence[CaseResult], folder: str | Path, *, observers: Observers | None = None
+) -> list[Path]:
+    """Write ``metrics.csv`` and ``metrics.json`` into a folder, made where absent; returns their paths.
+
+    CSV: one row a case (and observer, where there are several); infinite distances are ``inf``, undefined values
+    empty. JSON: the same under ``cases``, with null for both and ``states`` saying which ("infinite", "undefined"),
+    and ``summary``: mean, median, standard deviation and 95 % bootstrap interval of the mean over the rows without
+    error. observers: their distances from each other, in ``observers.csv`` and under ``observers``. Raises
+    OutputError.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {folder}: {error.strerror}; give another one.") from error
+    written = [folder / "metrics.csv", folder / "metrics.json"]
+    _write_rows(written[0], results, COLUMNS)
+    document = _document(results)
+    if observers is not None:
+        written.append(folder / "observers.csv")
+        _write_rows(written[2], observers.rows, ("case", *SYMMETRIC, "patient", "observer", "note"))
+        document["observers"] = {
+            "summary": {name: value for name, value in _summaries(observers.rows).items() if name in SYMMETRIC},
+            "model_minus_observers": [asdict(one) for one in observers.differences],
+        }
+    write_manifest(written[1], document)
+    return written
+
+
+def summaries_of(results: Sequence[CaseResult]) -> dict[str, Summary]:
+    """The summary of every metric over the rows without error."""
+    measured = [(result, result.metrics) for result in results if result.metrics is not None]
+    return summarise(
+        [metrics for _, metrics in measured],
+        [result.diagonal_mm or 0.0 for result, _ in measured],
+        patients=[result.patient or result.case for result, _ in measured],
+    )
+
+
+def _write_rows(path: Path, results: Sequence[CaseResult], columns: Sequence[str]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(result.as_row() for result in results)
+
+
+def _document(results: Sequence[CaseResult]) -> dict[str, Any]:
+    failed = sum(result.metrics is None for result in results)
+    return {
+        "cases": [result.as_json() for result in results],
+        "cases_measured": len(results) - failed,
+        "cases_with_error": failed,
+        "infinite_distances": "replaced by the diagonal of the reference image, in mm, in every summary",
+        "interval": INTERVAL,
+        "summary": _summaries(results),
+    }
+
+
+def _summaries(results: Sequence[CaseResult]) -> dict[str, Any]:
+    return {name: without_infinity(asdict(summary)) for name, summary in summaries_of(results).items()}

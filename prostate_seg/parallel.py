@@ -1,0 +1,72 @@
+"""Items one after the other, or several at a time in processes, any of which may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from .errors import SettingsError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Start = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+def check_jobs(jobs: int | None) -> None:
+    """Raise SettingsError for a number of ``--jobs`` below 1; None is no number."""
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"--jobs is the number of cases done at a time, at least 1, got {jobs}.")
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, *, start: Start | None = None
+) -> Iterator[Result | None]:
+    """``function`` of each item, in order, in ``jobs`` processes; None where an item took its process with it.
+
+    start: a function and its arguments, called first in each process. When one dies, the items that it leaves are
+    done in a process each. Ctrl-C ends this process only: what the others are at is finished, what they have not
+    begun is not done. To be called in the main thread.
+    """
+    with _pool(jobs, start) as pool:
+        futures = _submitted(pool, function, items, threads=max(1, (os.cpu_count() or 1) // jobs))
+        try:
+            for item, future in zip(items, futures, strict=True):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:  # some item took its process and with it the pool: each on its own
+                    yield _apart(function, item, start)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _pool(jobs: int, start: Start | None) -> ProcessPoolExecutor:
+    function, arguments = start or (None, ())
+    return ProcessPoolExecutor(jobs, get_context("spawn"), function, arguments)
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item], *, threads: int
+) -> list[Future[Result]]:
+    """Hand the items to processes, which start here, with so many threads each and deaf to Ctrl-C."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return [pool.submit(function, item) for item in items]
+    finally:
+        signal.signal(signal.SIGINT, on_interrupt)
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+
+
+def _apart(function: Callable[[Item], Result], item: Item, start: Start | None) -> Result | None:
+    with _pool(1, start) as pool:
+        try:
+            return pool.submit(function, item).result()
+        except BrokenProcessPool:
+            return None
