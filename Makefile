@@ -15,7 +15,7 @@ demo: install  ## make a DICOM study, segment it, compare with its truth: make d
 	@echo "overlay: demo/segmented/phantom$(SEED)/overlay.png"
 
 test: install  ## the fast tests and the house rules
-	$(BIN)/python -m pytest -m "not slow and not slicer" -q
+	$(BIN)/python -m pytest -m "not slow and not slicer and not browser" -q
 	$(MAKE) check
 
 check: install  ## style, types, layers

@@ -120,7 +120,7 @@ def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Diff
 
 def worst_first(first: Table, second: Table, metric: str = "dice") -> list[tuple[str, float, float]]:
     """The common cases with both values, those that got worse from first to second by most in front."""
-    names, a, b, _ = _paired(first, second, metric)
+    names, a, b, _ = paired(first, second, metric)
     order = np.argsort(SCORES[metric] * (b - a), kind="stable")
     return [(names[index], float(a[index]), float(b[index])) for index in order]
 
@@ -147,8 +147,11 @@ def write_comparison(differences: Sequence[Difference], tables: Sequence[Table],
     return [summary, cases]
 
 
-def _paired(first: Table, second: Table, metric: str) -> tuple[list[str], Array, Array, Array]:
-    """Common cases with defined values: names, both values, patient numbers."""
+def paired(first: Table, second: Table, metric: str) -> tuple[list[str], Array, Array, Array]:
+    """The common cases in which a metric is defined: names, both values (cases,), patient numbers (cases,).
+
+    Raises InputError where no case is common.
+    """
     there = {case: index for index, case in enumerate(second.cases)}
     pairs = [(index, there[case]) for index, case in enumerate(first.cases) if case in there]
     if not pairs:
@@ -161,7 +164,7 @@ def _paired(first: Table, second: Table, metric: str) -> tuple[list[str], Array,
 
 
 def _difference(first: Table, second: Table, metric: str) -> Difference | None:
-    names, a, b, people = _paired(first, second, metric)
+    names, a, b, people = paired(first, second, metric)
     if not names:
         return None
     change = b - a

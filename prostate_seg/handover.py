@@ -13,18 +13,19 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from .acquisition import Acquisition
+from .case_folder import check_identity, fill_case_folder, mask_facts
 from .errors import InputError, OutputError, SettingsError
 from .export import FILES
 from .export.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
 from .export.files import check_free, replacing_folder
-from .export.manifest import MANIFEST, mask_digest, write_manifest
-from .export.outputs import Planning, check_source, is_result, write_outputs
+from .export.manifest import mask_digest
+from .export.outputs import Planning, check_source, is_result
 from .given_mask import GivenMask, check_not_corrected, given_mask
 from .masks import on_grid_of, read_segments, stem_of
 from .readers import read
 from .volume import Array, Segmentation, Volume
 
-WITH_STRUCTURES = ("seg-nrrd", "dicom-seg", "rtstruct", "slicer")
+WITH_STRUCTURES = ("seg-nrrd", "dicom-seg", "rtstruct", "slicer", "report")
 Drawn = Literal["automatic", "semiautomatic", "manual"]
 
 
@@ -36,7 +37,7 @@ class Order:
     case's folder its ``trus.nrrd`` where None (DICOM formats need the DICOM). segment: the name of the CTV among
     several segments; structures: of further ones. acquisition: how the source is read; what it leaves open is the
     case's own. drawn: how the mask came about; None: as a case's unchanged mask was, else
-    semiautomatic.
+    semiautomatic. identify: the report names case and patient.
     """
 
     mask: Path
@@ -47,6 +48,7 @@ class Order:
     acquisition: Acquisition | None = None
     planning: Planning = field(default_factory=Planning)
     drawn: Drawn | None = None
+    identify: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     Raises SettingsError, InputError, GeometryError (another image, or one that has changed) and OutputError.
     """
     order.planning.check(order.formats)
+    check_identity(order.formats, identify=order.identify)
     if order.drawn is not None and order.drawn not in get_args(Drawn):
         raise SettingsError(f"The mask was drawn {order.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
     if order.structures and not set(order.formats) & set(WITH_STRUCTURES):
@@ -82,9 +85,11 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     delivery, notes = _delivery(order, given, volume)
     notes = [*volume.warnings, *notes, *remarks(delivery.ctv)]
     with replacing_folder(folder, may_replace=may_replace) as partial:
-        outputs = [*write_outputs(partial, delivery, order.formats, order.planning), MANIFEST]
-        about = {"acquisition": asdict(acquisition), "outputs": outputs, "warnings": notes}
-        write_manifest(partial / MANIFEST, _manifest(delivery, given.manifest) | about)
+        about = {"acquisition": asdict(acquisition), "warnings": notes}
+        manifest = _manifest(delivery, given.manifest) | about
+        outputs = fill_case_folder(
+            partial, delivery, manifest, order.formats, planning=order.planning, identify=order.identify
+        )
     return HandedOver(folder, outputs, notes)
 
 
@@ -170,16 +175,9 @@ def _maker(order: Order, ctv: Segmentation, manifest: Mapping[str, Any]) -> Make
 
 def _manifest(delivery: Delivery, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What was handed over, without names and paths; the bundle of the case it comes from."""
-    volume, ctv = delivery.volume, delivery.ctv
-    single = volume.array.shape[2] == 1
     return {
         **({"bundle": manifest["bundle"]} if "bundle" in manifest else {}),
-        "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
-        "ctv_sha256": mask_digest(ctv),
+        **mask_facts(delivery.volume, delivery.ctv),
         "drawn": delivery.maker.kind.lower(),
-        "orientation": volume.orientation,
-        "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
-        "volume_ml": None if single else round(ctv.volume_ml, 3),
         "versions": {SOFTWARE: SOFTWARE_VERSION},
-        "statement": "research use only, not a medical device",
     }

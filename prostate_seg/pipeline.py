@@ -18,18 +18,18 @@ import numpy as np
 
 from .acquisition import Acquisition
 from .bundle import Predictor, load_bundle
+from .case_folder import fill_case_folder, mask_facts
 from .errors import GeometryError, InputError, ProstateSegError
 from .export import DEFAULT_FORMATS
 from .export.delivery import Delivery, Maker, remarks
 from .export.files import check_free, replacing_folder
-from .export.manifest import MANIFEST, mask_digest, write_manifest
-from .export.outputs import Planning, check_source, is_result, write_outputs
+from .export.outputs import Planning, check_source, is_result
 from .given_mask import check_not_corrected
 from .information import package_versions
 from .input_files import READ_ERRORS, opened, stem
 from .parallel import in_processes
 from .readers import Case, read, read_case
-from .volume import Segmentation, Volume, extent_mm
+from .volume import Segmentation, Volume
 
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
 HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
@@ -40,7 +40,8 @@ class Options:
     """What ``prostate-seg segment`` was asked for.
 
     formats: keys of export.FILES. planning: of the structure set. overwrite: replace folders that hold nothing
-    but earlier results. anonymous: the cases were named by :func:`anonymised`; their errors name no file.
+    but earlier results. anonymous: the cases were named by :func:`anonymised`; their errors name no file. identify:
+    the report names case and patient.
     """
 
     output: Path
@@ -49,6 +50,7 @@ class Options:
     planning: Planning = field(default_factory=Planning)
     overwrite: bool = False
     anonymous: bool = False
+    identify: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,9 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
     delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
     with replacing_folder(folder, may_replace=may_replace) as partial:
-        outputs = write_outputs(partial, delivery, options.formats, options.planning)
-        write_manifest(partial / MANIFEST, manifest | {"outputs": [*outputs, MANIFEST]})
-        manifest["outputs"] = [*outputs, MANIFEST]
+        manifest["outputs"] = fill_case_folder(
+            partial, delivery, manifest, options.formats, planning=options.planning, identify=options.identify
+        )
     return Outcome(case.name, folder, manifest)
 
 
@@ -186,28 +188,13 @@ def _in_worker(case: Case, options: Options) -> Outcome:
 def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[str, Any]:
     """The manifest of a segmentation, without names, dates or paths. Undefined numbers are null, with a reason."""
     warnings = list(volume.warnings)
-    single = volume.array.shape[2] == 1
-    if single:
+    if volume.array.shape[2] == 1:
         warnings.append("The slice was segmented in 2D, without neighbours.")
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
     warnings += remarks(ctv)
-    along_axes = [round(value, 2) for value in extent_mm(ctv)]
-    extent: dict[str, Any] = {"axes": [*along_axes[:2], None] if single else along_axes}
-    if volume.orientation == "assumed":
-        extent["patient"] = None
-        extent["reason"] = "the file gives no orientation"
-    else:
-        names = ("left_right", "anterior_posterior", "superior_inferior")
-        closest = np.abs(ctv.affine[:3, :3] / np.array(ctv.spacing_mm)).argmax(axis=1)
-        extent["patient"] = {name: extent["axes"][axis] for name, axis in zip(names, closest, strict=True)}
     return {
-        "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
-        "orientation": volume.orientation,
-        "ctv_sha256": mask_digest(ctv),
-        "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
-        "volume_ml": None if single else round(ctv.volume_ml, 3),
-        "extent_mm": extent,
+        **mask_facts(volume, ctv),
         "uncertainty": {"mean_boundary_entropy_nats": _boundary_entropy(ctv)},
         "warnings": warnings,
         "device": str(predictor.device),
@@ -217,7 +204,6 @@ def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[st
             "sha256": predictor.info.sha256,
         },
         "versions": package_versions(),
-        "statement": "research use only, not a medical device",
     }
 
 

@@ -13,7 +13,10 @@ from monai.bundle import ConfigWorkflow
 
 from prostate_seg import BundleError, InputError, SettingsError, load_bundle, read
 from prostate_seg.bundle import build, choose_device
+from prostate_seg.cli import main
+from prostate_seg.export import write
 from prostate_seg.export.us_series import write_us
+from prostate_seg.phantom import make_phantom
 
 
 def monai(*arguments, folder):
@@ -56,23 +59,34 @@ def test_monais_own_check_finds_every_property_of_training_inference_and_evaluat
         assert not workflow.check_properties()
 
 
-def test_evaluate_json_over_inference_json_reports_dice_and_distances_in_mm(tiny_bundle, tmp_path):
+def test_evaluate_json_writes_the_tables_that_segment_and_evaluate_write(tiny_bundle, tmp_path):
+    for seed in (5, 6):
+        phantom = make_phantom(seed, shape=(60, 50, 8), spacing_mm=(1.6, 1.6, 5.0))
+        for folder, item in (("images", phantom.image), ("labels", phantom.truth)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write(item, tmp_path / folder / f"p{seed}.nii.gz")
+    entries = [
+        {"case": f"p{seed}", "patient": "one", "image": f"images/p{seed}.nii.gz", "label": f"labels/p{seed}.nii.gz"}
+        for seed in (5, 6)
+    ]
+    (tmp_path / "cases.json").write_text(json.dumps({"training": [], "validation": entries}))
     configs = tiny_bundle / "configs"
-    files = f"['{configs / 'inference.json'}','{configs / 'evaluate.json'}']"
     done = monai(
-        "run",
-        "evaluating",
-        "--config_file",
-        files,
-        "--bundle_root",
-        tiny_bundle,
-        "--phantoms",
-        "1",
+        "run", "evaluating", "--config_file", f"['{configs / 'inference.json'}','{configs / 'evaluate.json'}']",
+        "--bundle_root", tiny_bundle, "--datalist", tmp_path / "cases.json", "--output_dir", tmp_path / "by_monai",
         folder=tmp_path,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("val_dice", "hd95_mm", "assd_mm"):
-        assert name in done.stdout + done.stderr
+    assert "hd95_mm" in done.stdout + done.stderr
+    segmented, evaluated = str(tmp_path / "segmented"), str(tmp_path / "by_us")
+    images, labels = str(tmp_path / "images"), str(tmp_path / "labels")
+    assert main(["segment", images, "-o", segmented, "--format", "nifti", "--bundle", str(tiny_bundle)]) == 0
+    (tmp_path / "patients.csv").write_text("case,patient\np5,one\np6,one\n")
+    assert main(["evaluate", segmented, labels, "-o", evaluated, "--patients", str(tmp_path / "patients.csv")]) == 0
+    ours, theirs = ((tmp_path / name / "metrics.csv").read_text() for name in ("by_us", "by_monai"))
+    assert ours == theirs
+    assert ours.count("\n") == 3
+    assert (tmp_path / "by_monai" / "report.html").is_file()
 
 
 def test_the_metadata_pass_monais_verification_offline(repository):

@@ -8,8 +8,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import GeometryError, OutputError
-from prostate_seg.export import png
 from prostate_seg.export.png import chosen_slices, contact_sheet, write_png
+from prostate_seg.export.view import view_of
 from prostate_seg.volume import Segmentation, Volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -117,7 +117,7 @@ def test_an_assumed_orientation_shows_i_to_the_right_and_names_no_side():
 def test_the_number_is_the_slices_place_in_the_file_also_where_base_comes_first():
     superior_first = np.diag([-1.0, -1.0, -1.0, 1.0])
     volume = Volume(np.zeros((4, 4, 9), np.uint8), superior_first)
-    view = png._view(volume, None)
+    view = view_of(volume)
     assert view.numbers == [9, 8, 7, 6, 5, 4, 3, 2, 1]
     assert view.letters == ("R", "A")
 

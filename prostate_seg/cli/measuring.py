@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..errors import SettingsError
 from ..parallel import check_jobs
 from .telling import DONE, SOME_FAILED, say
 
@@ -20,6 +21,10 @@ def evaluate(options: argparse.Namespace) -> int:
     from ..export.files import check_writable
 
     check_jobs(options.jobs)
+    if options.pages < 0:
+        raise SettingsError(f"--pages is a number of cases, at least 0, got {options.pages}.")
+    if options.images and not options.output:
+        raise SettingsError("--images is about the report; give -o for it.")
     if options.output:
         check_writable(options.output)
     how = {
@@ -40,7 +45,12 @@ def evaluate(options: argparse.Namespace) -> int:
         elif row.note:
             say(f"note: {row.name}: {row.note}")
     if options.output:
+        from ..report import write_cohort
+
         written = write_results(rows, options.output, observers=observers)
+        written += write_cohort(
+            rows, options.output, observers=observers, images=options.images, pages=options.pages
+        )
         say(f"written: {', '.join(map(str, written))}")
     return SOME_FAILED if any(row.error for row in rows) else DONE
 
@@ -75,5 +85,9 @@ def compare(options: argparse.Namespace) -> int:
     else:
         print(HEAD, *(one.as_line() for one in differences), sep="\n")
     if options.output:
-        say(f"written: {', '.join(map(str, write_comparison(differences, tables, options.output)))}")
+        from ..report import write_comparison_page
+
+        written = write_comparison(differences, tables, options.output)
+        written.append(write_comparison_page(differences, tables, options.output))
+        say(f"written: {', '.join(map(str, written))}")
     return DONE

@@ -47,12 +47,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--patients", type=_path, metavar="CSV", help="columns case, patient: for the intervals")
     evaluate.add_argument("--resample", action="store_true", help="bring masks on another grid to the reference's")
     evaluate.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
-    evaluate.add_argument("-o", "--output", type=_path, help="folder for metrics.csv and metrics.json")
+    evaluate.add_argument("-o", "--output", type=_path, help="folder for tables (CSV, JSON) and report.html")
+    evaluate.add_argument("--images", type=_path, metavar="FOLDER", help="images for the report, by name")
+    evaluate.add_argument("--pages", type=int, default=5, metavar="N", help="worst cases with a page (default 5)")
     evaluate.add_argument("--json", action="store_true", help="results as JSON on stdout")
     compare = _verb(verbs, "compare", "paired differences of evaluations of the same cases")
     compare.add_argument("evaluations", nargs="+", type=_path, metavar="EVALUATION", help="folders of evaluate -o")
     compare.add_argument("--metrics", metavar="NAMES", help="comma-separated (default: dice and main distances)")
-    compare.add_argument("-o", "--output", type=_path, help="folder for comparison.json and cases.csv")
+    compare.add_argument("-o", "--output", type=_path, help="folder for comparison.json, .html and cases.csv")
     compare.add_argument("--json", action="store_true", help="results as JSON on stdout")
     phantom = _verb(verbs, "phantom", "make ultrasound phantoms with exact masks")
     phantom.add_argument("output", type=_path, help="folder for images/ and labels/")
@@ -111,6 +113,7 @@ def _format_options(verb: argparse.ArgumentParser, *, default: str | None) -> No
     verb.add_argument(
         "--format", default=default, required=default is None, help=f"comma-separated: {', '.join(FILES)}{told}"
     )
+    verb.add_argument("--identify", action="store_true", help="report.html names case and patient")
     verb.add_argument("--ptv-margin", metavar="MM", help="add a PTV to rtstruct: 3, or 3,posterior=0")
     verb.add_argument("--contour-every", type=float, metavar="MM", help="contours in rtstruct only so far apart")
     verb.add_argument(

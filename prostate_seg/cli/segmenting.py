@@ -30,7 +30,15 @@ def segment(options: argparse.Namespace) -> int:
     from ..bundle import load_bundle
     from ..pipeline import Options, anonymised, segment_cases
 
-    wanted = Options(options.output, formats, acquisition, planning, options.overwrite, options.anonymous_names)
+    wanted = Options(
+        options.output,
+        formats,
+        acquisition,
+        planning,
+        options.overwrite,
+        options.anonymous_names,
+        options.identify,
+    )
     load = partial(load_bundle, options.bundle, device=options.device, ensembling=options.tta)
     named = anonymised(cases) if options.anonymous_names else cases
     outcomes: list[Outcome] = []
@@ -105,6 +113,7 @@ def export(options: argparse.Namespace) -> int:
         Acquisition(*stated) if any(value is not None for value in stated) else None,
         planning,
         options.drawn,
+        options.identify,
     )
     done = hand_over(order, options.output, overwrite=options.overwrite)
     for note in done.notes:
@@ -118,6 +127,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
+    from ..case_folder import check_identity
     from ..export.outputs import Planning, chosen_formats
     from ..margin import Margin
 
@@ -125,4 +135,5 @@ def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...],
     margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
     planning = Planning(margin, options.contour_every, options.rtstruct_reference)
     planning.check(formats)
+    check_identity(formats, identify=options.identify)
     return formats, planning

@@ -24,6 +24,7 @@ FILES = {
     "stl": "ctv.stl",
     "vtk": "ctv.vtk",
     "slicer": "scene.mrb",
+    "report": "report.html",
 }
 DEFAULT_FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")
 

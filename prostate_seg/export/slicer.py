@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
-
 from ..errors import OutputError
 from ..volume import Segmentation, Volume, same_grid
+from .entropy import entropy_percent
 from .files import checked_suffix, replacing
 from .mesh import surface_of, write_surface
 from .nrrd import TARGET_CONTEXT, write_nrrd, write_seg_nrrd
@@ -44,7 +43,8 @@ def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segm
         write_seg_nrrd(data / "CTV.seg.nrrd", segmentation)
         write_surface(data / "CTV surface.vtk", surface)
         if segmentation.probability is not None:
-            write_nrrd(data / "CTV uncertainty.nrrd", uncertainty(segmentation))
+            doubt = entropy_percent(segmentation.probability)
+            write_nrrd(data / "CTV uncertainty.nrrd", Volume(doubt, segmentation.affine))
         (data / "prostate_targets.term.json").write_text(terminology(), encoding="utf-8")
         (data / "prostate_structures.ctbl").write_text(colour_table(segmentation.names), encoding="utf-8")
         scene = _scene(segmentation)
@@ -53,17 +53,6 @@ def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segm
             for file in sorted(data.iterdir()):
                 packed = zipfile.ZIP_STORED if file.suffix == ".nrrd" else zipfile.ZIP_DEFLATED
                 _add(archive, f"{name}/Data/{file.name}", file.read_bytes(), packed)
-
-
-def uncertainty(segmentation: Segmentation) -> Volume:
-    """How unsure the model is of each voxel: its entropy as percent of one bit, uint8 (I, J, K)."""
-    assert segmentation.probability is not None
-    p = np.clip(segmentation.probability, 0.0, 1.0).astype(np.float32)
-    percent = np.zeros(p.shape, np.uint8)
-    unsure = (p > 1e-4) & (p < 1 - 1e-4)
-    q = p[unsure]
-    percent[unsure] = np.rint(-100 * (q * np.log2(q) + (1 - q) * np.log2(1 - q))).astype(np.uint8)
-    return Volume(percent, segmentation.affine)
 
 
 def terminology() -> str:

@@ -2,7 +2,7 @@
 
 from .data import EpochSampler, LoadCased, SeededDataset, cases_in
 from .engine import STATE_FILE, AutocastInferer, BestWeights, SeedHandler, TrainingState, averaged, initialise
-from .metrics import SegmentationMetrics
+from .metrics import EvaluationTables, SegmentationMetrics
 from .overrides import check_names, check_overrides
 from .reader import UltrasoundReader, metatensor_of
 
@@ -11,6 +11,7 @@ __all__ = [
     "AutocastInferer",
     "BestWeights",
     "EpochSampler",
+    "EvaluationTables",
     "LoadCased",
     "SeedHandler",
     "SeededDataset",

@@ -29,7 +29,8 @@ def cases_in(folder: str) -> list[dict[str, Any]]:
 class LoadCased(Transform):
     """Load a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
 
-    Gives ``image`` and, where there is one, ``label``: MetaTensors (1, I, J, K) on the same grid.
+    Gives ``image`` and, where there is one, ``label``: MetaTensors (1, I, J, K) on the same grid; the label's meta
+    data name its ``case``, ``patient`` and ``orientation``.
     Raises GeometryError where the two grids differ.
     """
 
@@ -44,11 +45,13 @@ class LoadCased(Transform):
             image, label = _as_read(phantom.image), phantom.truth
         else:
             image, label = self._files(data)
-        out: dict[Hashable, Any] = {"case": str(data.get("case", "")), "image": metatensor_of(image)}
+        case = str(data.get("case", ""))
+        out: dict[Hashable, Any] = {"case": case, "image": metatensor_of(image)}
         if label is not None:
             out["label"] = MetaTensor(
                 torch.as_tensor((label.labels == 1).astype(np.float32))[None],
                 affine=torch.as_tensor(np.array(label.affine)),
+                meta={"case": case, "patient": data.get("patient", case), "orientation": image.orientation},
             )
         return out
 

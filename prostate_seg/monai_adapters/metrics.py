@@ -1,26 +1,31 @@
-"""Dice and surface distances in mm as an ignite metric (MONAI's handler takes no spacing)."""
+"""The metrics of ``prostate-seg evaluate`` in ignite engines: the same numbers by the same code, in mm."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 
-from ..metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
+from ..evaluation import CaseResult, evaluate, write_results
+from ..metrics import diagonal_mm, orthogonal_spacing_mm
+from ..report import write_cohort
 from ..summary import summarise
+from ..volume import Segmentation
 
 
 class SegmentationMetrics(Metric):
-    """Mean Dice over volumes, and beside it the mean HD, HD95 and ASSD in mm.
+    """Means over volumes of all metrics of :class:`prostate_seg.metrics.Metrics`.
 
-    Takes (predictions, labels): sequences of (1, I, J, K) masks, the label with its affine. Under its
-    own name it puts the mean Dice into ``engine.state.metrics``; under ``hd_mm``, ``hd95_mm`` and
-    ``assd_mm`` the means of the distances, where an infinite one (a missed case) counts as the
-    image's diagonal. ``engine.state.metric_details[name]`` keeps a row a case.
+    Takes (predictions, labels): sequences of (1, I, J, K) masks, the labels with their affines (RAS mm) and, in
+    their meta data, ``case``, ``patient`` and ``orientation`` as :class:`.LoadCased` gives them. Under its own name
+    it puts the mean Dice into ``engine.state.metrics``, the other means under the metrics' names; an infinite
+    distance (a missed case) counts as the image's diagonal, what is undefined in all cases is left out.
+    ``engine.state.metric_details[name]`` keeps a CaseResult a case.
     """
 
     def __init__(self, output_transform: Callable[[Any], Any]) -> None:
@@ -28,23 +33,21 @@ class SegmentationMetrics(Metric):
 
     def reset(self) -> None:
         """Forget all cases."""
-        self.rows: list[Metrics] = []
-        self.diagonals_mm: list[float] = []
+        self.results: list[CaseResult] = []
 
     def update(self, output: tuple[Sequence[Any], Sequence[Any]]) -> None:
         """Add the cases of one iteration."""
         for prediction, label in zip(*output, strict=True):
-            spacing = orthogonal_spacing_mm(np.asarray(label.affine))
-            mask, truth = (np.asarray(x.cpu())[0] > 0.5 for x in (prediction, label))
-            self.rows.append(evaluate_masks(mask, truth, spacing))
-            self.diagonals_mm.append(diagonal_mm(truth.shape, spacing))
+            self.results.append(_result(prediction, label, case=f"case{len(self.results) + 1}"))
 
     def compute(self) -> dict[str, float]:
-        """Mean Dice and mean distances over the cases so far."""
-        if not self.rows:
+        """The means over the cases so far."""
+        if not self.results:
             raise NotComputableError("SegmentationMetrics has seen no case.")
-        summary = summarise(self.rows, self.diagonals_mm, resamples=1)
-        return {name: float(summary[name].mean or 0.0) for name in ("dice", "hd_mm", "hd95_mm", "assd_mm")}
+        rows = [result.metrics for result in self.results if result.metrics is not None]
+        diagonals_mm = [result.diagonal_mm or 0.0 for result in self.results]
+        summary = summarise(rows, diagonals_mm, resamples=1)
+        return {name: one.mean for name, one in summary.items() if one.mean is not None}
 
     def completed(self, engine: Engine, name: str) -> None:
         """Publish the means and the rows at the end of a run."""
@@ -52,4 +55,35 @@ class SegmentationMetrics(Metric):
         engine.state.metrics[name] = means.pop("dice")
         engine.state.metrics.update(means)
         if hasattr(engine.state, "metric_details"):
-            engine.state.metric_details[name] = self.rows
+            engine.state.metric_details[name] = self.results
+
+
+class EvaluationTables:
+    """Write ``metrics.csv``, ``metrics.json`` and ``report.html`` of a SegmentationMetrics at the end of a run.
+
+    metric: the name that it is attached under. Attach this to the evaluator.
+    """
+
+    def __init__(self, folder: str, metric: str = "val_dice") -> None:
+        self.folder, self.metric = Path(folder), metric
+
+    def attach(self, engine: Engine) -> None:
+        """Hook into an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _write(self, engine: Engine) -> None:
+        results = engine.state.metric_details[self.metric]
+        write_results(results, self.folder)
+        write_cohort(results, self.folder)
+
+
+def _result(prediction: Any, label: Any, *, case: str) -> CaseResult:
+    affine, about = np.asarray(label.affine, np.float64), label.meta
+    orientation = about.get("orientation", "file")
+    found, expected = (
+        Segmentation((np.asarray(mask.cpu())[0] > 0.5).astype(np.uint8), affine, orientation=orientation)
+        for mask in (prediction, label)
+    )
+    diagonal = diagonal_mm(expected.labels.shape, orthogonal_spacing_mm(affine))
+    name = about.get("case") or case
+    return CaseResult(name, evaluate(found, expected), diagonal, patient=about.get("patient") or name)

@@ -1,0 +1,71 @@
+"""The folder of a case: its outputs, its report, its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import SettingsError
+from .export import FILES
+from .export.delivery import Delivery
+from .export.manifest import MANIFEST, mask_digest, write_manifest
+from .export.outputs import Planning, write_outputs
+from .volume import Segmentation, Volume, extent_mm
+
+REPORT = "report"
+
+
+def check_identity(formats: Sequence[str], *, identify: bool) -> None:
+    """Raise SettingsError where a report is to name the patient and there is none."""
+    if identify and REPORT not in formats:
+        raise SettingsError(f"--identify is about {FILES[REPORT]}; add {REPORT} to --format.")
+
+
+def mask_facts(volume: Volume, ctv: Segmentation) -> dict[str, Any]:
+    """What a manifest tells of a mask and its image. Undefined numbers are null, with a reason."""
+    single = volume.array.shape[2] == 1
+    along_axes = [round(value, 2) for value in extent_mm(ctv)]
+    extent: dict[str, Any] = {"axes": [*along_axes[:2], None] if single else along_axes}
+    if volume.orientation == "assumed":
+        extent |= {"patient": None, "reason": "the file gives no orientation"}
+    else:
+        names = ("left_right", "anterior_posterior", "superior_inferior")
+        closest = np.abs(ctv.affine[:3, :3] / np.array(ctv.spacing_mm)).argmax(axis=1)
+        extent["patient"] = {name: extent["axes"][axis] for name, axis in zip(names, closest, strict=True)}
+    return {
+        "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
+        "orientation": volume.orientation,
+        "ctv_sha256": mask_digest(ctv),
+        "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
+        "volume_ml": None if single else round(ctv.volume_ml, 3),
+        "extent_mm": extent,
+        "statement": "research use only, not a medical device",
+    }
+
+
+def fill_case_folder(
+    folder: Path,
+    delivery: Delivery,
+    manifest: Mapping[str, Any],
+    formats: Sequence[str],
+    *,
+    planning: Planning,
+    identify: bool = False,
+) -> list[str]:
+    """Write each format, and the manifest with their names; returns these. Raises OutputError.
+
+    identify: whether the report has the names of case and patient; nothing else here has.
+    """
+    written = write_outputs(folder, delivery, [name for name in formats if name != REPORT], planning)
+    if REPORT in formats:
+        from .report import case_report_of, write_case_page  # noqa: PLC0415 - plotly takes a second to load
+
+        report = case_report_of(delivery, manifest, identity=folder.name if identify else None)
+        write_case_page(folder / FILES[REPORT], report)
+        written.append(FILES[REPORT])
+    outputs = [*written, MANIFEST]
+    write_manifest(folder / MANIFEST, {**manifest, "outputs": outputs})
+    return outputs

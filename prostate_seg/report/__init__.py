@@ -1,0 +1,15 @@
+"""Pages to look at: one case, a cohort, a comparison. Each is a single HTML file that asks nothing of a network."""
+
+from .case_page import CaseReport, Layer, write_case_page
+from .cohort_page import write_cohort
+from .comparison_page import write_comparison_page
+from .segmented import case_report_of
+
+__all__ = [
+    "CaseReport",
+    "Layer",
+    "case_report_of",
+    "write_case_page",
+    "write_cohort",
+    "write_comparison_page",
+]

@@ -1,0 +1,182 @@
+"""The page of an evaluation: summary, plots, the worst cases, all cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ..errors import InputError
+from ..evaluation import CaseResult, Observers
+from ..evaluation.tables import INTERVAL, summaries_of
+from ..metrics import Metrics
+from ..summary import Summary
+from . import plots
+from .case_page import write_case_page
+from .evaluated import evaluated_case, told, worst_slice
+from .labels import LABELS
+from .page import Html, facts, section, table, write_page
+
+PAGE, PAGES = "report.html", "cases"
+COLUMNS = (
+    *("dice", "hd_mm", "hd95_mm", "assd_mm", "surface_dice_2mm", "volume_ml", "reference_volume_ml"),
+    *("volume_error_ml", "centroid_shift_mm", "dice_apex", "dice_mid", "dice_base"),
+)
+_BOXES = {
+    "Overlap": {"dice": "Dice", "surface_dice_2mm": "surface, 2 mm", "slice_dice": "slices"},
+    "Distances, mm": {"hd_mm": "Hausdorff", "hd95_mm": "HD95", "assd_mm": "average"},
+    "Dice by third": {"dice_apex": "apex", "dice_mid": "mid-gland", "dice_base": "base"},
+    "Mean distance by direction, mm": {
+        f"distance_{name}_mm": name for name in ("anterior", "posterior", "left", "right")
+    },
+}
+
+
+def write_cohort(
+    results: Sequence[CaseResult],
+    folder: str | Path,
+    *,
+    observers: Observers | None = None,
+    images: str | Path | None = None,
+    pages: int = 5,
+) -> list[Path]:
+    """Write ``report.html`` and, of the ``pages`` cases of lowest Dice, ``cases/NAME.html``; returns their paths.
+
+    images: see :func:`evaluated_case`. Raises InputError where it is no folder, OutputError.
+    """
+    folder, place = Path(folder), None if images is None else Path(images)
+    if place is not None and not place.is_dir():
+        raise InputError(f"{place} is no folder of images; give one with NAME.nii.gz (or a folder NAME) a case.")
+    worst = _worst(results, pages)
+    (folder / PAGES).mkdir(parents=True, exist_ok=True)
+    written, pictures = [], []
+    for result in worst:
+        report = evaluated_case(result, place)
+        written.append(folder / PAGES / f"{result.case}.html")
+        write_case_page(written[-1], report)
+        pictures.append(_figure(result, worst_slice(report)))
+    measured = [result for result in results if result.metrics is not None]
+    drawn = _plots(measured)
+    body = [
+        _overview(results),
+        section("Summary", _summary(results)) if measured else "",
+        _observers(observers) if observers else "",
+        section("Plots", f"<div class=plots>{''.join(map(_place, drawn))}</div>") if drawn else "",
+        section("Worst cases", f"<div class=gallery>{''.join(pictures)}</div>") if pictures else "",
+        section("All cases", _cases(results, {result.case for result in worst})),
+    ]
+    write_page(folder / PAGE, "Evaluation", body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
+    return [folder / PAGE, *written]
+
+
+def _worst(results: Sequence[CaseResult], count: int) -> list[CaseResult]:
+    """Of each case whose files are known the row of the lowest Dice, lowest first; a missed one before all."""
+    lowest: dict[str, CaseResult] = {}
+    known = [one for one in results if one.metrics is not None and one.prediction is not None]
+    for result in sorted(known, key=_dice):
+        lowest.setdefault(result.case, result)
+    return list(lowest.values())[:count]
+
+
+def _dice(result: CaseResult) -> float:
+    assert result.metrics is not None
+    return result.metrics.dice
+
+
+def _overview(results: Sequence[CaseResult]) -> str:
+    failed = [result for result in results if result.metrics is None]
+    rows = [
+        ("Cases", str(len({result.case for result in results}))),
+        ("Patients", str(len({result.patient or result.case for result in results}))),
+        ("Rows that could not be measured", str(len(failed))),
+    ]
+    missed = sum(result.metrics is not None and result.metrics.hd_mm == float("inf") for result in results)
+    return facts([*rows, ("Missed, or invented, altogether", str(missed))])
+
+
+def _summary(results: Sequence[CaseResult]) -> str:
+    found = {name: summary for name, summary in summaries_of(results).items() if summary.cases}
+    head = ("metric", "mean", "95 % interval", "median", "standard deviation", "cases", "infinite")
+    note = f"Interval: {INTERVAL}. An infinite distance (a missed case) counts as the diagonal of its image."
+    main = [_summary_row(name, found[name]) for name in COLUMNS if name in found]
+    rest = [_summary_row(name, summary) for name, summary in found.items() if name not in COLUMNS]
+    more = table(head, rest, caption="All other metrics.")
+    return f"{table(head, main, caption=note)}<details><summary>All other metrics</summary>{more}</details>"
+
+
+def _summary_row(name: str, summary: Summary) -> list[Any]:
+    low, high = summary.mean_low, summary.mean_high
+    interval = None if low is None else f"{told(low)} to {told(high)}"
+    return [LABELS[name], summary.mean, interval, summary.median, summary.std, summary.cases, summary.infinite]
+
+
+def _observers(observers: Observers) -> str:
+    rows = [
+        [LABELS[one.metric], one.mean_second, one.mean_first, one.mean_difference, _range(one.low, one.high)]
+        for one in observers.differences
+    ]
+    head = ("metric", "model to observers", "observers to each other", "difference", "95 % interval")
+    note = "A case counts with the mean over its observers, and the mean over the pairs of its observers."
+    return section("Model and observers", table(head, rows, caption=note))
+
+
+def _range(low: float | None, high: float | None) -> str | None:
+    return None if low is None else f"{low:+.3f} to {high:+.3f}"
+
+
+def _plots(measured: Sequence[CaseResult]) -> dict[str, Any]:
+    texts = [result.name for result in measured]
+    drawn: dict[str, Any] = {}
+    for number, (title, names) in enumerate(_BOXES.items()):
+        groups = {text: _column(measured, name) for name, text in names.items()}
+        if any(np.isfinite(values).any() for values in groups.values()):
+            drawn[f"plot{number}"] = plots.boxes(title, groups, texts)
+    volumes, references = _column(measured, "volume_ml"), _column(measured, "reference_volume_ml")
+    known = np.isfinite(volumes) & np.isfinite(references)
+    if known.any():
+        shown = [text for text, here in zip(texts, known, strict=True) if here]
+        drawn["volumes"] = plots.bland_altman(volumes[known], references[known], shown)
+    return drawn
+
+
+def _column(measured: Sequence[CaseResult], name: str) -> Any:
+    """A metric of every case; NaN where undefined, an infinite distance at the diagonal of its image."""
+    found = []
+    for result in measured:
+        value = getattr(result.metrics, name)
+        infinite = value == float("inf") and name.endswith("_mm")
+        found.append(np.nan if value is None else result.diagonal_mm if infinite else value)
+    return np.array(found, np.float64)
+
+
+def _place(identity: str) -> str:
+    return f"<div id={identity} class=plot role=img aria-label=Plot></div>"
+
+
+def _figure(result: CaseResult, picture: str) -> str:
+    metrics = result.metrics
+    assert isinstance(metrics, Metrics)
+    link = f'<a href="{_page_of(result.case)}">{escape(result.name)}</a>'
+    figures = f"Dice {told(metrics.dice)}, HD95 {told(metrics.hd95_mm)} mm"
+    return f"<figure>{picture}<figcaption>{link}: {figures}</figcaption></figure>"
+
+
+def _page_of(case: str) -> str:
+    return f"{PAGES}/{quote(case)}.html"
+
+
+def _cases(results: Sequence[CaseResult], with_page: set[str]) -> str:
+    several = any(result.observer for result in results)
+    rows = []
+    for result in results:
+        case = result.case
+        shown = Html(f'<a href="{_page_of(case)}">{escape(case)}</a>') if case in with_page else case
+        values = [getattr(result.metrics, name, None) for name in COLUMNS]
+        rows.append([shown, *([result.observer] if several else []), *values, result.error or result.note])
+    head = ["case", *(["observer"] if several else []), *(LABELS[name] for name in COLUMNS), "note"]
+    note = "Prediction in yellow, reference in blue and dashed on the pages of the worst cases."
+    return table(head, rows, caption=note, name="cases")

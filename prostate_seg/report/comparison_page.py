@@ -1,0 +1,71 @@
+"""The page of a comparison: differences, cases against each other, what got worse."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..comparison import Difference, Table, paired, worst_first
+from . import plots
+from .evaluated import told
+from .labels import LABELS
+from .page import section, table, write_page
+
+PAGE = "comparison.html"
+
+
+def write_comparison_page(differences: Sequence[Difference], tables: Sequence[Table], folder: str | Path) -> Path:
+    """Write ``comparison.html`` into a folder that is there; returns its path. Raises OutputError."""
+    rows = [
+        [
+            f"{one.second} - {one.first}",
+            LABELS[one.metric],
+            one.cases,
+            one.patients,
+            one.mean_first,
+            one.mean_second,
+            f"{one.mean_difference:+.4f}",
+            None if one.low is None else f"{one.low:+.4f} to {one.high:+.4f}",
+            one.p_holm,
+            {True: "better", False: "worse", None: "equal"}[one.better],
+        ]
+        for one in differences
+    ]
+    head = ("difference", "metric", "cases", "patients", "first", "second", "mean", "95 % interval", "p, Holm", "")
+    note = (
+        "Interval: bootstrap of the mean difference over patients. p: sign flips of patients, corrected by Holm "
+        "over all rows. A missed case counts with the diagonal of its image."
+    )
+    drawn = _scatters(differences, tables)
+    places = "".join(f"<div id={name} class=plot role=img aria-label=Plot></div>" for name in drawn)
+    body = [
+        section("Differences", table(head, rows, caption=note, name="differences")),
+        section("Case by case", f"<div class=plots>{places}</div>"),
+        section("Worst first", _worst(tables)),
+    ]
+    path = Path(folder) / PAGE
+    write_page(path, "Comparison", body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
+    return path
+
+
+def _scatters(differences: Sequence[Difference], tables: Sequence[Table]) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    pairs = {(a.name, b.name): (a, b) for a, b in itertools.combinations(tables, 2)}
+    for number, one in enumerate(differences):
+        names, first, second, _ = paired(*pairs[one.first, one.second], one.metric)
+        drawn[f"scatter{number}"] = plots.scatter(
+            LABELS[one.metric], (one.first, one.second), (first, second), names
+        )
+    return drawn
+
+
+def _worst(tables: Sequence[Table]) -> str:
+    rows = [
+        [case, first.name, second.name, told(a), told(b), b - a]
+        for first, second in itertools.combinations(tables, 2)
+        for case, a, b in worst_first(first, second)
+    ]
+    head = ("case", "first", "second", "Dice, first", "Dice, second", "difference")
+    return table(head, rows, caption="The cases that lost most come first.", name="worst")

@@ -1,0 +1,92 @@
+"""A case that was evaluated: its image, its two masks, where they differ."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ProstateSegError
+from ..evaluation import CaseResult
+from ..evaluation.case import read_pair
+from ..export import FILES
+from ..export.view import view_of
+from ..metrics import Metrics
+from ..readers import read
+from ..volume import Segmentation, Volume, same_grid
+from .case_page import PREDICTION_COLOUR, REFERENCE_COLOUR, CaseReport, Layer
+from .labels import LABELS
+from .slices import overlay
+
+
+def evaluated_case(result: CaseResult, images: Path | None = None) -> CaseReport:
+    """The report of an evaluated case, read again from its files.
+
+    images: a folder with the image NAME.*, or a folder NAME, of each case; without it the volume that ``segment``
+    wrote beside its mask. Where there is none on the masks' grid the contours lie on black, and the page says so.
+    Raises what reading the masks raises.
+    """
+    assert result.prediction is not None
+    assert result.reference is not None
+    assert result.metrics is not None
+    prediction, reference, note = read_pair(result.prediction, result.reference, resample=True)
+    volume, missing = _image(result, images, reference)
+    assumed = "assumed" in (prediction.orientation, reference.orientation)
+    return CaseReport(
+        f"Evaluation of {result.name}",
+        replace(volume, orientation="assumed" if assumed else "file"),
+        [
+            Layer("Prediction", prediction.labels == 1, PREDICTION_COLOUR),
+            Layer("Reference", reference.labels == 1, REFERENCE_COLOUR, True),
+        ],
+        results=_told(result.metrics),
+        warnings=[text for text in (missing, note) if text],
+        provenance=[("Prediction", result.prediction.name), ("Reference", result.reference.name)],
+        back=[("All cases", "../report.html")],
+    )
+
+
+def worst_slice(report: CaseReport) -> str:
+    """The slice on which prediction and reference differ most, with both outlines: SVG."""
+    masks = [layer.mask for layer in report.layers]
+    view = view_of(report.volume, masks)
+    differ = view.of(masks[0] ^ masks[1]).sum(axis=(0, 1))
+    drawn = [(layer.mask, layer.colour, layer.dashed) for layer in reversed(report.layers)]
+    return overlay(view, drawn, int(np.argmax(differ)))
+
+
+def told(value: float | int | None) -> str:
+    """A number as a page tells it."""
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _told(metrics: Metrics) -> list[tuple[str, str]]:
+    values = asdict(metrics)
+    return [(LABELS[name], told(value)) for name, value in values.items() if value is not None]
+
+
+def _image(result: CaseResult, images: Path | None, like: Segmentation) -> tuple[Volume, str]:
+    """The image beneath, black where there is none, and why."""
+    black = Volume(np.zeros(like.labels.shape, np.uint8), like.affine)
+    assert result.prediction is not None
+    beside = result.prediction.parent / FILES["nrrd"]
+    if images is not None:
+        found = sorted(path for path in images.iterdir() if path.name.split(".")[0] == result.case.split(".")[0])
+        exact = [path for path in found if path.name == result.case or path.name.startswith(f"{result.case}.")]
+        places = exact[:1]
+    else:
+        places = [beside] if beside.is_file() else []
+    if not places:
+        return black, "No image of this case was given: the contours lie on black."
+    try:
+        volume = read(places[0])
+    except ProstateSegError as error:
+        return black, f"The image cannot be shown: {error}"
+    if not same_grid(volume, like):
+        return black, "The image lies on another grid than the reference: the contours lie on black."
+    return volume, ""

@@ -1,0 +1,109 @@
+"""The frame of every page: one HTML file with its styles, scripts and data inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from ..export.files import replacing
+
+STATEMENT = "Research use only. Not a medical device."
+# Nothing may be asked of a network, whatever a script on the page does; plotly's 3D plots compile functions.
+POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
+)
+
+
+def write_page(
+    path: Path, title: str, body: Iterable[str], *, data: Any = None, scripts: Sequence[str] = ()
+) -> None:
+    """Write a page; body: HTML, already escaped. data: JSON that the scripts find as ``report``.
+
+    scripts: names of files in ``assets``; ``plotly`` is the library. Raises OutputError.
+    """
+    inline = [get_plotlyjs() if name == "plotly" else asset(name) for name in scripts]
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<link rel="icon" href="data:,">',
+        f"<title>{escape(title)}</title>",
+        f"<style>{asset('style.css')}</style></head><body>",
+        f"<header><h1>{escape(title)}</h1><p class=statement>{STATEMENT}</p></header><main>",
+        *body,
+        "</main>",
+        f"<script>const report = {script_json(data)};</script>",
+        *(f"<script>{script}</script>" for script in inline),
+        "</body></html>\n",
+    ]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def asset(name: str) -> str:
+    """The text of a file of this package."""
+    return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
+
+
+def script_json(data: Any) -> str:
+    """JSON that cannot end the script that it stands in."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\!--")
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and values as a list."""
+    inner = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f"<dl>{inner}</dl>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, name: str = "") -> str:
+    """A table; numbers are right-aligned. name: of a table that can be sorted and filtered by its reader.
+
+    A cell is text, a number, None for what is undefined, or :class:`Html`.
+    """
+    columns = [f"<th scope=col>{_button(text) if name else escape(text)}</th>" for text in head]
+    lines = [f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows]
+    finder = (
+        f'<label class=find>Find <input type=search data-table="{name}" placeholder="part of a name"></label>'
+        f'<span class=count aria-live=polite data-count="{name}">{len(lines)} rows</span>'
+        if name
+        else ""
+    )
+    identity = f' id="{name}" class=sortable' if name else ""
+    return (
+        f"{finder}<div class=wide><table{identity}><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{''.join(columns)}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def section(title: str, *content: str) -> str:
+    """A headed part of a page."""
+    return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"
+
+
+def _button(text: str) -> str:
+    return f"<button type=button>{escape(text)}</button>"
+
+
+def _cell(cell: Any) -> str:
+    if isinstance(cell, Html):
+        return f"<td>{cell}</td>"
+    if isinstance(cell, float):
+        text = f"{cell:.3f}" if abs(cell) < 1 else f"{cell:.2f}"
+        return f'<td class=number data-value="{cell!r}">{text}</td>'
+    if isinstance(cell, int):
+        return f'<td class=number data-value="{cell}">{cell}</td>'
+    return "<td>-</td>" if cell is None else f"<td>{escape(str(cell))}</td>"

@@ -1,0 +1,119 @@
+"""Plotly figures, each as the JSON that plotly's script on the page draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..export.mesh import Surface
+from ..volume import Array
+
+_LAYOUT = {
+    "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "font": {"family": "system-ui, sans-serif", "size": 14, "color": "#1a1a1a"},
+}
+_GRID = {"gridcolor": "#ddd", "zerolinecolor": "#999", "linecolor": "#999"}
+_BLUE, _ORANGE = "#0b5fa5", "#b34700"
+
+
+def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bool) -> dict[str, Any]:
+    """Closed surfaces (name, colour, surface) in 3D, LPS mm around the first one's centre."""
+    centre = meshes[0][2].centroid_lps_mm
+    figure = go.Figure()
+    for number, (name, colour, surface) in enumerate(meshes):
+        x, y, z = (np.round(surface.points - centre, 2).astype(np.float32)).T
+        i, j, k = surface.triangles.astype(np.int32).T
+        figure.add_mesh3d(
+            x=x, y=y, z=z, i=i, j=j, k=k, name=name, color=colour, opacity=1.0 if number == 0 else 0.35,
+            showlegend=True, flatshading=False, hoverinfo="name",
+            lighting={"ambient": 0.65, "diffuse": 0.6, "specular": 0.1},
+        )  # fmt: skip
+    names = ("left, mm", "posterior, mm", "superior, mm")
+    axes = [{"title": {"text": text if directions_known else f"axis {n}, mm"}} for n, text in enumerate(names, 1)]
+    figure.update_layout(
+        **_LAYOUT | {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}},
+        height=440,
+        scene={
+            **dict(zip(("xaxis", "yaxis", "zaxis"), axes, strict=True)),
+            "aspectmode": "data",
+            "camera": {"eye": {"x": -1.5, "y": -1.7, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.12}},
+        },
+        legend={"orientation": "h"},
+    )
+    return _plain(figure)
+
+
+def boxes(title: str, groups: Mapping[str, Array], texts: Sequence[str]) -> dict[str, Any]:
+    """A box for each group of values, with every case as a point; NaN are left out. texts: of the cases."""
+    figure = go.Figure()
+    for name, values in groups.items():
+        shown = np.isfinite(values)
+        figure.add_box(
+            y=values[shown],
+            name=name,
+            text=[text for text, here in zip(texts, shown, strict=True) if here],
+            boxpoints="all",
+            jitter=0.4,
+            pointpos=0,
+            marker={"color": _BLUE, "size": 5},
+            line={"color": "#333"},
+            fillcolor="rgba(11,95,165,0.15)",
+            hovertemplate="%{text}: %{y:.3f}<extra></extra>",
+        )
+    figure.update_layout(**_LAYOUT, title={"text": title}, showlegend=False, height=380)
+    figure.update_yaxes(**_GRID)
+    return _plain(figure)
+
+
+def bland_altman(prediction_ml: Array, reference_ml: Array, texts: Sequence[str]) -> dict[str, Any]:
+    """Volume differences over mean volumes, with bias and limits of agreement (1.96 standard deviations)."""
+    difference, mean = prediction_ml - reference_ml, (prediction_ml + reference_ml) / 2
+    figure = _points(mean, difference, texts, "%{text}: %{y:+.1f} mL at %{x:.1f} mL")
+    if len(difference) > 1:
+        bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
+        for value, name in ((bias, "bias"), (bias - spread, "lower limit"), (bias + spread, "upper limit")):
+            dash = "solid" if name == "bias" else "dash"
+            figure.add_hline(
+                y=value, line={"color": _ORANGE, "dash": dash}, annotation_text=f"{name} {value:+.1f} mL"
+            )
+    figure.update_layout(**_LAYOUT, title={"text": "Volume, Bland-Altman"}, showlegend=False, height=380)
+    figure.update_xaxes(**_GRID, title="mean of both, mL")
+    figure.update_yaxes(**_GRID, title="prediction - reference, mL")
+    return _plain(figure)
+
+
+def scatter(
+    title: str, names: tuple[str, str], values: tuple[Array, Array], texts: Sequence[str]
+) -> dict[str, Any]:
+    """The values of two evaluations against each other, with the line on which they are equal."""
+    figure = _points(*values, texts, "%{text}: %{x:.3f} to %{y:.3f}")
+    low, high = float(np.min(values)), float(np.max(values))
+    figure.add_scatter(
+        x=[low, high], y=[low, high], mode="lines", line={"color": "#666", "dash": "dash"}, hoverinfo="skip"
+    )
+    figure.update_layout(**_LAYOUT, title={"text": title}, showlegend=False, height=380)
+    figure.update_xaxes(**_GRID, title=names[0])
+    figure.update_yaxes(**_GRID, title=names[1])
+    return _plain(figure)
+
+
+def _points(x: Array, y: Array, texts: Sequence[str], template: str) -> go.Figure:
+    figure = go.Figure()
+    figure.add_scatter(
+        x=x, y=y, mode="markers", text=list(texts), marker={"color": _BLUE, "size": 8, "opacity": 0.75},
+        hovertemplate=f"{template}<extra></extra>",
+    )  # fmt: skip
+    return figure
+
+
+def _plain(figure: go.Figure) -> dict[str, Any]:
+    """Data and layout; without plotly's default template, which is most of a small figure."""
+    figure.update_layout(template="none")
+    found = json.loads(figure.to_json())
+    return {"data": found["data"], "layout": found["layout"]}

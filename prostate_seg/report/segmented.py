@@ -1,0 +1,87 @@
+"""The report of a case that was segmented, or whose mask was handed over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..export.delivery import Delivery
+from .case_page import CaseReport, Layer
+
+_COLOURS = ("#00d5ff", "#7cfc00", "#ff9f40", "#c9a0ff")
+_ORIENTATION = {"file": "from the file", "option": "from the options", "assumed": "assumed, the file has none"}
+IDENTITY = (("Patient's Name", "PatientName"), ("Patient ID", "PatientID"), ("Study Date", "StudyDate"))
+
+
+def case_report_of(delivery: Delivery, manifest: Mapping[str, Any], *, identity: str | None = None) -> CaseReport:
+    """The report of a delivery and its manifest.
+
+    identity: the case's name, which then stands in the page with name, ID and date of a DICOM source; None: nothing
+    in the page names the patient, its title has digits of the input's SHA-256.
+    """
+    volume = delivery.volume
+    layers = [
+        Layer(name, mask) if number == 0 else Layer(name, mask, _COLOURS[(number - 1) % len(_COLOURS)], True)
+        for number, (name, mask) in enumerate(delivery.masks.items())
+    ]
+    digits = volume.source.sha256[:12] or "of an array"
+    header = volume.source.header if identity is not None else None
+    who = [(text, str(header.get(tag))) for text, tag in IDENTITY if header is not None and header.get(tag)]
+    return CaseReport(
+        f"Prostate CTV: {identity or f'case {digits}'}",
+        volume,
+        layers,
+        delivery.ctv.probability,
+        results=[*who, *_results(manifest)],
+        warnings=list(manifest["warnings"]),
+        provenance=_provenance(manifest),
+    )
+
+
+def _results(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    volume_ml, extent = manifest["volume_ml"], manifest["extent_mm"]
+    found = [("Volume", "none: one slice has an area only" if volume_ml is None else f"{volume_ml:.1f} mL")]
+    names = {"left_right": "Left-right", "anterior_posterior": "Anterior-posterior"}
+    names["superior_inferior"] = "Superior-inferior"
+    patient = extent["patient"]
+    if patient is None:
+        shown = " x ".join("-" if length is None else f"{length:.1f}" for length in extent["axes"])
+        found.append(("Extent along the image's axes", f"{shown} mm"))
+        return [*found, ("Directions in the patient", f"not told: {extent['reason']}")]
+    lengths = [patient[name] for name in names]
+    found += [(text, f"{patient[name]:.1f} mm") for name, text in names.items() if patient[name] is not None]
+    if all(lengths):
+        found.append(("Ellipsoid of these extents", f"{math.pi / 6 * math.prod(lengths) / 1000:.1f} mL"))
+    return found
+
+
+def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    source = manifest["input"]
+    return _lines(
+        {
+            "Input": {"kind": source["kind"], "SHA-256": source["sha256"]},
+            "Voxels": " x ".join(f"{length:g}" for length in manifest["spacing_mm"]) + " mm",
+            "Orientation": _ORIENTATION[manifest["orientation"]],
+            "Acquisition options": manifest.get("acquisition"),
+            "Drawn": manifest.get("drawn", "automatic"),
+            "Model": manifest.get("bundle"),
+            "Mean entropy near the boundary, nats": (manifest.get("uncertainty") or {}).get(
+                "mean_boundary_entropy_nats"
+            ),
+            "Device": manifest.get("device"),
+            "Seconds": manifest.get("timing_s"),
+            "Versions": manifest["versions"],
+        }
+    )
+
+
+def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names and values, nested ones joined, None left out."""
+    found = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)  # noqa: PLW2901
+        if value not in (None, ""):
+            found.append((name, str(value)))
+    return found

@@ -1,0 +1,106 @@
+"""Slices, outlines and uncertainty as a page holds them: small pictures and paths."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..export.entropy import entropy_percent
+from ..export.view import View, outlines
+from ..volume import Array
+
+BUDGET_BYTES = 22_000_000  # of all slices of a page, in base64
+LEVELS = ((640, 88), (640, 75), (512, 70), (448, 60), (384, 50), (256, 40), (160, 30))  # longest side, JPEG quality
+UNCERTAINTY_STEPS = 8
+UNCERTAINTY_RGB = (255, 60, 190)
+
+
+def pictures(view: View) -> list[str]:
+    """Every slice as a JPEG data URL, no finer than its pixels; coarser where all would exceed BUDGET_BYTES."""
+    for side, quality in LEVELS:
+        size = _size(view, side)
+        found: list[str] = []
+        for index in range(view.gray.shape[2]):
+            found.append(_jpeg(view.gray[:, :, index], size, quality))
+            if sum(map(len, found)) > BUDGET_BYTES:
+                break
+        else:
+            return found
+    return found
+
+
+def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
+    """By slice: the outlines of each mask that is there, as SVG path data in mm from the slice's corner."""
+    scale = np.array(view.pixel_mm)
+    shown = {name: view.of(mask) for name, mask in masks.items()}
+    return [
+        {name: _path(mask[:, :, index], scale) for name, mask in shown.items() if mask[:, :, index].any()}
+        for index in range(view.gray.shape[2])
+    ]
+
+
+def uncertainty(view: View, probability: Array) -> list[str | None]:
+    """By slice: the entropy of a foreground probability as a PNG data URL, transparent where it is certain.
+
+    None for a slice that is certain everywhere. The deepest colour is one bit: a probability of one half.
+    """
+    steps = np.rint(entropy_percent(view.of(probability)) * (UNCERTAINTY_STEPS / 100)).astype(np.uint8)
+    return [_levels(steps[:, :, index]) for index in range(steps.shape[2])]
+
+
+def overlay(view: View, masks: Sequence[tuple[Array, str, bool]], index: int) -> str:
+    """One slice with outlines (mask, colour, dashed) as an SVG element that stands alone."""
+    width, height = view.extent_mm
+    scale = np.array(view.pixel_mm)
+    lines = [
+        f'<path d="{_path(view.of(mask)[:, :, index], scale)}" stroke="{colour}" class="{"dashed" * dashed}"/>'
+        for mask, colour, dashed in masks
+    ]
+    picture = _jpeg(view.gray[:, :, index], _size(view, 320), 80)
+    return (
+        f'<svg viewBox="0 0 {width:.3f} {height:.3f}" role=img class=outlines>'
+        f'<image href="{picture}" width="{width:.3f}" height="{height:.3f}" preserveAspectRatio="none"/>'
+        f"{''.join(lines)}</svg>"
+    )
+
+
+def _size(view: View, side: int) -> tuple[int, int]:
+    """Width and height in square pixels: as fine as the slice's own, the longer at most ``side``."""
+    per_mm = min(side / max(view.extent_mm), 1 / min(view.pixel_mm))
+    width, height = (max(1, round(length * per_mm)) for length in view.extent_mm)
+    return width, height
+
+
+def _jpeg(gray: Array, size: tuple[int, int], quality: int) -> str:
+    picture = Image.fromarray(np.ascontiguousarray(gray.T))  # rows are j
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    return _data_url(picture, "JPEG", quality=quality, optimize=True)
+
+
+def _levels(steps: Array) -> str | None:
+    if not steps.any():
+        return None
+    picture = Image.fromarray(np.ascontiguousarray(steps.T), "P")
+    picture.putpalette(UNCERTAINTY_RGB * (UNCERTAINTY_STEPS + 1))
+    alpha = bytes(round(200 * step / UNCERTAINTY_STEPS) for step in range(UNCERTAINTY_STEPS + 1))
+    return _data_url(picture, "PNG", transparency=alpha, bits=4, optimize=True)
+
+
+def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _path(mask: Array, scale: Array) -> str:
+    parts = []
+    for outline in outlines(mask):
+        points = " ".join(f"{x:.4g},{y:.4g}" for x, y in (outline[:-1] * scale).tolist())
+        parts.append(f"M{points}Z")
+    return "".join(parts)
