@@ -191,6 +191,9 @@ def test_the_json_has_null_with_a_state_and_a_summary_that_counts_misses_as_the_
     assert summary["dice"]["mean"] == pytest.approx((0.75 + 1 + 0 + 0) / 4)
     assert 0 <= summary["dice"]["mean_low"] < summary["dice"]["mean"] < summary["dice"]["mean_high"] <= 1
     assert summary["relative_volume_error"]["states"]["mean"] == "infinite"
+    # a: 3 slices of IoU 3/5; missed and invented: 3 slices each without a match: PQ = 1.8 / (3 + 6/2).
+    assert document["panoptic_slices"]["panoptic_quality"] == pytest.approx(0.3)
+    assert document["panoptic_slices"]["recognition_quality"] == 0.5
 
 
 def test_a_line_shows_dice_distances_and_millilitres_or_the_reason(folders):

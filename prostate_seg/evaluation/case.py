@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import GeometryError, ProstateSegError
 from ..given_mask import manifest_of
 from ..masks import on_grid_of, read_mask, turned_like
-from ..metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
+from ..metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from ..volume import Segmentation, Volume, same_grid
 from .pairs import IN_CASE_FOLDER, Pair
 
@@ -24,7 +24,8 @@ class CaseResult:
     """One case: its metrics, its patient and the diagonal of its reference image in mm, or the reason why not.
 
     observer: whose reference, where there are several. note: what was done to the masks, what is missing and why.
-    prediction, reference: the files, None where there is not exactly one.
+    prediction, reference: the files, None where there is not exactly one. slices: the counts of its slices for the
+    panoptic quality of the data set.
     """
 
     case: str
@@ -36,6 +37,7 @@ class CaseResult:
     note: str = ""
     prediction: Path | None = None
     reference: Path | None = None
+    slices: Panoptic | None = None
 
     @property
     def name(self) -> str:
@@ -105,7 +107,13 @@ def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
     except MemoryError:
         return CaseResult(**about, error=f"Case {pair.case} does not fit into memory; give fewer --jobs.")
     spacing = orthogonal_spacing_mm(reference.affine)
-    return CaseResult(**about, metrics=metrics, diagonal_mm=diagonal_mm(reference.labels.shape, spacing), note=note)
+    return CaseResult(
+        **about,
+        metrics=metrics,
+        diagonal_mm=diagonal_mm(reference.labels.shape, spacing),
+        note=note,
+        slices=slice_presence(prediction.labels, reference.labels),
+    )
 
 
 def read_pair(prediction: Path, reference: Path, *, resample: bool) -> tuple[Segmentation, Segmentation, str]:

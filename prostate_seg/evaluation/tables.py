@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import OutputError
 from ..export.files import replacing
 from ..export.manifest import write_manifest
-from ..metrics import Metrics
+from ..metrics import Metrics, Panoptic
 from ..summary import Summary, summarise
 from .case import CaseResult, without_infinity
 from .observers import SYMMETRIC, Observers
@@ -27,9 +27,9 @@ def write_results(
 
     CSV: one row a case (and observer, where there are several); infinite distances are ``inf``, undefined values
     empty. JSON: the same under ``cases``, with null for both and ``states`` saying which ("infinite", "undefined"),
-    and ``summary``: mean, median, standard deviation and 95 % bootstrap interval of the mean over the rows without
-    error. observers: their distances from each other, in ``observers.csv`` and under ``observers``. Raises
-    OutputError.
+    ``panoptic_slices``: the panoptic quality of slice presence, and ``summary``: mean, median, standard deviation
+    and 95 % bootstrap interval of the mean over the rows without error. observers: their distances from each other,
+    in ``observers.csv`` and under ``observers``. Raises OutputError.
     """
     folder = Path(folder)
     try:
@@ -60,6 +60,19 @@ def summaries_of(results: Sequence[CaseResult]) -> dict[str, Summary]:
     )
 
 
+def panoptic_slices(results: Sequence[CaseResult]) -> Panoptic:
+    """Every slice of every case as an image with at most one segment: the counts of the data set."""
+    return sum((result.slices for result in results if result.slices is not None), Panoptic())
+
+
+def _qualities(panoptic: Panoptic) -> dict[str, float | None]:
+    return {
+        "panoptic_quality": panoptic.quality,
+        "segmentation_quality": panoptic.segmentation_quality,
+        "recognition_quality": panoptic.recognition_quality,
+    }
+
+
 def _write_rows(path: Path, results: Sequence[CaseResult], columns: Sequence[str]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
@@ -69,12 +82,14 @@ def _write_rows(path: Path, results: Sequence[CaseResult], columns: Sequence[str
 
 def _document(results: Sequence[CaseResult]) -> dict[str, Any]:
     failed = sum(result.metrics is None for result in results)
+    panoptic = panoptic_slices(results)
     return {
         "cases": [result.as_json() for result in results],
         "cases_measured": len(results) - failed,
         "cases_with_error": failed,
         "infinite_distances": "replaced by the diagonal of the reference image, in mm, in every summary",
         "interval": INTERVAL,
+        "panoptic_slices": asdict(panoptic) | _qualities(panoptic),
         "summary": _summaries(results),
     }
 

@@ -12,7 +12,7 @@ from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 
 from ..evaluation import CaseResult, evaluate, write_results
-from ..metrics import diagonal_mm, orthogonal_spacing_mm
+from ..metrics import diagonal_mm, orthogonal_spacing_mm, slice_presence
 from ..report import write_cohort
 from ..summary import summarise
 from ..volume import Segmentation
@@ -86,4 +86,10 @@ def _result(prediction: Any, label: Any, *, case: str) -> CaseResult:
     )
     diagonal = diagonal_mm(expected.labels.shape, orthogonal_spacing_mm(affine))
     name = about.get("case") or case
-    return CaseResult(name, evaluate(found, expected), diagonal, patient=about.get("patient") or name)
+    return CaseResult(
+        name,
+        evaluate(found, expected),
+        diagonal,
+        patient=about.get("patient") or name,
+        slices=slice_presence(found.labels, expected.labels),
+    )

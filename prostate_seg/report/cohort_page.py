@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..evaluation import CaseResult, Observers
-from ..evaluation.tables import INTERVAL, summaries_of
+from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
 from ..metrics import Metrics
 from ..summary import Summary
 from . import plots
@@ -95,7 +95,10 @@ def _overview(results: Sequence[CaseResult]) -> str:
         ("Rows that could not be measured", str(len(failed))),
     ]
     missed = sum(result.metrics is not None and result.metrics.hd_mm == float("inf") for result in results)
-    return facts([*rows, ("Missed, or invented, altogether", str(missed))])
+    slices = panoptic_slices(results)
+    parts = f"{told(slices.segmentation_quality)} x {told(slices.recognition_quality)}"
+    shown = f"{told(slices.quality)} = {parts} (mean IoU of the slices found, F1 of finding them)"
+    return facts([*rows, ("Missed, or invented, altogether", str(missed)), ("Panoptic quality of slices", shown)])
 
 
 def _summary(results: Sequence[CaseResult]) -> str:
