@@ -1,0 +1,111 @@
+"""Trains one network on one fold for so many minutes, goes on where it stopped, and segments what was held back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from monai.losses import DiceCELoss
+from monai.transforms import KeepLargestConnectedComponent
+from torch.optim.swa_utils import AveragedModel
+
+from prostate_seg import Segmentation, read, write
+from prostate_seg.infer import ScaleFlipInferer
+from prostate_seg.monai_adapters import averaged
+from prostate_seg.transforms import resample_axes
+
+from .data import Case, Preparation
+from .networks import Contender
+
+BATCH = 4
+SAVE_EVERY_S = 60.0
+
+
+class Run:
+    """A training that counts its own seconds, saves itself every minute, and is resumed from its folder."""
+
+    def __init__(self, contender: Contender, folder: Path, *, minutes: float, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.folder, self.seconds, self.seed = folder, 60.0 * minutes, seed
+        self.network = contender.make()
+        self.average: AveragedModel = averaged(self.network, decay=0.998)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=contender.rate, weight_decay=0.05)
+        self.rate, self.spent, self.steps = contender.rate, 0.0, 0
+        self.losses: list[float] = []
+        self.preparation = Preparation(contender.window)
+        self.window = contender.window
+        if (folder / "state.pt").is_file():
+            self._load()
+
+    def train(self, cases: Sequence[Case]) -> None:
+        """Train until the time is spent; the rate follows a cosine of the time, after a twentieth of warm-up."""
+        samples = [self.preparation.load(case) for case in cases]
+        loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+        saved = self.spent
+        while self.spent < self.seconds:
+            start = time.perf_counter()
+            share = self.spent / self.seconds
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * min(1.0, share / 0.05 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
+            chosen = np.random.default_rng((self.seed, self.steps)).choice(len(samples), BATCH, replace=False)
+            images, labels = self.preparation.batch([samples[n] for n in chosen], (self.seed, self.steps))
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = self.network(images)
+            loss = loss_of(logits.float(), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
+            self.optimizer.step()
+            self.average.update_parameters(self.network)
+            self.losses.append(float(loss.detach()))
+            self.spent, self.steps = self.spent + time.perf_counter() - start, self.steps + 1
+            if self.spent - saved > SAVE_EVERY_S:
+                self._save()
+                saved = self.spent
+        self._save()
+
+    def segment(self, cases: Sequence[Case]) -> None:
+        """Write the masks of cases on their own grids, with the averaged weights and a mirrored pass."""
+        network = self.average.module.eval()
+        sliding = SlidingWindowInferer(self.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
+        inferer = ScaleFlipInferer(sliding, flip_axes=(0,), autocast=True)
+        largest = KeepLargestConnectedComponent()
+        (self.folder / "masks").mkdir(parents=True, exist_ok=True)
+        for case in cases:
+            image = self.preparation.pad({"image": self.preparation.load(case)["image"]})["image"]
+            source = read(case.image)
+            with torch.inference_mode():
+                foreground = inferer(image.as_tensor()[None], network)[0, 1].float()
+            probability = resample_axes(foreground, np.asarray(image.affine), source.affine, source.array.shape)
+            mask = np.asarray(largest((probability >= 0.5)[None].float()))[0]
+            write(Segmentation(mask.astype(np.uint8), source.affine), self.folder / "masks" / f"{case.name}.nii.gz")
+
+    def describe(self) -> None:
+        """Leave what it cost beside the masks."""
+        weights = sum(parameter.numel() for parameter in self.network.parameters())
+        about = {"seconds": round(self.spent, 1), "steps": self.steps, "weights": weights, "seed": self.seed}
+        about["last_loss"] = round(float(np.mean(self.losses[-50:])), 4)
+        (self.folder / "run.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    def _save(self) -> None:
+        content = {
+            "network": self.network.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "spent": self.spent, "steps": self.steps,
+            "losses": self.losses,
+        }  # fmt: skip
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.save(content, self.folder / "state.partial")
+        os.replace(self.folder / "state.partial", self.folder / "state.pt")
+
+    def _load(self) -> None:
+        content = torch.load(self.folder / "state.pt", weights_only=True)
+        for name in ("network", "average", "optimizer"):
+            getattr(self, name).load_state_dict(content[name])
+        self.spent, self.steps, self.losses = content["spent"], content["steps"], content["losses"]
