@@ -72,10 +72,11 @@ class Difference:
 HEAD = f"{'difference':32s} {'metric':18s} {'cases':>5s} {'mean':>9s} {'95 % interval':>20s} {'p (Holm)':>9s}"
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, name: str | None = None) -> Table:
     """Read ``metrics.csv``, or the folder that ``evaluate -o`` wrote it to. Rows with an error are left out.
 
-    A column ``patient`` says whose cases they are; without it every case is a patient. Raises InputError.
+    name: of the table (None: its folder's). A column ``patient`` says whose cases they are; without it every case
+    is a patient. Raises InputError.
     """
     file = path / TABLE if path.is_dir() else path
     try:
@@ -93,10 +94,10 @@ def read_table(path: Path) -> Table:
     if not cases or len(set(cases)) != len(cases):
         what = "no case without an error" if not cases else "two rows of one case and observer"
         raise InputError(f"{file} has {what}; evaluate again.")
-    for name in values.keys() & set(DISTANCES):
-        values[name] = np.where(np.isinf(values[name]), diagonals, values[name])
+    for metric in values.keys() & set(DISTANCES):
+        values[metric] = np.where(np.isinf(values[metric]), diagonals, values[metric])
     patients = [row.get("patient") or row["case"] for row in rows]
-    return Table(path.resolve().name if path.is_dir() else path.stem, cases, patients, values)
+    return Table(name or file.resolve().parent.name, cases, patients, values)
 
 
 def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Difference]:
@@ -106,6 +107,8 @@ def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Diff
     """
     if len(tables) < 2:
         raise SettingsError(f"A comparison needs at least two evaluations, got {len(tables)}.")
+    if len({table.name for table in tables}) < len(tables):
+        raise SettingsError("Two evaluations have one name; give each a name of its own.")
     unknown = [name for name in metrics if name not in SCORES]
     if unknown or not metrics:
         raise SettingsError(f"Unknown metrics: {', '.join(unknown) or 'none given'}; expected {', '.join(SCORES)}.")

@@ -15,6 +15,7 @@ from .errors import GeometryError, InputError
 from .volume import Array, swap_ras_lps
 
 SEGMENTATION, STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
+OFF_GRID_VOXELS = 0.5  # how far a contour may run beyond the outer edges of a grid's voxels
 OFF_PLANE_SLICES = 0.1  # how far a contour may lie from a slice of the grid
 
 
@@ -79,5 +80,11 @@ def _on_slice(contour: Dataset, inverse: Array, shape: tuple[int, ...], where: s
         raise GeometryError(
             f"A contour of {where} lies on no slice of the other mask's grid (at slice {index[0, 2]:.2f} of "
             f"{shape[2]}); give a mask on the slices that were contoured."
+        )
+    outside = np.maximum(-0.5 - index[:, :2], index[:, :2] - (np.array(shape[:2]) - 0.5)).max()
+    if outside > OFF_GRID_VOXELS:
+        raise GeometryError(
+            f"A contour of {where} leaves the other mask's grid by {outside:.1f} voxels in slice {k}, where it "
+            "would be cut off; give a mask on the grid of the whole image."
         )
     return k, index[:, :2]

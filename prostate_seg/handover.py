@@ -142,7 +142,7 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
             f"The segment {chosen[0]} of {given.file.name} is empty, so there is nothing to hand over."
         )
     notes = [
-        f"The segment {name} was drawn on another grid and interpolated onto the image's."
+        f"The {'CTV' if name == chosen[0] else name} was drawn on another grid and interpolated onto the image's."
         for name, (_, exact) in placed.items()
         if not exact
     ]

@@ -117,12 +117,16 @@ def read_itk(file: InputFile, kind: str, acquisition: Acquisition) -> Volume:
     source = Source(kind, digest.hexdigest())
     if not any(field in fields and "nan" not in fields[field].lower() for field in SPACING_FIELDS):
         raise GeometryError("the header has no spacing (space directions, spacings or ElementSpacing); add it.")
-    oriented = fields.get("space", "").lower() in PATIENT_SPACES or "transformmatrix" in fields
-    if size < 3 or not oriented:
+    if size < 3 or not gives_directions(fields):
         return _assumed(array, spacing, source, acquisition)
     affine = affine_from_lps(direction, np.array(spacing), origin)
     volume = _given(array, affine, source, acquisition, where="the header's directions")
     return replace(volume, orientation="assumed") if fields.get("orientation") == "assumed" else volume
+
+
+def gives_directions(fields: dict[str, str]) -> bool:
+    """Whether a NRRD or MetaImage header says how the axes lie in the patient."""
+    return fields.get("space", "").lower() in PATIENT_SPACES or "transformmatrix" in fields
 
 
 def header_fields(file: InputFile) -> dict[str, str]:

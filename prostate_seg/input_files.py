@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 from zipfile import BadZipFile, ZipFile
+
+from .errors import InputError
 
 FileKind = Literal["dicom", "nifti", "nrrd", "metaimage", "zip"]
 
@@ -82,6 +85,21 @@ def suffix(name: str) -> str:
     """The lower-case suffix of a file name; ``.nii.gz`` counts as one."""
     lower = name.lower()
     return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The last parts of paths, as many as tell them apart, without suffixes.
+
+    Raises InputError where two are the same.
+    """
+    places = [path.resolve() for path in paths]
+    if len(set(places)) != len(places):
+        raise InputError("Two of the paths are the same; give each once.")
+    for depth in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join((*place.parts[-depth:-1], stem(place.name))) for place in places]
+        if len(set(names)) == len(names):
+            return names
+    return [str(place) for place in places]
 
 
 def stem(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
-from nibabel.filebasedimages import ImageFileError
 
 from .acquisition import Acquisition
 from .errors import GeometryError, InputError
+from .image_files import NIFTI_ERRORS, gives_directions, header_fields
 from .volume import (
     ASSUMED,
     Array,
@@ -198,7 +197,7 @@ def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
         return _read_itk(path)
     except GeometryError:
         raise
-    except (OSError, RuntimeError, ValueError, EOFError, zlib.error, ImageFileError) as error:
+    except (*NIFTI_ERRORS, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise InputError(f"Cannot read the mask {path.name}: {reason}") from error
 
@@ -237,8 +236,12 @@ def _read_itk(path: Path) -> tuple[Array, Array, dict[str, str]]:
             f"The mask {path.name} has {image.GetDimension()} axes, expected 3; export one structure."
         )
     direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine = affine_from_lps(direction, np.array(image.GetSpacing()), np.array(image.GetOrigin()))
-    return np.swapaxes(array, 0, 2), affine, fields
+    spacing = np.array(image.GetSpacing())
+    array = np.swapaxes(array, 0, 2)
+    if not gives_directions(header_fields(path)):
+        i, j, k = (float(length) for length in spacing)
+        return array, Acquisition().affine((i, j, k))[0], fields | {"orientation": "assumed"}
+    return array, affine_from_lps(direction, spacing, np.array(image.GetOrigin())), fields
 
 
 def _three_axes(array: Array, path: Path) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -30,7 +31,7 @@ def in_processes(
 
     start: a function and its arguments, called first in each process. When one dies, the items that it leaves are
     done in a process each. Ctrl-C ends this process only: what the others are at is finished, what they have not
-    begun is not done. To be called in the main thread.
+    begun is not done. A script that calls this guards its main part by ``if __name__ == "__main__"``.
     """
     with _pool(jobs, start) as pool:
         futures = _submitted(pool, function, items, threads=max(1, (os.cpu_count() or 1) // jobs))
@@ -55,11 +56,13 @@ def _submitted(
     """Hand the items to processes, which start here, with so many threads each and deaf to Ctrl-C."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    in_main = threading.current_thread() is threading.main_thread()  # another one cannot change signals
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
     try:
         return [pool.submit(function, item) for item in items]
     finally:
-        signal.signal(signal.SIGINT, on_interrupt)
+        if in_main:
+            signal.signal(signal.SIGINT, on_interrupt)
         if before is None:
             del os.environ["OMP_NUM_THREADS"]
 

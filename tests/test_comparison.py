@@ -118,7 +118,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
         compare([read_table(one), read_table(other)])
     with pytest.raises(SettingsError, match="at least two evaluations, got 1"):
         compare([read_table(one)])
+    with pytest.raises(SettingsError, match="Two evaluations have one name"):
+        compare([read_table(one), read_table(one)])
     with pytest.raises(SettingsError, match="Unknown metrics: volume_ml"):
-        compare([read_table(one), read_table(one)], ["volume_ml"])
+        compare([read_table(one), read_table(other)], ["volume_ml"])
     assert main(["compare", str(tmp_path), str(one)]) == 2
     assert "is no table of prostate-seg evaluate" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_images_that_are_no_folder_and_fewer_than_0_pages_are_refused(folders, c
 def test_only_broken_pairs_still_have_a_page(folders):
     for path in (folders / "model").iterdir():
         path.write_bytes(b"")
-    assert run(folders) == 1
+    assert run(folders) == 2
     assert len(rows_of((folders / "out" / "report.html").read_text("utf-8"), "cases")) == 4
 
 

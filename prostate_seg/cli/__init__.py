@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        say("prostate-seg: interrupted; finished cases are kept.")
+        say("prostate-seg: interrupted; nothing is half-written.")
         return SOME_FAILED
     except BrokenPipeError:  # the reader of stdout has gone, as head does; Python must not write to it on exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

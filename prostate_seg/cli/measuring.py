@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from ..parallel import check_jobs
-from .telling import DONE, SOME_FAILED, say
+from .telling import DONE, NOTHING_DONE, SOME_FAILED, say
+
+DEFAULT_PAGES = 5
 
 if TYPE_CHECKING:
     from ..evaluation import CaseResult, Observers
@@ -21,10 +23,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from ..export.files import check_writable
 
     check_jobs(options.jobs)
-    if options.pages < 0:
-        raise SettingsError(f"--pages is a number of cases, at least 0, got {options.pages}.")
-    if options.images and not options.output:
-        raise SettingsError("--images is about the report; give -o for it.")
+    _check_report(options)
     if options.output:
         check_writable(options.output)
     how = {
@@ -39,7 +38,8 @@ def evaluate(options: argparse.Namespace) -> int:
         print(json.dumps([row.as_json() for row in rows], indent=1))
     else:
         _print_rows(rows, observers)
-    for row in rows:
+    rows_of_all = [*rows, *(observers.rows if observers else [])]
+    for row in rows_of_all:
         if row.error:
             say(f"failed: {row.name}: {row.error}")
         elif row.note:
@@ -49,10 +49,31 @@ def evaluate(options: argparse.Namespace) -> int:
 
         written = write_results(rows, options.output, observers=observers)
         written += write_cohort(
-            rows, options.output, observers=observers, images=options.images, pages=options.pages
+            rows, options.output, observers=observers, images=options.images, pages=_pages(options)
         )
         say(f"written: {', '.join(map(str, written))}")
-    return SOME_FAILED if any(row.error for row in rows) else DONE
+    if all(row.error for row in rows):
+        return NOTHING_DONE
+    return SOME_FAILED if any(row.error for row in rows_of_all) else DONE
+
+
+def _check_report(options: argparse.Namespace) -> None:
+    """Refuse what would be ignored, before anything is computed."""
+    if options.pages is not None and options.pages < 0:
+        raise SettingsError(f"--pages is a number of cases, at least 0, got {options.pages}.")
+    for name, value in (("--pages", options.pages), ("--images", options.images)):
+        if value is not None and not options.output:
+            raise SettingsError(f"{name} is about the report; give -o for it.")
+    if options.images is not None and not _pages(options):
+        raise SettingsError("--images is about the pages of the worst cases, and --pages 0 makes none.")
+    if options.images is not None and not options.images.is_dir():
+        raise SettingsError(
+            f"{options.images} is no folder of images; give one with NAME.nii.gz (or a folder NAME) a case."
+        )
+
+
+def _pages(options: argparse.Namespace) -> int:
+    return DEFAULT_PAGES if options.pages is None else int(options.pages)
 
 
 def _print_rows(rows: list[CaseResult], observers: Observers | None) -> None:
@@ -62,7 +83,8 @@ def _print_rows(rows: list[CaseResult], observers: Observers | None) -> None:
             print(row.as_line())
     if observers is None or not observers.differences:
         return
-    print("\nmodel beside the observers' own agreement")
+    cases = observers.differences[0].cases
+    print(f"\nmodel beside the observers' own agreement, {cases} cases")
     print(f"{'metric':24s} {'model':>9s} {'observers':>9s} {'difference (95 % interval)':>30s}")
     for one in observers.differences:
         interval = "" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})"
@@ -74,10 +96,12 @@ def compare(options: argparse.Namespace) -> int:
     from ..comparison import HEAD, MAIN, read_table, write_comparison
     from ..comparison import compare as differences_of
     from ..export.files import check_writable
+    from ..input_files import distinct_names
 
     if options.output:
         check_writable(options.output)
-    tables = [read_table(path) for path in options.evaluations]
+    names = distinct_names([path.parent if path.is_file() else path for path in options.evaluations])
+    tables = [read_table(path, name) for path, name in zip(options.evaluations, names, strict=True)]
     metrics = tuple(options.metrics.split(",")) if options.metrics else MAIN
     differences = differences_of(tables, metrics)
     if options.json:

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
     evaluate.add_argument("-o", "--output", type=_path, help="folder for tables (CSV, JSON) and report.html")
     evaluate.add_argument("--images", type=_path, metavar="FOLDER", help="images for the report, by name")
-    evaluate.add_argument("--pages", type=int, default=5, metavar="N", help="worst cases with a page (default 5)")
+    evaluate.add_argument("--pages", type=int, metavar="N", help="worst cases with a page (default 5)")
     evaluate.add_argument("--json", action="store_true", help="results as JSON on stdout")
     compare = _verb(verbs, "compare", "paired differences of evaluations of the same cases")
     compare.add_argument("evaluations", nargs="+", type=_path, metavar="EVALUATION", help="folders of evaluate -o")

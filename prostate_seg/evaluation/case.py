@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import GeometryError, ProstateSegError
-from ..given_mask import manifest_of
+from ..export import FILES
+from ..export.manifest import MANIFEST
+from ..given_mask import given_mask, manifest_of
 from ..masks import on_grid_of, read_mask, turned_like
 from ..metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from ..volume import Segmentation, Volume, same_grid
 from .pairs import IN_CASE_FOLDER, Pair
 
+LARGEST_CHANGE = 0.05  # of a prediction's volume, by bringing it to another grid
 NO_DIRECTIONS = "The files do not say how the axes lie in the patient: no thirds, directions or extents."
 
 
@@ -98,14 +101,18 @@ def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
         if len(paths) != 1:
             got = " and ".join(path.name for path in paths) or "none"
             return CaseResult(**about, error=f"Expected one {role} of case {pair.case}, got {got}.")
-    about |= {"prediction": pair.predictions[0], "reference": pair.references[0]}
     try:
-        prediction, reference, note = read_pair(pair.predictions[0], pair.references[0], resample=resample)
+        files = current_mask(pair.predictions[0]), current_mask(pair.references[0])
+        about |= dict(zip(("prediction", "reference"), files, strict=True))
+        prediction, reference, note = read_pair(*files, resample=resample)
         metrics = evaluate(prediction, reference)
     except ProstateSegError as error:
         return CaseResult(**about, error=str(error))
     except MemoryError:
         return CaseResult(**about, error=f"Case {pair.case} does not fit into memory; give fewer --jobs.")
+    except Exception as error:  # whatever a library raises for a damaged file, the other cases must still be done
+        said = (str(error).strip() or "no text").splitlines()[0]
+        return CaseResult(**about, error=f"Unexpected {type(error).__name__} ({said}); write the masks again.")
     spacing = orthogonal_spacing_mm(reference.affine)
     return CaseResult(
         **about,
@@ -114,6 +121,18 @@ def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
         note=note,
         slices=slice_presence(prediction.labels, reference.labels),
     )
+
+
+def current_mask(path: Path) -> Path:
+    """A mask file; of a case's folder that ``segment`` wrote the mask that counts: one that was changed since.
+
+    Raises InputError where two were changed and differ.
+    """
+    if not path.is_dir():
+        return path
+    if (path / MANIFEST).is_file() and any((path / FILES[name]).is_file() for name in ("nifti", "seg-nrrd")):
+        return given_mask(path).file
+    return next(path / name for name in IN_CASE_FOLDER if (path / name).is_file())
 
 
 def read_pair(prediction: Path, reference: Path, *, resample: bool) -> tuple[Segmentation, Segmentation, str]:
@@ -152,9 +171,17 @@ def _read(path: Path, like: Segmentation | None = None) -> Segmentation:
 def _resampled(mask: Segmentation, like: Segmentation, name: str) -> tuple[Segmentation, str]:
     grid = Volume(like.labels, like.affine)
     values, exact = on_grid_of(grid, mask.labels == 1, mask.affine, name)
+    found = replace(mask, labels=values.astype(np.uint8), affine=like.affine)
+    change = found.volume_ml / mask.volume_ml - 1 if mask.volume_ml else 0.0
+    if abs(change) > LARGEST_CHANGE:
+        raise GeometryError(
+            f"Brought to the reference's {_grid(like)} the prediction would have {found.volume_ml:.2f} mL instead "
+            f"of {mask.volume_ml:.2f}; give both masks on the finer grid."
+        )
     how = "its voxels were copied" if exact else "it was interpolated linearly and cut at one half"
-    note = f"The prediction on {_grid(mask)} was brought to the reference's {_grid(like)}: {how}."
-    return replace(mask, labels=values.astype(np.uint8), affine=like.affine), note
+    volumes = "" if exact else f", {mask.volume_ml:.2f} mL became {found.volume_ml:.2f}"
+    note = f"The prediction on {_grid(mask)} was brought to the reference's {_grid(like)}: {how}{volumes}."
+    return found, note
 
 
 def without_infinity(values: dict[str, Any]) -> dict[str, Any]:

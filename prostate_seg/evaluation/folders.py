@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..parallel import in_processes
 from .case import CaseResult, measured
-from .pairs import Pair, find_pairs, observer_names
+from .pairs import Pair, case_name, find_pairs, observer_names
 
 PAIRS_PER_PROCESS = 8  # fewer are done sooner than another process has started
 
@@ -32,7 +32,7 @@ def evaluate_folders(
     *,
     patients: Mapping[str, str] | None = None,
     resample: bool = False,
-    jobs: int | None = None,
+    jobs: int | None = 1,
 ) -> list[CaseResult]:
     """Compare masks paired by name: two folders, or two files (one case, named after the reference).
 
@@ -40,17 +40,18 @@ def evaluate_folders(
     or a sub-folder NAME that holds ``ctv.nii.gz``, ``ctv.seg.nrrd``, ``ctv_seg.dcm`` or ``ctv_rtstruct.dcm``, as
     ``prostate-seg segment`` writes them. references: one, or one an observer. Masks must share their grid within
     0.001 mm, unless ``resample``; contours of a structure set take the other's. patients: of every case, by name,
-    where several cases may be one patient's. jobs: how many pairs at a time, each in a process; by default as many
-    as there are cores and enough pairs. One row a case and observer, sorted by name; a case that lacks its partner,
-    cannot be read, or lies on another grid is a row with its reason. Raises InputError where nothing can be
-    compared at all.
+    where several cases may be one patient's. jobs: how many pairs at a time, each in a process; None: as many as
+    there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One row a case and observer, sorted by
+    name; a case that lacks its partner, cannot be read, or lies on another grid is a row with its reason. Raises
+    InputError where nothing can be compared at all.
     """
     places = [Path(path) for path in ([references] if isinstance(references, str | Path) else references)]
     names = observer_names(places)
+    case = case_name(Path(predictions)) if len(places) > 1 else None  # of several references' files
     pairs = [
         pair
         for place, observer in zip(places, names, strict=True)
-        for pair in find_pairs(Path(predictions), place, observer)
+        for pair in find_pairs(Path(predictions), place, observer, case=case)
     ]
     pairs = _with_patients(sorted(pairs, key=lambda pair: pair.case), patients)
     return _rows(pairs, resample=resample, jobs=jobs)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..comparison import Difference, Table, compare
+from ..errors import InputError
 from ..metrics import DISTANCES, SCORES
 from .case import CaseResult
 from .folders import evaluate_folders
@@ -42,24 +43,35 @@ def between_observers(
     *,
     patients: Mapping[str, str] | None = None,
     resample: bool = False,
-    jobs: int | None = None,
+    jobs: int | None = 1,
 ) -> Observers:
     """Each pair of observers on their common cases, and the model (:func:`evaluate_folders`) beside them.
 
-    Raises InputError where two observers have no case in common.
+    A case that cannot be measured is a row with its reason; so are two observers without a common case.
     """
-    names = observer_names([Path(path) for path in references])
+    places = [Path(path) for path in references]
     rows: list[CaseResult] = []
-    for (first, a), (second, b) in itertools.combinations(zip(references, names, strict=True), 2):
-        found = evaluate_folders(second, first, patients=patients, resample=resample, jobs=jobs)
-        rows += [_between(row, f"{a} - {b}") for row in found if row.metrics is not None]
+    for (first, a), (second, b) in itertools.combinations(zip(places, observer_names(places), strict=True), 2):
+        pair = f"{a} - {b}"
+        try:
+            found = evaluate_folders(second, first, patients=patients, resample=resample, jobs=jobs)
+        except InputError as error:
+            found = [CaseResult("", error=str(error))]
+        rows += [_between(row, pair, model if first.is_file() else None) for row in found]
     rows.sort(key=lambda row: row.case)
-    tables = [_table("observers", rows), _table("model", model)]
-    return Observers(rows, compare(tables, COMPARED) if rows and any(row.metrics for row in model) else [])
+    observers, models = _table("observers", rows), _table("model", model)
+    known = set(observers.cases) & set(models.cases)
+    return Observers(rows, compare([observers, models], COMPARED) if known else [])
 
 
-def _between(row: CaseResult, names: str) -> CaseResult:
-    return CaseResult(row.case, row.metrics, row.diagonal_mm, patient=row.patient, observer=names, note=row.note)
+def _between(row: CaseResult, pair: str, model: Sequence[CaseResult] | None) -> CaseResult:
+    """A row of two observers; of two files it has the name of the model's only case."""
+    case = model[0].case if model else row.case
+    error = row.error.replace("one prediction", "a contour of the second observer")
+    error = error.replace("one reference", "a contour of the first observer")
+    return CaseResult(
+        case, row.metrics, row.diagonal_mm, patient=row.patient, observer=pair, note=row.note, error=error
+    )
 
 
 def _table(name: str, rows: Sequence[CaseResult]) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..input_files import distinct_names
 from ..masks import SUFFIXES
 
 IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm")
@@ -14,7 +15,7 @@ IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm
 
 @dataclass(frozen=True)
 class Pair:
-    """A case and what was found of it: one prediction and one reference, if all is well.
+    """A case and what was found of it: if all is well one prediction and one reference, files or a case's folders.
 
     observer: whose reference, where there are several.
     """
@@ -26,13 +27,13 @@ class Pair:
     patient: str = ""
 
 
-def find_pairs(predictions: Path, references: Path, observer: str = "") -> list[Pair]:
+def find_pairs(predictions: Path, references: Path, observer: str = "", *, case: str | None = None) -> list[Pair]:
     """The cases of two folders, sorted by name, also those that lack a partner; or the one case of two files.
 
-    Raises InputError where no case has both.
+    case: its name; None: the reference's. Raises InputError where no case has both.
     """
     if predictions.is_file() and references.is_file():
-        return [Pair(case_name(references), (predictions,), (references,), observer)]
+        return [Pair(case or case_name(references), (predictions,), (references,), observer)]
     for folder in sorted((predictions, references), key=Path.exists):
         if not folder.is_dir():
             what = "is a file" if folder.is_file() else "does not exist"
@@ -49,26 +50,19 @@ def find_pairs(predictions: Path, references: Path, observer: str = "") -> list[
 
 
 def observer_names(references: Sequence[Path]) -> list[str]:
-    """Short names of several references: their folders', with as many parents as tell them apart.
-
-    A single one needs no name: "". Raises InputError where two are the same.
-    """
-    if len(references) == 1:
-        return [""]
-    places = [path.resolve() for path in references]
-    if len(set(places)) != len(places):
-        raise InputError("Two of the references are the same; give each observer's once.")
-    depth = 1
-    while len(names := {"/".join(place.parts[-depth:]) for place in places}) != len(places):
-        depth += 1
-    del names
-    return ["/".join(place.parts[-depth:]) for place in places]
+    """Short names of several references; a single one needs none: "". Raises InputError where two are the same."""
+    return [""] if len(references) == 1 else distinct_names(references)
 
 
 def case_name(path: Path) -> str:
     """The name of a mask file without its suffix."""
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
-    return path.name[: len(path.name) - len(suffix)]
+    return _printable(path.name[: len(path.name) - len(suffix)])
+
+
+def _printable(name: str) -> str:
+    """A file's name as text that can be written: bytes that are no UTF-8 as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _cases(folder: Path) -> dict[str, list[Path]]:
@@ -77,8 +71,8 @@ def _cases(folder: Path) -> dict[str, list[Path]]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            masks = [path / name for name in IN_CASE_FOLDER if (path / name).is_file()][:1]
-            name = path.name
+            masks = [path] if any((path / name).is_file() for name in IN_CASE_FOLDER) else []
+            name = _printable(path.name)
         else:
             masks, name = ([path] if path.name.lower().endswith(SUFFIXES) else []), case_name(path)
         if masks:

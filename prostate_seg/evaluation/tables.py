@@ -39,9 +39,10 @@ def write_results(
     written = [folder / "metrics.csv", folder / "metrics.json"]
     _write_rows(written[0], results, COLUMNS)
     document = _document(results)
+    (folder / "observers.csv").unlink(missing_ok=True)
     if observers is not None:
         written.append(folder / "observers.csv")
-        _write_rows(written[2], observers.rows, ("case", *SYMMETRIC, "patient", "observer", "note"))
+        _write_rows(written[2], observers.rows, ("case", *SYMMETRIC, "patient", "observer", "note", "error"))
         document["observers"] = {
             "summary": {name: value for name, value in _summaries(observers.rows).items() if name in SYMMETRIC},
             "model_minus_observers": [asdict(one) for one in observers.differences],
@@ -74,7 +75,10 @@ def _qualities(panoptic: Panoptic) -> dict[str, float | None]:
 
 
 def _write_rows(path: Path, results: Sequence[CaseResult], columns: Sequence[str]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(result.as_row() for result in results)

@@ -133,7 +133,7 @@ def stored_array(item: Volume | Segmentation) -> Array:
         return item.labels
     array = item.array
     if item.field_of_view is not None:
-        array = np.where(item.field_of_view, array, np.zeros((), array.dtype))
+        array = np.where(item.field_of_view, array, np.asarray(min(0, array.min()), array.dtype))
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     if array.dtype == np.float16:

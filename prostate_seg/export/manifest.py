@@ -33,7 +33,7 @@ def write_manifest(path: str | os.PathLike[str], content: Mapping[str, Any]) -> 
     plain = _plain(content, "")
     text = json.dumps(plain, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:

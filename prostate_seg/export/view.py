@@ -88,5 +88,7 @@ def _gray(array: Array) -> Array:
     if array.dtype == np.uint8:
         return array
     low, high = np.percentile(array, (0.5, 99.5))
+    if low == high:  # nearly everything has one value: what has not is all there is to see
+        low, high = array.min(), array.max()
     scaled = (array.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0)
     return np.clip(np.round(scaled), 0, 255).astype(np.uint8)

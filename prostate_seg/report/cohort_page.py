@@ -13,13 +13,14 @@ import numpy as np
 from ..errors import InputError
 from ..evaluation import CaseResult, Observers
 from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
+from ..export.files import replacing_folder
 from ..metrics import Metrics
 from ..summary import Summary
 from . import plots
 from .case_page import write_case_page
 from .evaluated import evaluated_case, told, worst_slice
 from .labels import LABELS
-from .page import Html, facts, section, table, write_page
+from .page import Html, Signed, facts, section, table, write_page
 
 PAGE, PAGES = "report.html", "cases"
 COLUMNS = (
@@ -52,13 +53,13 @@ def write_cohort(
     if place is not None and not place.is_dir():
         raise InputError(f"{place} is no folder of images; give one with NAME.nii.gz (or a folder NAME) a case.")
     worst = _worst(results, pages)
-    (folder / PAGES).mkdir(parents=True, exist_ok=True)
-    written, pictures = [], []
-    for result in worst:
-        report = evaluated_case(result, place)
-        written.append(folder / PAGES / f"{result.case}.html")
-        write_case_page(written[-1], report)
-        pictures.append(_figure(result, worst_slice(report)))
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    with replacing_folder(folder / PAGES, may_replace=lambda path: path.suffix == ".html") as partial:
+        for result in worst:
+            report = evaluated_case(result, place)
+            write_case_page(partial / f"{result.case}.html", report)
+            pictures.append(_figure(result, worst_slice(report)))
     measured = [result for result in results if result.metrics is not None]
     drawn = _plots(measured)
     body = [
@@ -70,7 +71,7 @@ def write_cohort(
         section("All cases", _cases(results, {result.case for result in worst})),
     ]
     write_page(folder / PAGE, "Evaluation", body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
-    return [folder / PAGE, *written]
+    return [folder / PAGE, *(folder / PAGES / f"{result.case}.html" for result in worst)]
 
 
 def _worst(results: Sequence[CaseResult], count: int) -> list[CaseResult]:
@@ -119,10 +120,17 @@ def _summary_row(name: str, summary: Summary) -> list[Any]:
 
 def _observers(observers: Observers) -> str:
     rows = [
-        [LABELS[one.metric], one.mean_second, one.mean_first, one.mean_difference, _range(one.low, one.high)]
+        [
+            LABELS[one.metric],
+            one.cases,
+            one.mean_second,
+            one.mean_first,
+            Signed(one.mean_difference),
+            _range(one.low, one.high),
+        ]
         for one in observers.differences
     ]
-    head = ("metric", "model to observers", "observers to each other", "difference", "95 % interval")
+    head = ("metric", "cases", "model to observers", "observers to each other", "difference", "95 % interval")
     note = "A case counts with the mean over its observers, and the mean over the pairs of its observers."
     return section("Model and observers", table(head, rows, caption=note))
 

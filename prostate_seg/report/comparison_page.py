@@ -11,7 +11,7 @@ from ..comparison import Difference, Table, paired, worst_first
 from . import plots
 from .evaluated import told
 from .labels import LABELS
-from .page import section, table, write_page
+from .page import Signed, section, table, write_page
 
 PAGE = "comparison.html"
 
@@ -26,7 +26,7 @@ def write_comparison_page(differences: Sequence[Difference], tables: Sequence[Ta
             one.patients,
             one.mean_first,
             one.mean_second,
-            f"{one.mean_difference:+.4f}",
+            Signed(one.mean_difference),
             None if one.low is None else f"{one.low:+.4f} to {one.high:+.4f}",
             one.p_holm,
             {True: "better", False: "worse", None: "equal"}[one.better],
@@ -63,7 +63,7 @@ def _scatters(differences: Sequence[Difference], tables: Sequence[Table]) -> dic
 
 def _worst(tables: Sequence[Table]) -> str:
     rows = [
-        [case, first.name, second.name, told(a), told(b), b - a]
+        [case, first.name, second.name, told(a), told(b), Signed(b - a)]
         for first, second in itertools.combinations(tables, 2)
         for case, a, b in worst_first(first, second)
     ]

@@ -12,6 +12,7 @@ from ..evaluation import CaseResult
 from ..evaluation.case import read_pair
 from ..export import FILES
 from ..export.view import view_of
+from ..input_files import SUFFIXES, stem, suffix
 from ..metrics import Metrics
 from ..readers import read
 from ..volume import Segmentation, Volume, same_grid
@@ -73,20 +74,32 @@ def _told(metrics: Metrics) -> list[tuple[str, str]]:
 def _image(result: CaseResult, images: Path | None, like: Segmentation) -> tuple[Volume, str]:
     """The image beneath, black where there is none, and why."""
     black = Volume(np.zeros(like.labels.shape, np.uint8), like.affine)
-    assert result.prediction is not None
-    beside = result.prediction.parent / FILES["nrrd"]
-    if images is not None:
-        found = sorted(path for path in images.iterdir() if path.name.split(".")[0] == result.case.split(".")[0])
-        exact = [path for path in found if path.name == result.case or path.name.startswith(f"{result.case}.")]
-        places = exact[:1]
-    else:
-        places = [beside] if beside.is_file() else []
-    if not places:
-        return black, "No image of this case was given: the contours lie on black."
+    places = _places(result, images)
+    if len(places) != 1:
+        names = " and ".join(place.name for place in places)
+        why = f"{names} could both be the image of this case" if places else "No image of this case was given"
+        return black, f"{why}: the contours lie on black."
     try:
         volume = read(places[0])
+        view_of(volume)
     except ProstateSegError as error:
-        return black, f"The image cannot be shown: {error}"
+        return black, f"The image cannot be shown, the contours lie on black: {error}"
     if not same_grid(volume, like):
         return black, "The image lies on another grid than the reference: the contours lie on black."
     return volume, ""
+
+
+def _places(result: CaseResult, images: Path | None) -> list[Path]:
+    """Where the image of a case may be: in the folder of images by its name, or beside the prediction."""
+    assert result.prediction is not None
+    if images is None:
+        beside = result.prediction.parent / FILES["nrrd"]
+        return [beside] if beside.is_file() else []
+    if (images / result.case / FILES["nrrd"]).is_file():  # a folder that segment wrote
+        return [images / result.case / FILES["nrrd"]]
+    if (images / result.case).is_dir():
+        return [images / result.case]
+    kinds = {*SUFFIXES, ".dcm", ".zip"}
+    return [
+        path for path in sorted(images.iterdir()) if stem(path.name) == result.case and suffix(path.name) in kinds
+    ]

@@ -44,7 +44,7 @@ def write_page(
         "</body></html>\n",
     ]
     with replacing(path) as temporary:
-        temporary.write_text("\n".join(parts), encoding="utf-8")
+        temporary.write_text("\n".join(parts), encoding="utf-8", errors="backslashreplace")
 
 
 def asset(name: str) -> str:
@@ -83,6 +83,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, n
     )
 
 
+class Signed(float):
+    """A difference, shown with its sign."""
+
+
 class Html(str):
     """Text that is HTML already."""
 
@@ -102,8 +106,9 @@ def _cell(cell: Any) -> str:
     if isinstance(cell, Html):
         return f"<td>{cell}</td>"
     if isinstance(cell, float):
-        text = f"{cell:.3f}" if abs(cell) < 1 else f"{cell:.2f}"
-        return f'<td class=number data-value="{cell!r}">{text}</td>'
+        sign = "+" if isinstance(cell, Signed) else ""
+        text = f"{cell:{sign}.3f}" if abs(cell) < 1 else f"{cell:{sign}.2f}"
+        return f'<td class=number data-value="{float(cell)!r}">{text}</td>'
     if isinstance(cell, int):
         return f'<td class=number data-value="{cell}">{cell}</td>'
     return "<td>-</td>" if cell is None else f"<td>{escape(str(cell))}</td>"

@@ -28,6 +28,8 @@ def case_report_of(delivery: Delivery, manifest: Mapping[str, Any], *, identity:
     digits = volume.source.sha256[:12] or "of an array"
     header = volume.source.header if identity is not None else None
     who = [(text, str(header.get(tag))) for text, tag in IDENTITY if header is not None and header.get(tag)]
+    if identity is not None and not who:
+        who = [("Patient", "the image does not say")]
     return CaseReport(
         f"Prostate CTV: {identity or f'case {digits}'}",
         volume,
