@@ -14,12 +14,14 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from prostate_seg.cli import main
+from prostate_seg.comparison import compare, read_table
 from prostate_seg.errors import InputError
-from prostate_seg.evaluation import evaluate_folders
+from prostate_seg.evaluation import evaluate_folders, write_results
 from prostate_seg.export import write
 from prostate_seg.export.manifest import mask_digest, write_manifest
 from prostate_seg.input_files import distinct_names
 from prostate_seg.masks import read_mask
+from prostate_seg.metrics import DISTANCES, SCORES
 from prostate_seg.volume import Segmentation, Volume
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
@@ -238,3 +240,29 @@ def test_the_surround_of_a_picture_in_decibels_is_black(small_phantom):
     sparse = np.zeros((40, 40, 5), np.float32)
     sparse[20, 20, 2] = 7.5
     assert view_of(Volume(sparse, AFFINE)).gray.max() == 255
+
+
+@pytest.mark.parametrize("metric", list(SCORES))
+def test_replacing_a_case_that_is_20_mm_off_by_a_miss_makes_each_metric_s_comparison_worse(twenty_mm, metric):
+    far, missed = (compare([twenty_mm["good"], twenty_mm[name]], [metric])[0] for name in ("far", "missed"))
+    worse = SCORES[metric] * (far.mean_difference - missed.mean_difference)
+    assert worse >= 0  # Dice and the like are 0 both ways
+    assert worse > 0 or metric not in DISTANCES
+    assert missed.better is False
+
+
+@pytest.fixture(scope="module")
+def twenty_mm(tmp_path_factory):
+    """Tables of three cases: all right; one 20 mm off; that one missed."""
+    folder = tmp_path_factory.mktemp("twenty")
+    labels = np.zeros((60, 30, 20), np.uint8)
+    labels[5:20, 5:25, 4:16] = 1
+    gland = Segmentation(labels, AFFINE)
+    changes = {"good": labels, "far": np.roll(labels, 20, axis=0), "missed": 0 * labels}
+    reference = fill(folder / "reference", a=gland, b=gland, c=gland)
+    found = {}
+    for name, changed in changes.items():
+        model = fill(folder / name, a=gland, b=replace(gland, labels=changed), c=gland)
+        write_results(evaluate_folders(model, reference), folder / "evaluated" / name)
+        found[name] = read_table(folder / "evaluated" / name)
+    return found

@@ -135,7 +135,7 @@ def test_interpolation_onto_the_images_grid_is_said(made, tmp_path):
     affine[:3, 3] += 0.3
     write(Segmentation(made.delivery.ctv.labels, affine), tmp_path / "shifted.nii.gz")
     done = hand_over(Order(tmp_path / "shifted.nii.gz", ("nifti",), tmp_path / "source"), tmp_path / "out")
-    assert "The segment shifted was drawn on another grid and interpolated onto the image's." in done.notes
+    assert "The CTV was drawn on another grid and interpolated onto the image's." in done.notes  # no file name
     assert done.notes == json.loads((done.folder / "manifest.json").read_text())["warnings"]
 
 
