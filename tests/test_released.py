@@ -73,15 +73,15 @@ def test_unseen_patients_of_the_low_passed_set_have_a_mean_dice_of_0_82(predicto
 
 
 @pytest.mark.slow
-def test_forty_phantoms_have_mean_dice_0_92_worst_0_80_and_median_hd95_below_3_mm(predictor):
-    """The model card says 0.932, 0.874 and 2.1 mm."""
+def test_forty_phantoms_have_mean_dice_0_92_worst_0_85_and_median_hd95_below_3_mm(predictor):
+    """The model card says 0.936, 0.896 and 1.9 mm."""
     rows = []
     for seed in range(40):
         phantom = make_phantom(seed)
         labels = predictor(phantom.image).labels
         rows.append(evaluate_masks(labels == 1, phantom.structures["ctv"], phantom.image.spacing_mm))
     assert np.mean([row.dice for row in rows]) >= 0.92
-    assert min(row.dice for row in rows) >= 0.80
+    assert min(row.dice for row in rows) >= 0.85
     assert np.median([row.hd95_mm for row in rows]) < 3.0
 
 
