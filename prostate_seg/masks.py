@@ -217,10 +217,15 @@ def _binary(array: Array, path: Path) -> Array:
     values = np.unique(array)
     others = values[values != 0]
     if others.size > 1 or not np.isfinite(others).all():
+        if np.isfinite(others).all() and others.min() > 0 and others.max() < 1 + 1e-6 and others.size > 5:
+            raise InputError(
+                f"The mask {path.name} holds {others.size} values between 0 and 1, expected a single one: it looks "
+                "like a probability; cut it at one half first."
+            )
         shown = ", ".join(f"{value:g}" for value in others[:5]) + (", ..." if others.size > 5 else "")
         raise InputError(
             f"The mask {path.name} holds the values {shown} beside 0, expected a single one; write the "
-            "structure to be compared as a mask of its own."
+            "structure that is meant as a mask of its own."
         )
     return (array != 0).astype(np.uint8)
 

@@ -158,8 +158,8 @@ class TestOtherVerbs:
         assert not (tmp_path / "out").exists()
 
     def test_evaluate_of_a_mask_with_itself_is_dice_1_and_exit_0(self, run, nifti_case, tmp_path):
-        label = nifti_case[1]
-        status, out, err = run("evaluate", label, label, "-o", tmp_path)
+        label = shutil.copy(nifti_case[1], tmp_path / "same.nii.gz")
+        status, out, err = run("evaluate", label, nifti_case[1], "-o", tmp_path)
         assert status == 0
         assert "1.000" in out
         assert "metrics.csv" in err
@@ -178,7 +178,8 @@ class TestOtherVerbs:
         label = nifti_case[1]
         (tmp_path / "file").write_text("")
         assert run("evaluate", label, tmp_path / "absent")[0] == 2
-        status, out, err = run("evaluate", label, label, "-o", tmp_path / "file" / "out")
+        copy = shutil.copy(label, tmp_path / "same.nii.gz")
+        status, out, err = run("evaluate", copy, label, "-o", tmp_path / "file" / "out")
         assert (status, out) == (2, "")
         assert "cannot be written (Not a directory)" in err
 

@@ -123,4 +123,4 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     with pytest.raises(SettingsError, match="Unknown metrics: volume_ml"):
         compare([read_table(one), read_table(other)], ["volume_ml"])
     assert main(["compare", str(tmp_path), str(one)]) == 2
-    assert "is no table of prostate-seg evaluate" in capsys.readouterr().err
+    assert "There is no metrics.csv in" in capsys.readouterr().err

@@ -249,5 +249,5 @@ def test_three_scans_of_one_patient_and_one_of_another_are_two_patients_in_the_i
     with pytest.raises(InputError, match=r"lacks 3 of 4 cases \(b, c, d\); add them"):
         evaluate_folders(predictions, references, patients=read_patients(table))
     table.write_text("name\na\n")
-    with pytest.raises(InputError, match="no table with the columns case and patient"):
+    with pytest.raises(InputError, match="has the columns name; expected case and patient"):
         read_patients(table)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -191,13 +192,13 @@ def test_nothing_of_an_earlier_evaluation_stays_in_its_folder(tmp_path):
 
 
 def test_options_about_the_report_are_refused_where_there_is_none(tmp_path, capsys):
-    model = fill(tmp_path / "m", a=cube(4, 14))
+    model, reference = fill(tmp_path / "m", a=cube(4, 14)), fill(tmp_path / "r", a=cube(4, 14))
     for options, told in (
         (["--pages", 3], "--pages is about the report; give -o"),
         (["--images", model], "--images is about the report; give -o"),
         (["--images", model, "--pages", 0, "-o", tmp_path / "out"], "--pages 0 makes none"),
     ):
-        assert run("evaluate", model, model, *options) == 2
+        assert run("evaluate", model, reference, *options) == 2
         assert told in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -209,7 +210,9 @@ def test_a_case_whose_name_is_no_utf_8_is_written_with_escapes(tmp_path):
         (model / "a.nii.gz").rename(latin)
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
-    assert run("evaluate", model, model, "-o", tmp_path / "out") == 0
+    (tmp_path / "r").mkdir()
+    shutil.copy(latin, tmp_path / "r")
+    assert run("evaluate", model, tmp_path / "r", "-o", tmp_path / "out") == 0
     assert r"M\udcfcller" in (tmp_path / "out" / "metrics.csv").read_text()
 
 

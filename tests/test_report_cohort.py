@@ -59,7 +59,7 @@ def test_the_page_lists_all_cases_and_links_the_worst_to_their_pages_missed_firs
     assert rows["lost"][-1] == "Expected one prediction of case lost, got none."
     assert re.findall(r'figcaption><a href="(.*?)"', text) == ["cases/missed.html", "cases/off.html"]
     assert sorted(path.name for path in (folders / "out" / "cases").iterdir()) == ["missed.html", "off.html"]
-    assert "<dt>Missed, or invented, altogether</dt><dd>1</dd>" in text
+    assert "<dt>Rows with an empty mask on one side</dt><dd>1</dd>" in text
 
 
 def test_an_image_on_another_grid_or_none_leaves_the_contours_on_black_and_says_so(folders):

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..errors import SettingsError
+from ..errors import InputError, SettingsError
 from ..parallel import check_jobs
 from .telling import DONE, NOTHING_DONE, SOME_FAILED, say
 
@@ -24,6 +24,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
     check_jobs(options.jobs)
     _check_report(options)
+    if options.prediction.resolve() in {path.resolve() for path in options.reference}:
+        raise InputError(f"{options.prediction} is given as prediction and as reference; give two.")
     if options.output:
         check_writable(options.output)
     how = {
@@ -45,8 +47,9 @@ def evaluate(options: argparse.Namespace) -> int:
         elif row.note:
             say(f"note: {row.name}: {row.note}")
     if options.output:
-        from ..report import write_cohort
+        from ..report import PAGE, write_cohort
 
+        (options.output / PAGE).unlink(missing_ok=True)  # never beside newer numbers
         written = write_results(rows, options.output, observers=observers)
         written += write_cohort(
             rows, options.output, observers=observers, images=options.images, pages=_pages(options)
@@ -93,7 +96,7 @@ def _print_rows(rows: list[CaseResult], observers: Observers | None) -> None:
 
 def compare(options: argparse.Namespace) -> int:
     """Evaluations against each other."""
-    from ..comparison import HEAD, MAIN, read_table, write_comparison
+    from ..comparison import HEAD, MAIN, read_table, remarks, write_comparison
     from ..comparison import compare as differences_of
     from ..export.files import check_writable
     from ..input_files import distinct_names
@@ -102,15 +105,18 @@ def compare(options: argparse.Namespace) -> int:
         check_writable(options.output)
     names = distinct_names([path.parent if path.is_file() else path for path in options.evaluations])
     tables = [read_table(path, name) for path, name in zip(options.evaluations, names, strict=True)]
-    metrics = tuple(options.metrics.split(",")) if options.metrics else MAIN
+    metrics = tuple(name.strip() for name in (options.metrics or ",".join(MAIN)).split(",") if name.strip())
     differences = differences_of(tables, metrics)
+    for remark in remarks(tables):
+        say(f"note: {remark}")
     if options.json:
-        print(json.dumps([asdict(one) for one in differences], indent=1))
+        print(json.dumps([asdict(one) | {"verdict": one.verdict} for one in differences], indent=1))
     else:
         print(HEAD, *(one.as_line() for one in differences), sep="\n")
     if options.output:
-        from ..report import write_comparison_page
+        from ..report import COMPARISON_PAGE, write_comparison_page
 
+        (options.output / COMPARISON_PAGE).unlink(missing_ok=True)  # never beside newer numbers
         written = write_comparison(differences, tables, options.output)
         written.append(write_comparison_page(differences, tables, options.output))
         say(f"written: {', '.join(map(str, written))}")

@@ -114,6 +114,8 @@ def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
         said = (str(error).strip() or "no text").splitlines()[0]
         return CaseResult(**about, error=f"Unexpected {type(error).__name__} ({said}); write the masks again.")
     spacing = orthogonal_spacing_mm(reference.affine)
+    empty = [name for name, mask in (("prediction", prediction), ("reference", reference)) if not mask.labels.any()]
+    note = " ".join([*([note] if note else []), *(f"The {name} is empty." for name in empty)])
     return CaseResult(
         **about,
         metrics=metrics,

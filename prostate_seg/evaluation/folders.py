@@ -21,9 +21,21 @@ def read_patients(path: Path) -> dict[str, str]:
     """Whose case is whose: a CSV file with the columns ``case`` and ``patient``. Raises InputError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return {row["case"]: row["patient"] for row in csv.DictReader(stream)}
-    except (OSError, LookupError, ValueError) as error:
-        raise InputError(f"{path} is no table with the columns case and patient ({error}); write one.") from error
+            reader = csv.DictReader(stream)
+            rows, columns = list(reader), reader.fieldnames or []
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"The table of patients {path} cannot be read ({reason}); give a CSV file.") from error
+    if not {"case", "patient"} <= set(columns):
+        raise InputError(
+            f"{path} has the columns {', '.join(columns) or 'none'}; expected case and patient, separated by "
+            "commas."
+        )
+    patients: dict[str, str] = {}
+    for row in rows:
+        if patients.setdefault(row["case"], row["patient"]) != row["patient"]:
+            raise InputError(f"{path} gives case {row['case']} to two patients; give it to one.")
+    return patients
 
 
 def evaluate_folders(

@@ -1,11 +1,14 @@
 """Pages to look at: one case, a cohort, a comparison. Each is a single HTML file that asks nothing of a network."""
 
 from .case_page import CaseReport, Layer, write_case_page
-from .cohort_page import write_cohort
+from .cohort_page import PAGE, write_cohort
+from .comparison_page import PAGE as COMPARISON_PAGE
 from .comparison_page import write_comparison_page
 from .segmented import case_report_of
 
 __all__ = [
+    "COMPARISON_PAGE",
+    "PAGE",
     "CaseReport",
     "Layer",
     "case_report_of",

@@ -13,7 +13,7 @@ from ..export.mesh import surface_of
 from ..export.view import View, view_of
 from ..volume import Array, Segmentation, Volume
 from . import plots
-from .page import facts, section, write_page
+from .page import facts, listed, section, write_page
 from .slices import paths, pictures, uncertainty
 
 PREDICTION_COLOUR, REFERENCE_COLOUR = "#ffd600", "#00d5ff"
@@ -74,7 +74,7 @@ def write_case_page(path: str | Path, report: CaseReport) -> None:
         "<div class=columns>",
         f"<div>{_viewer(view, report)}{section('Surface', surface)}</div><div>",
         section("Result", facts(report.results)),
-        section("Warnings", _list(report.warnings)) if report.warnings else "",
+        section("Warnings", listed(report.warnings)) if report.warnings else "",
         "</div></div>",
         section("How it came about", facts(report.provenance)),
     ]
@@ -115,10 +115,6 @@ def _toggle(target: str, text: str, colour: str, *, key: str, on: bool = True) -
         f"<label><input type=checkbox data-target={target} data-key={key} {'checked' if on else ''}>"
         f'<span class=swatch style="background:{colour}"></span>{escape(text)} <kbd>{key}</kbd></label>'
     )
-
-
-def _list(sentences: Sequence[str]) -> str:
-    return f"<ul class=warnings>{''.join(f'<li>{escape(text)}</li>' for text in sentences)}</ul>"
 
 
 def _segmentation(volume: Volume, mask: Array) -> Segmentation:

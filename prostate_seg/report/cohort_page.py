@@ -99,7 +99,9 @@ def _overview(results: Sequence[CaseResult]) -> str:
     slices = panoptic_slices(results)
     parts = f"{told(slices.segmentation_quality)} x {told(slices.recognition_quality)}"
     shown = f"{told(slices.quality)} = {parts} (mean IoU of the slices found, F1 of finding them)"
-    return facts([*rows, ("Missed, or invented, altogether", str(missed)), ("Panoptic quality of slices", shown)])
+    return facts(
+        [*rows, ("Rows with an empty mask on one side", str(missed)), ("Panoptic quality of slices", shown)]
+    )
 
 
 def _summary(results: Sequence[CaseResult]) -> str:

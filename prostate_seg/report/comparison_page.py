@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..comparison import Difference, Table, paired, worst_first
+from ..comparison import Difference, Table, paired, remarks, worst_first
 from . import plots
 from .evaluated import told
 from .labels import LABELS
-from .page import Signed, section, table, write_page
+from .page import Signed, listed, section, table, write_page
 
 PAGE = "comparison.html"
 
@@ -29,18 +29,32 @@ def write_comparison_page(differences: Sequence[Difference], tables: Sequence[Ta
             Signed(one.mean_difference),
             None if one.low is None else f"{one.low:+.4f} to {one.high:+.4f}",
             one.p_holm,
-            {True: "better", False: "worse", None: "equal"}[one.better],
+            one.verdict,
         ]
         for one in differences
     ]
-    head = ("difference", "metric", "cases", "patients", "first", "second", "mean", "95 % interval", "p, Holm", "")
+    head = (
+        "difference",
+        "metric",
+        "cases",
+        "patients",
+        "first",
+        "second",
+        "mean",
+        "95 % interval",
+        "p, Holm",
+        "second is",
+    )
     note = (
         "Interval: bootstrap of the mean difference over patients. p: sign flips of patients, corrected by Holm "
-        "over all rows. A missed case counts with the diagonal of its image."
+        "over all rows; better or worse only where it is below 0.05. A missed case counts with the diagonal of its "
+        "image."
     )
     drawn = _scatters(differences, tables)
     places = "".join(f"<div id={name} class=plot role=img aria-label=Plot></div>" for name in drawn)
+    told = remarks(tables)
     body = [
+        section("Remarks", listed(told)) if told else "",
         section("Differences", table(head, rows, caption=note, name="differences")),
         section("Case by case", f"<div class=plots>{places}</div>"),
         section("Worst first", _worst(tables)),

@@ -92,14 +92,13 @@ def _image(result: CaseResult, images: Path | None, like: Segmentation) -> tuple
 def _places(result: CaseResult, images: Path | None) -> list[Path]:
     """Where the image of a case may be: in the folder of images by its name, or beside the prediction."""
     assert result.prediction is not None
+    beside = [path for path in [result.prediction.parent / FILES["nrrd"]] if path.is_file()]
     if images is None:
-        beside = result.prediction.parent / FILES["nrrd"]
-        return [beside] if beside.is_file() else []
+        return beside
     if (images / result.case / FILES["nrrd"]).is_file():  # a folder that segment wrote
         return [images / result.case / FILES["nrrd"]]
     if (images / result.case).is_dir():
         return [images / result.case]
     kinds = {*SUFFIXES, ".dcm", ".zip"}
-    return [
-        path for path in sorted(images.iterdir()) if stem(path.name) == result.case and suffix(path.name) in kinds
-    ]
+    named = [path for path in sorted(images.iterdir()) if stem(path.name) == result.case]
+    return [path for path in named if suffix(path.name) in kinds] or beside

@@ -93,6 +93,11 @@ class Html(str):
     __slots__ = ()
 
 
+def listed(sentences: Sequence[str]) -> str:
+    """Sentences that the reader must see."""
+    return f"<ul class=warnings>{''.join(f'<li>{escape(text)}</li>' for text in sentences)}</ul>"
+
+
 def section(title: str, *content: str) -> str:
     """A headed part of a page."""
     return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"

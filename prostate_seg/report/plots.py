@@ -66,7 +66,7 @@ def boxes(title: str, groups: Mapping[str, Array], texts: Sequence[str]) -> dict
             fillcolor="rgba(11,95,165,0.15)",
             hovertemplate="%{text}: %{y:.3f}<extra></extra>",
         )
-    figure.update_layout(**_LAYOUT, title={"text": title}, showlegend=False, height=380)
+    figure.update_layout(**_LAYOUT, title={"text": title, "font": {"size": 15}}, showlegend=False, height=380)
     figure.update_yaxes(**_GRID)
     return _plain(figure)
 
@@ -97,7 +97,7 @@ def scatter(
     figure.add_scatter(
         x=[low, high], y=[low, high], mode="lines", line={"color": "#666", "dash": "dash"}, hoverinfo="skip"
     )
-    figure.update_layout(**_LAYOUT, title={"text": title}, showlegend=False, height=380)
+    figure.update_layout(**_LAYOUT, title={"text": title, "font": {"size": 15}}, showlegend=False, height=380)
     figure.update_xaxes(**_GRID, title=names[0])
     figure.update_yaxes(**_GRID, title=names[1])
     return _plain(figure)

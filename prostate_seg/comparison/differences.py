@@ -16,35 +16,26 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, SettingsError
-from .export.files import replacing
-from .export.manifest import write_manifest
-from .metrics import DISTANCES, SCORES
-from .volume import Array
+from ..errors import SettingsError
+from ..export.files import replacing
+from ..export.manifest import write_manifest
+from ..metrics import SCORES
+from ..volume import Array
+from .tables import SIGNIFICANT, Table, paired, remarks
 
-TABLE = "metrics.csv"
 MAIN = ("dice", "hd_mm", "hd95_mm", "assd_mm", "surface_dice_2mm", "slice_dice")
 EXACT_UP_TO = 12  # patients: 4096 sign patterns
 FLIPS = 9999
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """One evaluation: values (cases,) by metric, NaN where undefined, infinite distances replaced."""
-
-    name: str
-    cases: list[str]
-    patients: list[str]
-    values: dict[str, Array]
-
-
 @dataclass(frozen=True)
 class Difference:
     """A metric of ``second`` minus that of ``first`` over their common cases.
 
-    better: whether the mean difference is for the better, None where it is 0. low, high: 95 % bootstrap interval
-    over patients. p: two-sided; p_holm: corrected for all differences of the comparison. None below two patients.
+    better: whether the mean difference is for the better, None where it is 0; :attr:`verdict` says whether that is
+    shown. low, high: 95 % bootstrap interval over patients. p: two-sided; p_holm: corrected for all differences of
+    the comparison. None below two patients.
     """
 
     first: str
@@ -61,43 +52,24 @@ class Difference:
     p_holm: float | None = None
     better: bool | None = None
 
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` where p_holm is below SIGNIFICANT, else ``not shown``."""
+        if self.better is None or self.p_holm is None or self.p_holm >= SIGNIFICANT:
+            return "not shown"
+        return "better" if self.better else "worse"
+
     def as_line(self) -> str:
         """The difference as ``compare`` prints it, under HEAD."""
         interval = "-" if self.low is None else f"{self.low:+.4f} to {self.high:+.4f}"
         p = "-" if self.p_holm is None else f"{self.p_holm:.4f}"
         pair = f"{self.second} - {self.first}"
-        return f"{pair:32s} {self.metric:18s} {self.cases:5d} {self.mean_difference:+9.4f} {interval:>20s} {p:>9s}"
+        numbers = f"{self.cases:5d} {self.mean_difference:+9.4f} {interval:>20s} {p:>9s}"
+        return f"{pair:32s} {self.metric:18s} {numbers} {self.verdict}"
 
 
-HEAD = f"{'difference':32s} {'metric':18s} {'cases':>5s} {'mean':>9s} {'95 % interval':>20s} {'p (Holm)':>9s}"
-
-
-def read_table(path: Path, name: str | None = None) -> Table:
-    """Read ``metrics.csv``, or the folder that ``evaluate -o`` wrote it to. Rows with an error are left out.
-
-    name: of the table (None: its folder's). A column ``patient`` says whose cases they are; without it every case
-    is a patient. Raises InputError.
-    """
-    file = path / TABLE if path.is_dir() else path
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if not row.get("error")]
-        cases = [f"{row['case']} ({row['observer']})" if row.get("observer") else row["case"] for row in rows]
-        metrics = [name for name in SCORES if rows and name in rows[0]]
-        diagonals = np.array([float(row["diagonal_mm"]) for row in rows])
-        values = {name: np.array([float(row[name] or "nan") for row in rows]) for name in metrics}
-    except (OSError, LookupError, ValueError) as error:
-        raise InputError(
-            f"{file} is no table of prostate-seg evaluate ({type(error).__name__}: {error}); give the folder that "
-            "evaluate -o wrote."
-        ) from error
-    if not cases or len(set(cases)) != len(cases):
-        what = "no case without an error" if not cases else "two rows of one case and observer"
-        raise InputError(f"{file} has {what}; evaluate again.")
-    for metric in values.keys() & set(DISTANCES):
-        values[metric] = np.where(np.isinf(values[metric]), diagonals, values[metric])
-    patients = [row.get("patient") or row["case"] for row in rows]
-    return Table(name or file.resolve().parent.name, cases, patients, values)
+_NUMBERS = f"{'cases':>5s} {'mean':>9s} {'95 % interval':>20s} {'p (Holm)':>9s}"
+HEAD = f"{'difference':32s} {'metric':18s} {_NUMBERS} second is"
 
 
 def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Difference]:
@@ -131,11 +103,13 @@ def worst_first(first: Table, second: Table, metric: str = "dice") -> list[tuple
 def write_comparison(differences: Sequence[Difference], tables: Sequence[Table], folder: Path) -> list[Path]:
     """Write ``comparison.json`` and ``cases.csv`` (worst first, by Dice, pair by pair). Raises OutputError."""
     folder.mkdir(parents=True, exist_ok=True)
+    told = remarks(tables)
     summary, cases = folder / "comparison.json", folder / "cases.csv"
     write_manifest(
         summary,
         {
-            "differences": [asdict(one) for one in differences],
+            "differences": [asdict(one) | {"verdict": one.verdict} for one in differences],
+            "remarks": told,
             "interval": f"95 % bootstrap of the mean difference over patients, {RESAMPLES} resamples",
             "test": f"sign flips of patients, exact up to {EXACT_UP_TO}, else {FLIPS}; Holm over all rows",
             "infinite_distances": "replaced by the diagonal of the reference image in mm",
@@ -148,22 +122,6 @@ def write_comparison(differences: Sequence[Difference], tables: Sequence[Table],
             for case, a, b in worst_first(first, second):
                 writer.writerow([first.name, second.name, case, f"{a:.6g}", f"{b:.6g}", f"{b - a:.6g}"])
     return [summary, cases]
-
-
-def paired(first: Table, second: Table, metric: str) -> tuple[list[str], Array, Array, Array]:
-    """The common cases in which a metric is defined: names, both values (cases,), patient numbers (cases,).
-
-    Raises InputError where no case is common.
-    """
-    there = {case: index for index, case in enumerate(second.cases)}
-    pairs = [(index, there[case]) for index, case in enumerate(first.cases) if case in there]
-    if not pairs:
-        raise InputError(f"{first.name} and {second.name} have no case in common; compare evaluations of one set.")
-    at_first, at_second = np.array(pairs).T
-    a, b = first.values[metric][at_first], second.values[metric][at_second]
-    defined = np.flatnonzero(~(np.isnan(a) | np.isnan(b)))
-    people = np.unique([first.patients[at_first[index]] for index in defined], return_inverse=True)[1]
-    return [first.cases[at_first[index]] for index in defined], a[defined], b[defined], people
 
 
 def _difference(first: Table, second: Table, metric: str) -> Difference | None:

@@ -1,0 +1,17 @@
+"""Is A better than B? Evaluations of the same cases, paired."""
+
+from .differences import HEAD, MAIN, Difference, compare, worst_first, write_comparison
+from .tables import Table, paired, read_table, remarks
+
+__all__ = [
+    "HEAD",
+    "MAIN",
+    "Difference",
+    "Table",
+    "compare",
+    "paired",
+    "read_table",
+    "remarks",
+    "worst_first",
+    "write_comparison",
+]
