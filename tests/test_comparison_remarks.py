@@ -122,7 +122,7 @@ def test_a_probability_is_told_from_a_label_map(tmp_path):
     values = np.linspace(0, 0.99, 60, dtype=np.float32).reshape(5, 4, 3)
     nibabel.save(nibabel.Nifti1Image(values, AFFINE), tmp_path / "p.nii")
     with pytest.raises(
-        InputError, match="59 values between 0 and 1.* looks like a probability; cut it at one half"
+        InputError, match=r"59 values between 0 and 1.* looks like a probability; cut it at one half"
     ):
         read_mask(tmp_path / "p.nii")
 
