@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from cubes import AFFINE, cube, fill
 
 from prostate_seg.cli import main
 from prostate_seg.comparison import read_table
@@ -14,21 +15,6 @@ from prostate_seg.evaluation import between_observers, evaluate, evaluate_folder
 from prostate_seg.evaluation.pairs import observer_names
 from prostate_seg.export import write
 from prostate_seg.volume import Segmentation
-
-AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
-
-
-def cube(first, last, orientation="file"):
-    labels = np.zeros((20, 16, 10), np.uint8)
-    labels[first:last, 4:12, 2:8] = 1
-    return Segmentation(labels, AFFINE, orientation=orientation)
-
-
-def fill(folder, **masks):
-    folder.mkdir(parents=True)
-    for name, mask in masks.items():
-        write(mask, folder / f"{name}.nii.gz")
-    return folder
 
 
 @pytest.fixture
@@ -91,8 +77,8 @@ def test_observers_are_named_after_their_folders_and_the_same_one_twice_is_refus
 def test_a_coarse_prediction_is_refused_and_resampled_only_on_demand_and_says_so(tmp_path, capsys):
     coarse = np.zeros((10, 8, 5), np.uint8)
     coarse[2:7, 2:6, 1:4] = 1
-    half_a_voxel = np.diag([2.0, 2.0, 4.0, 1.0])
-    half_a_voxel[:3, 3] = 0.5, 0.5, 1.0
+    half_a_voxel = np.diag([-2.0, -2.0, 4.0, 1.0])
+    half_a_voxel[:3, 3] = -0.5, -0.5, 1.0
     predictions = fill(tmp_path / "p", a=Segmentation(coarse, half_a_voxel))
     references = fill(tmp_path / "r", a=cube(4, 14))
     arguments = ["evaluate", str(predictions), str(references)]
@@ -110,7 +96,7 @@ def test_a_coarse_prediction_is_refused_and_resampled_only_on_demand_and_says_so
 def test_a_prediction_cropped_by_whole_voxels_is_copied_exactly(tmp_path):
     full = cube(4, 14)
     moved = AFFINE.copy()
-    moved[0, 3] = 2.0
+    moved[0, 3] = -2.0
     predictions = fill(tmp_path / "p", a=Segmentation(full.labels[2:].copy(), moved))
     (row,) = evaluate_folders(predictions, fill(tmp_path / "r", a=full), resample=True)
     assert row.metrics.dice == 1.0
@@ -119,7 +105,7 @@ def test_a_prediction_cropped_by_whole_voxels_is_copied_exactly(tmp_path):
 
 def test_a_prediction_outside_the_reference_s_image_is_not_cut_off_silently(tmp_path):
     moved = AFFINE.copy()
-    moved[0, 3] = 10.0
+    moved[0, 3] = -10.0
     predictions = fill(tmp_path / "p", a=Segmentation(cube(4, 14).labels, moved))
     (row,) = evaluate_folders(predictions, fill(tmp_path / "r", a=cube(4, 14)), resample=True)
     assert row.metrics is None

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from cubes import AFFINE, SHAPE, cube, fill
 
 from prostate_seg.cli import main
 from prostate_seg.comparison import compare, read_table
@@ -24,22 +25,6 @@ from prostate_seg.input_files import distinct_names
 from prostate_seg.masks import read_mask
 from prostate_seg.metrics import DISTANCES, SCORES
 from prostate_seg.volume import Segmentation, Volume
-
-AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
-SHAPE = (20, 16, 10)
-
-
-def cube(first, last, orientation="file"):
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[first:last, 4:12, 2:8] = 1
-    return Segmentation(labels, AFFINE, orientation=orientation)
-
-
-def fill(folder, **masks):
-    folder.mkdir(parents=True)
-    for name, mask in masks.items():
-        write(mask, folder / f"{name}.nii.gz")
-    return folder
 
 
 def run(*arguments):
