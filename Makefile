@@ -9,10 +9,11 @@ STAMP := $(VENV)/installed.stamp
 demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=12
 	rm -rf demo
 	$(BIN)/prostate-seg phantom demo --seed $(SEED) --format dicom
-	$(BIN)/prostate-seg segment demo/images -o demo/segmented
+	$(BIN)/prostate-seg segment demo/images -o demo/segmented --format nifti,seg-nrrd,nrrd,png,report
 	$(BIN)/prostate-seg evaluate demo/segmented demo/labels -o demo/evaluation
 	@echo "mask:    demo/segmented/phantom$(SEED)/ctv.nii.gz"
 	@echo "overlay: demo/segmented/phantom$(SEED)/overlay.png"
+	@echo "pages:   demo/segmented/phantom$(SEED)/report.html, demo/evaluation/report.html"
 
 test: install  ## the fast tests and the house rules
 	$(BIN)/python -m pytest -m "not slow and not slicer and not browser" -q
