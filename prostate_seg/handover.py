@@ -142,13 +142,24 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
             f"The segment {chosen[0]} of {given.file.name} is empty, so there is nothing to hand over."
         )
     notes = [
-        f"The {'CTV' if name == chosen[0] else name} was drawn on another grid and interpolated onto the image's."
-        for name, (_, exact) in placed.items()
+        _interpolated("CTV" if name == chosen[0] else name, _ml(segments[name], affine), _ml(mask, volume.affine))
+        for name, (mask, exact) in placed.items()
         if not exact
     ]
     ctv = Segmentation(placed[chosen[0]][0].astype(np.uint8), volume.affine, orientation=volume.orientation)
     structures = {name: placed[name][0] for name in chosen[1:]}
     return Delivery(volume, ctv, _maker(order, ctv, given.manifest), structures), notes
+
+
+def _interpolated(name: str, before_ml: float, after_ml: float) -> str:
+    return (
+        f"The {name} was drawn on another grid and interpolated onto the image's, {before_ml:.2f} mL became "
+        f"{after_ml:.2f}: check that it belongs to this image."
+    )
+
+
+def _ml(mask: Array, affine: Array) -> float:
+    return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000.0)
 
 
 def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str]:

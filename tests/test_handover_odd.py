@@ -1,6 +1,7 @@
 """Hand-overs that could lose or falsify something: names, corrections, provenance, odd sources."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -135,7 +136,11 @@ def test_interpolation_onto_the_images_grid_is_said(made, tmp_path):
     affine[:3, 3] += 0.3
     write(Segmentation(made.delivery.ctv.labels, affine), tmp_path / "shifted.nii.gz")
     done = hand_over(Order(tmp_path / "shifted.nii.gz", ("nifti",), tmp_path / "source"), tmp_path / "out")
-    assert "The CTV was drawn on another grid and interpolated onto the image's." in done.notes  # no file name
+    (told,) = [note for note in done.notes if "another grid" in note]
+    assert told.startswith("The CTV was drawn on another grid and interpolated onto the image's, ")  # no file name
+    before, after = (float(number) for number in re.findall(r"\d+\.\d\d", told))
+    assert before == pytest.approx(made.delivery.ctv.volume_ml, abs=0.006)
+    assert after == pytest.approx(before, rel=0.03)
     assert done.notes == json.loads((done.folder / "manifest.json").read_text())["warnings"]
 
 
