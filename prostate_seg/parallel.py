@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from .errors import SettingsError
@@ -46,8 +46,21 @@ def in_processes(
 
 
 def _pool(jobs: int, start: Start | None) -> ProcessPoolExecutor:
-    function, arguments = start or (None, ())
-    return ProcessPoolExecutor(jobs, get_context("spawn"), function, arguments)
+    return ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (start,))
+
+
+def _begin(start: Start | None) -> None:
+    """In a new process: end with the one that started it, also where that is killed; then what ``start`` says."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if start is not None:
+        function, arguments = start
+        function(*arguments)
+
+
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _submitted(

@@ -3,6 +3,9 @@
 import csv
 import json
 import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -153,6 +156,32 @@ def test_an_item_that_takes_its_process_with_it_leaves_the_others():
     from prostate_seg.parallel import in_processes
 
     assert list(in_processes(_die, [1, 2, 3], 2)) == [10, None, 30]
+
+
+KILLED = """
+import os, time
+from prostate_seg.parallel import in_processes
+
+if __name__ == "__main__":
+    for number in in_processes({function}, [{folder!r}] * 2, 2):
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_run_leaves_no_process_behind(tmp_path):
+    script = tmp_path / "killed.py"
+    worker = (
+        "def work(folder):\n    open(f'{folder}/{os.getpid()}', 'w').close()\n    time.sleep(1)\n    return 1\n"
+    )
+    text = KILLED.format(function="work", folder=str(tmp_path / "pids"))
+    script.write_text(text.replace("if __name__", f"{worker}\n\nif __name__"))
+    (tmp_path / "pids").mkdir()
+    done = subprocess.run([sys.executable, str(script)], check=False)
+    assert done.returncode == -9
+    pids = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+    assert len(pids) >= 1
+    time.sleep(3)
+    assert [pid for pid in pids if os.path.exists(f"/proc/{pid}")] == []
 
 
 def test_one_slice_is_measured_in_its_plane_and_has_no_volume(tmp_path):
