@@ -58,7 +58,7 @@ class Run:
             images, labels = self.preparation.batch([samples[n] for n in chosen], (self.seed, self.steps))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = self.network(images)
-            loss = loss_of(logits.float(), labels)
+            loss = _deep(loss_of, logits.float(), labels)
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
@@ -109,3 +109,11 @@ class Run:
         for name in ("network", "average", "optimizer"):
             getattr(self, name).load_state_dict(content[name])
         self.spent, self.steps, self.losses = content["spent"], content["steps"], content["losses"]
+
+
+def _deep(loss_of: torch.nn.Module, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The loss of (B, 2, I, J, K); with deep supervision (B, N, 2, I, J, K), weights 1, 1/2, 1/4, ..."""
+    outputs = logits.unbind(1) if logits.ndim == labels.ndim + 1 else (logits,)
+    weights = [0.5**n for n in range(len(outputs))]
+    losses = [weight * loss_of(output, labels) for weight, output in zip(weights, outputs, strict=True)]
+    return torch.stack(losses).sum() / sum(weights)

@@ -45,10 +45,11 @@ def official(decoder: type[LinearDecoder | MaskTransformer]) -> Segmenter:
 
 
 def dynunet() -> DynUNet:
-    """nnU-Net's plain U-Net: instance norm, leaky ReLU, transposed convolutions; 3.1 million weights."""
+    """nnU-Net's plain U-Net: instance norm, leaky ReLU, transposed convolutions, deep supervision."""
     return DynUNet(
-        3, 1, 2, kernel_size=[3] * 4, strides=[1, 2, 2, 2], upsample_kernel_size=[2] * 3, filters=[24, 48, 96, 192]
-    )
+        3, 1, 2, kernel_size=[3] * 4, strides=[1, 2, 2, 2], upsample_kernel_size=[2] * 3, filters=[24, 48, 96, 192],
+        deep_supervision=True, deep_supr_num=2,
+    )  # fmt: skip
 
 
 CONTENDERS = {

@@ -1,0 +1,55 @@
+"""Low-passed ultrasound volumes and their masks become new training cases with speckle: images/ and labels/.
+
+    python data_prep/respeckle.py FOLDER -o OUT [--copies 3] [--seed 0] [--leave-out case03 case12]
+
+FOLDER has images/ and labels/ of equal names, as folders.py takes it; OUT gets NAME_respeckledN.nii.gz of each
+case and copy. Put OUT's cases into a datalist as training cases, beside their originals and never apart from them:
+a copy is no new patient.
+"""
+
+import argparse
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from folders import pairs
+
+from prostate_seg import Segmentation, Volume, write
+from prostate_seg.phantom.respeckle import respeckle
+
+
+def upright(path: Path) -> nibabel.Nifti1Image:
+    """The image with axes to the left, posterior and superior, as its affine tells."""
+    return nibabel.load(path).as_reoriented(
+        nibabel.orientations.ornt_transform(
+            nibabel.io_orientation(nibabel.load(path).affine), nibabel.orientations.axcodes2ornt("LPS")
+        )
+    )
+
+
+def main() -> None:
+    """Write the copies."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--copies", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--leave-out", nargs="*", default=[])
+    options = parser.parse_args()
+    for part in ("images", "labels"):
+        (options.output / part).mkdir(parents=True, exist_ok=True)
+    for number, (name, files) in enumerate(sorted(pairs(options.folder).items())):
+        if name in options.leave_out:
+            continue
+        image, label = (upright(file) for file in files)
+        volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
+        mask = Segmentation((np.asarray(label.dataobj) > 0).astype(np.uint8), label.affine)
+        for copy in range(options.copies):
+            found, truth = respeckle(volume, mask, 1000 * (options.seed + copy) + number)
+            write(found, options.output / "images" / f"{name}_respeckled{copy}.nii.gz")
+            write(truth, options.output / "labels" / f"{name}_respeckled{copy}.nii.gz")
+            print(f"{name}, copy {copy}: {mask.volume_ml:.1f} mL, now {truth.volume_ml:.1f} mL")
+
+
+if __name__ == "__main__":
+    main()
