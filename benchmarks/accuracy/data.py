@@ -1,9 +1,10 @@
-"""The cases of a folder with images/, labels/ and cases.csv (case, patient, fold), as the bundle prepares them."""
+"""The cases of a folder with images/, labels/ and cases.csv, as the bundle prepares them."""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, SpatialPadd
 
-from prostate_seg import information
+from prostate_seg import datalist, information
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,29 @@ class Case:
     label: Path
 
 
-def cases_of(folder: Path) -> list[Case]:
-    """The cases that ``cases.csv`` names, in its order."""
+def cases_of(folder: Path, *, unseen: bool = False) -> list[Case]:
+    """The cases that ``cases.csv`` names, in its order; columns case, patient and fold.
+
+    unseen: fold 0 are the cases whose column patient_in_trus27 says no, fold 1 the others.
+    """
     with (folder / "cases.csv").open(encoding="utf-8", newline="") as stream:
         return [
             Case(
                 row["case"],
                 row["patient"],
-                int(row["fold"]),
+                int(row["patient_in_trus27"] != "no") if unseen else int(row["fold"]),
                 folder / "images" / f"{row['case']}.nii.gz",
                 folder / "labels" / f"{row['case']}.nii.gz",
             )
             for row in csv.DictReader(stream)
         ]
+
+
+def some(cases: Sequence[Case], count: int | None, seed: int) -> list[Case]:
+    """The first count cases of a shuffled list of patients (all where None): fewer are part of more."""
+    patients = sorted({case.patient for case in cases})
+    order = {patient: n for n, patient in enumerate(np.random.default_rng(seed).permutation(patients))}
+    return sorted(cases, key=lambda case: (order[case.patient], case.name))[:count]
 
 
 class Preparation:
@@ -59,6 +70,10 @@ class Preparation:
         """Image and label on the model's grid."""
         files = {"image": str(case.image), "label": str(case.label)}
         return dict(self.prepare({"case": case.name, **files}))
+
+    def phantoms(self, count: int) -> list[dict[Any, Any]]:
+        """Training phantoms on the model's grid."""
+        return [dict(self.prepare(item)) for item in datalist.items(None, "training", count)]
 
     def batch(self, samples: list[dict[Any, Any]], draw: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Augmented images and labels, (B, 1, I, J, K); the same for the same draw."""

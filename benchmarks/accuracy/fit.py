@@ -1,18 +1,20 @@
-"""Trains one network on one fold for so many minutes, goes on where it stopped, and segments what was held back."""
+"""Trains one network on some cases within a budget, goes on where it stopped, and segments others."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import resource
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
-from monai.losses import DiceCELoss
 from monai.transforms import KeepLargestConnectedComponent
 from torch.optim.swa_utils import AveragedModel
 
@@ -20,6 +22,7 @@ from prostate_seg import Segmentation, read, write
 from prostate_seg.infer import ScaleFlipInferer
 from prostate_seg.monai_adapters import averaged
 from prostate_seg.transforms import resample_axes
+from prostate_seg.weights import load_state, read_state
 
 from .data import Case, Preparation
 from .networks import Contender
@@ -28,34 +31,52 @@ BATCH = 4
 SAVE_EVERY_S = 60.0
 
 
-class Run:
-    """A training that counts its own seconds, saves itself every minute, and is resumed from its folder."""
+@dataclass(frozen=True)
+class Budget:
+    """What a training may spend: seconds, or steps where these are given."""
 
-    def __init__(self, contender: Contender, folder: Path, *, minutes: float, seed: int) -> None:
+    seconds: float
+    steps: int | None = None
+
+    def share(self, seconds: float, steps: int) -> float:
+        """How much of it is spent, 1 at its end."""
+        return steps / self.steps if self.steps else seconds / self.seconds
+
+
+class Run:
+    """A training that counts its own seconds, saves itself every minute, and is resumed from its folder.
+
+    start: weights to begin with, a state dict's file.
+    """
+
+    def __init__(
+        self, contender: Contender, folder: Path, *, budget: Budget, seed: int, start: Path | None = None
+    ) -> None:
         torch.manual_seed(seed)
-        self.folder, self.seconds, self.seed = folder, 60.0 * minutes, seed
+        self.contender, self.folder, self.budget, self.seed = contender, folder, budget, seed
         self.network = contender.make()
+        if start:
+            load_state(self.network, read_state(start), str(start))
         self.average: AveragedModel = averaged(self.network, decay=0.998)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=contender.rate, weight_decay=0.05)
-        self.rate, self.spent, self.steps = contender.rate, 0.0, 0
+        self.spent, self.steps = 0.0, 0
         self.losses: list[float] = []
         self.preparation = Preparation(contender.window)
-        self.window = contender.window
         if (folder / "state.pt").is_file():
             self._load()
 
     def train(self, cases: Sequence[Case]) -> None:
-        """Train until the time is spent; the rate follows a cosine of the time, after a twentieth of warm-up."""
+        """Train until the budget is spent; the rate follows a cosine of it, after a twentieth of warm-up."""
         samples = [self.preparation.load(case) for case in cases]
-        loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+        phantoms = self.preparation.phantoms(self.contender.phantoms)
+        loss_of = self.contender.loss()
         saved = self.spent
-        while self.spent < self.seconds:
+        while (share := self.budget.share(self.spent, self.steps)) < 1:
             start = time.perf_counter()
-            share = self.spent / self.seconds
+            factor = min(1.0, share / 0.05 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
             for group in self.optimizer.param_groups:
-                group["lr"] = self.rate * min(1.0, share / 0.05 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
-            chosen = np.random.default_rng((self.seed, self.steps)).choice(len(samples), BATCH, replace=False)
-            images, labels = self.preparation.batch([samples[n] for n in chosen], (self.seed, self.steps))
+                group["lr"] = self.contender.rate * factor
+            images, labels = self.preparation.batch(self._drawn(samples, phantoms), (self.seed, self.steps))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = self.network(images)
             loss = _deep(loss_of, logits.float(), labels)
@@ -71,10 +92,17 @@ class Run:
                 saved = self.spent
         self._save()
 
+    def _drawn(self, samples: list[dict[Any, Any]], phantoms: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+        """A batch of cases; half of it phantoms where there are any."""
+        rng = np.random.default_rng((self.seed, self.steps))
+        count = BATCH // 2 if phantoms else BATCH
+        drawn = [samples[n] for n in rng.choice(len(samples), count, replace=False)]
+        return drawn + [phantoms[n] for n in rng.choice(max(1, len(phantoms)), BATCH - count, replace=False)]
+
     def segment(self, cases: Sequence[Case]) -> None:
         """Write the masks of cases on their own grids, with the averaged weights and a mirrored pass."""
         network = self.average.module.eval()
-        sliding = SlidingWindowInferer(self.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
+        sliding = SlidingWindowInferer(self.contender.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
         inferer = ScaleFlipInferer(sliding, flip_axes=(0,), autocast=True)
         largest = KeepLargestConnectedComponent()
         (self.folder / "masks").mkdir(parents=True, exist_ok=True)
@@ -92,6 +120,7 @@ class Run:
         weights = sum(parameter.numel() for parameter in self.network.parameters())
         about = {"seconds": round(self.spent, 1), "steps": self.steps, "weights": weights, "seed": self.seed}
         about["last_loss"] = round(float(np.mean(self.losses[-50:])), 4)
+        about["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         (self.folder / "run.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
     def _save(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from monai.losses import DiceCELoss
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
 
 from prostate_seg.network import (
@@ -18,24 +20,40 @@ from prostate_seg.network import (
     VisionTransformer,
 )
 
+from .losses import DistanceLoss
+
 WINDOW = (72, 48, 32)
 WINDOW_32 = (96, 64, 32)  # for networks that halve five times
 
 
+def dice_ce() -> torch.nn.Module:
+    """The bundle's loss."""
+    return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+
+
 @dataclass(frozen=True)
 class Contender:
-    """How to make a network, its window in voxels, its learning rate (AdamW)."""
+    """How to make a network and train it.
+
+    window: voxels. rate: AdamW's. start: the name of the weights it begins with (random where None). phantoms:
+    of so many, half of each batch is drawn.
+    """
 
     make: Callable[[], torch.nn.Module]
     window: tuple[int, int, int] = WINDOW
     rate: float = 1e-3
+    loss: Callable[[], torch.nn.Module] = dice_ce
+    start: str | None = None
+    phantoms: int = 0
 
 
-def segmenter(*, refine: int = 1, drop_path: float = 0.0, depth: int = 6) -> Segmenter:
-    """The bundle's network."""
-    stem = ConvStem(1, 192, (8, 8, 4), refine=refine)
+def segmenter(
+    *, refine: int = 1, drop_path: float = 0.0, depth: int = 6, patch: tuple[int, int, int] = (8, 8, 4)
+) -> Segmenter:
+    """The bundle's network, unless parts are changed."""
+    stem = ConvStem(1, 192, patch, refine=refine)
     encoder = VisionTransformer(WINDOW, stem, depth=depth, heads=3, drop_path=drop_path)
-    return Segmenter(encoder, SkipDecoder(192, 2, channels=(24, 48, 96), axes=3, refine=refine))
+    return Segmenter(encoder, SkipDecoder(192, 2, channels=stem.channels, axes=3, refine=refine))
 
 
 def official(decoder: type[LinearDecoder | MaskTransformer]) -> Segmenter:
@@ -52,12 +70,24 @@ def dynunet() -> DynUNet:
     )  # fmt: skip
 
 
+OURS = Contender(segmenter, rate=8e-4)
+TUNED = replace(OURS, rate=4e-4, start="phantoms")
+
 CONTENDERS = {
-    "segmenter": Contender(segmenter, rate=8e-4),
-    "segmenter, no refinement": Contender(lambda: segmenter(refine=0), rate=8e-4),
-    "segmenter, no transformer": Contender(lambda: segmenter(depth=0), rate=8e-4),
-    "official, linear": Contender(lambda: official(LinearDecoder), rate=8e-4),
-    "official, mask": Contender(lambda: official(MaskTransformer), rate=8e-4),
+    "segmenter": OURS,
+    "segmenter, no refinement": replace(OURS, make=partial(segmenter, refine=0)),
+    "segmenter, no transformer": replace(OURS, make=partial(segmenter, depth=0)),
+    "segmenter, patch 4": replace(OURS, make=partial(segmenter, patch=(4, 4, 4))),
+    "segmenter, drop path": replace(OURS, make=partial(segmenter, drop_path=0.1)),
+    "segmenter, distance loss": replace(OURS, loss=DistanceLoss),
+    "segmenter, phantoms beside": replace(OURS, phantoms=96),
+    "segmenter, from phantoms": TUNED,
+    "segmenter, from phantoms, drop path": replace(TUNED, make=partial(segmenter, drop_path=0.1)),
+    "segmenter, from phantoms, distance loss": replace(TUNED, loss=DistanceLoss),
+    "segmenter, from phantoms, phantoms beside": replace(TUNED, phantoms=96),
+    "segmenter, from released": replace(TUNED, start="released"),
+    "official, linear": replace(OURS, make=partial(official, LinearDecoder)),
+    "official, mask": replace(OURS, make=partial(official, MaskTransformer)),
     "dynunet": Contender(dynunet),
     "segresnet": Contender(lambda: SegResNet(3, 16, 1, 2)),
     "unetr": Contender(lambda: UNETR(1, 2, WINDOW_32, feature_size=16, hidden_size=192, mlp_dim=768, num_heads=3),
