@@ -5,9 +5,9 @@
     python -m benchmarks.accuracy --data FOLDER -o RUNS --networks ... --others nnunetv2
 
 It runs in an environment of its own and imports nothing of prostate_seg. Fingerprint, plans (3d_fullres),
-preprocessing, augmentation, network, loss, optimiser and mirrored prediction are nnU-Net's own; only its 1000 epochs
-of 250 steps are replaced by a budget of seconds, over which its polynomial learning rate falls. On a CPU nnU-Net
-computes in float32.
+preprocessing, augmentation, network, loss, optimiser and mirrored prediction are nnU-Net's own; only its 1000
+epochs of 250 steps are replaced by a budget of seconds, over which its polynomial learning rate falls. On a CPU
+nnU-Net computes in float32.
 """
 
 from __future__ import annotations
