@@ -98,13 +98,14 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--weights", default="released")
     parser.add_argument("--phantoms", type=int, default=40)
     parser.add_argument("--families", type=int, default=0, help="phantoms of each family")
     parser.add_argument("--trus", type=Path)
     parser.add_argument("--tta", choices=("none", "flip", "full"))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    predictor = load_bundle(options.bundle, ensembling=options.tta)
+    predictor = load_bundle(options.bundle, weights=options.weights, ensembling=options.tta)
 
     def predict(volume: Volume) -> np.ndarray:
         return np.asarray(predictor(volume).labels == 1)

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from . import infer, network, transforms
 from .errors import BundleError, InputError, SettingsError
 from .export.manifest import sha256_of_file
-from .information import released_bundle
+from .information import released_bundle, weights_file
 from .monai_adapters import metatensor_of
 from .volume import Segmentation, Volume
 from .weights import load_state, read_state
@@ -93,13 +93,19 @@ class Predictor:
 
 
 def load_bundle(
-    folder: str | Path | None = None, *, device: str = "auto", ensembling: Ensembling | None = None
+    folder: str | Path | None = None,
+    *,
+    weights: str | Path = "released",
+    device: str = "auto",
+    ensembling: Ensembling | None = None,
 ) -> Predictor:
     """Make the predictor of a bundle folder, by default the released one.
 
-    device: ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``mps``. ensembling:
-    ``none`` one pass, ``flip`` with its mirror image, ``full`` also at scales 0.75 and 1.25; by default
-    what the bundle says. Raises BundleError (missing, corrupted, not allowed) and SettingsError.
+    weights: ``released`` (the bundle's models/model.pt), ``phantoms`` (its models/model_phantoms.pt, which never
+    saw a patient) or a file of torch.save. device: ``auto`` (CUDA where there is one, else CPU), ``cpu``,
+    ``cuda`` or ``mps``. ensembling: ``none`` one pass, ``flip`` with its mirror image, ``full`` also at scales
+    0.75 and 1.25; by default what the bundle says. Raises BundleError (missing, corrupted, not allowed) and
+    SettingsError.
     """
     place = released_bundle() if folder is None else Path(folder)
     settings = _read_json(place / "configs" / "inference.json")
@@ -107,17 +113,15 @@ def load_bundle(
     missing = {"network_def", "inferer", "preprocessing", "postprocessing"} - set(settings)
     if missing:
         raise BundleError(f"{place / 'configs' / 'inference.json'} lacks {', '.join(sorted(missing))}.")
-    weights = place / "models" / "model.pt"
-    if not weights.is_file():
+    file = weights_file(place, weights)
+    if not file.is_file():
         raise BundleError(
-            f"The bundle {place} has no weights: {weights} is missing; train with prostate-seg train, or "
+            f"The bundle {place} has no weights: {file} is missing; train with prostate-seg train, or "
             "reinstall the package for the released ones."
         )
-    info = BundleInfo(
-        str(metadata.get("name", place.name)), str(metadata.get("version", "")), sha256_of_file(weights)
-    )
+    info = BundleInfo(str(metadata.get("name", place.name)), str(metadata.get("version", "")), sha256_of_file(file))
     predictor = Predictor(_with_ensembling(settings, ensembling), info, choose_device(device))
-    load_state(predictor.network, read_state(weights), str(weights))
+    load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
     return predictor
 

@@ -24,6 +24,14 @@ def released_bundle() -> Path:
     raise BundleError(f"The released bundle is neither in {places[0]} nor in {places[1]}; reinstall the package.")
 
 
+WEIGHTS = {"released": "model.pt", "phantoms": "model_phantoms.pt"}
+
+
+def weights_file(bundle: Path, name: str | Path = "released") -> Path:
+    """The file of ``released`` weights, of ``phantoms`` (trained on phantoms alone), or a path of one's own."""
+    return bundle / "models" / WEIGHTS[str(name)] if str(name) in WEIGHTS else Path(name)
+
+
 def describe_installation() -> dict[str, Any]:
     """Versions, the released bundle and what can be read, for ``prostate-seg info``."""
     bundle = released_bundle()
@@ -34,7 +42,7 @@ def describe_installation() -> dict[str, Any]:
             "name": metadata["name"],
             "version": metadata["version"],
             "folder": str(bundle),
-            "weights": (bundle / "models" / "model.pt").is_file(),
+            "weights": [name for name in WEIGHTS if weights_file(bundle, name).is_file()],
         },
         "reads": "DICOM ultrasound (multi-frame, series, enhanced volume), NIfTI, NRRD, MetaImage",
         "statement": "research use only, not a medical device",

@@ -13,10 +13,9 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from .datalist import items
 from .errors import BundleError, OutputError, ProstateSegError, SettingsError
-from .information import released_bundle
+from .information import released_bundle, weights_file
 from .monai_adapters import STATE_FILE, check_names
 
-RELEASED = "released"
 _OPTIONS = {"init": "--init", "datalist": "--data", "ckpt_dir": "--output", "bundle_root": "--bundle"}
 _SHARED = ("prepare", "pad")  # also written in inference.json: changing one side only would train another grid
 
@@ -34,21 +33,21 @@ def plan(
     run: Path,
     *,
     datalist: Path | None = None,
-    init: str = RELEASED,
+    init: str = "released",
     bundle: Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Check a run before it starts.
 
     run: folder for checkpoints and the new bundle; an interrupted run in it goes on. datalist: see
-    :mod:`prostate_seg.datalist`; None trains on phantoms. init: ``released``, ``none`` (random weights) or
-    the path of a state dict. settings: names of train.json, nested with ``::``, and their values. Raises
-    SettingsError for a name that train.json does not have, or that has an option of its own.
+    :mod:`prostate_seg.datalist`; None trains on phantoms. init: ``released``, ``phantoms``, ``none`` (random
+    weights) or the path of a state dict. settings: names of train.json, nested with ``::``, and their values.
+    Raises SettingsError for a name that train.json does not have, or that has an option of its own.
     """
     source = bundle or released_bundle()
     overrides: dict[str, Any] = dict(settings or {})
     config = _checked(source, overrides)
-    weights = source / "models" / "model.pt" if init == RELEASED else Path(init)
+    weights = weights_file(source, init)
     if init != "none" and not weights.is_file():
         raise BundleError(f"There are no weights at {weights} to start from; give another --init, or --init none.")
     if datalist is not None:

@@ -1,5 +1,6 @@
 """Bad input, bad options, bad places: one sentence on stderr, no traceback, nothing half-written."""
 
+import json
 import os
 import resource
 import shutil
@@ -11,10 +12,13 @@ import time
 import nibabel
 import numpy as np
 import pytest
+import torch
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from prostate_seg import load_bundle
 from prostate_seg.cli import main
+from prostate_seg.export.manifest import sha256_of_file
 from prostate_seg.export.us_series import ScannerHabits, write_us
 
 REFUSED = {  # file -> what is told; each is a case that fails, exit 1
@@ -189,6 +193,19 @@ def test_a_bundle_without_weights_or_with_corrupted_ones_exits_2(segment, bad, t
     assert status == 2
     assert "has no weights" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_ones_own_are_used_and_missing_ones_exit_2(segment, bad, tiny_bundle, tmp_path):
+    other = tmp_path / "other.pt"
+    network = load_bundle(tiny_bundle, device="cpu").network
+    torch.save({name: 0.5 * value for name, value in network.state_dict().items()}, other)
+    status, _, err = segment(bad / "good.nii.gz", bundle=tiny_bundle, weights=other)
+    assert status == 0, err
+    (manifest,) = (tmp_path / "out").glob("*/manifest.json")
+    assert json.loads(manifest.read_text())["bundle"]["sha256"] == sha256_of_file(other)
+    status, _, err = segment(bad / "good.nii.gz", bundle=tiny_bundle, weights="phantoms", out=tmp_path / "none")
+    assert status == 2
+    assert "model_phantoms.pt is missing" in err
 
 
 def test_on_a_full_disk_the_old_result_stays_and_no_format_is_half_written(segment, bad, tmp_path):

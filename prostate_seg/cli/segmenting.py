@@ -39,7 +39,13 @@ def segment(options: argparse.Namespace) -> int:
         options.anonymous_names,
         options.identify,
     )
-    load = partial(load_bundle, options.bundle, device=options.device, ensembling=options.tta)
+    load = partial(
+        load_bundle,
+        options.bundle,
+        weights=options.weights,
+        device=options.device,
+        ensembling=options.tta,
+    )
     named = anonymised(cases) if options.anonymous_names else cases
     outcomes: list[Outcome] = []
     interrupted = False

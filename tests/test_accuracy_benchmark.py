@@ -1,0 +1,72 @@
+"""The accuracy benchmark: what a budget is, which cases a learning curve uses, losses and families by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, phantom_of
+
+from benchmarks.accuracy.data import Case, cases_of, some
+from benchmarks.accuracy.fit import Budget, _deep
+from benchmarks.accuracy.losses import DistanceLoss
+from prostate_seg.phantom import draw_settings
+
+
+def cases(count):
+    return [Case(f"case{n}", f"patient{n // 2}", n % 5, Path(), Path()) for n in range(count)]
+
+
+def test_half_of_the_seconds_or_half_of_the_steps_is_half_of_a_budget():
+    assert Budget(120.0).share(60.0, 999) == 0.5
+    assert Budget(120.0, 400).share(999.0, 200) == 0.5
+
+
+def test_fewer_cases_are_part_of_more_and_two_of_one_patient_come_together():
+    five, ten, all_of_them = (some(cases(20), count, seed=1) for count in (5, 10, None))
+    assert [len(five), len(ten), len(all_of_them)] == [5, 10, 20]
+    assert five == ten[:5]
+    assert five[0].patient == five[1].patient
+    assert five != some(cases(20), 5, seed=2)
+
+
+def test_unseen_patients_are_fold_0(tmp_path):
+    (tmp_path / "cases.csv").write_text("case,patient,fold,patient_in_trus27\na,A,3,yes\nb,B,4,no\n")
+    assert [(case.name, case.fold) for case in cases_of(tmp_path)] == [("a", 3), ("b", 4)]
+    assert [(case.name, case.fold) for case in cases_of(tmp_path, unseen=True)] == [("a", 1), ("b", 0)]
+
+
+def test_three_supervised_outputs_weigh_4_2_and_1_sevenths():
+    def loss_of(output, labels):
+        return output.mean()
+
+    outputs = torch.stack([torch.full((1, 2, 4, 4, 4), value) for value in (7.0, 14.0, 21.0)], dim=1)
+    labels = torch.zeros(1, 1, 4, 4, 4)
+    assert float(_deep(loss_of, outputs, labels)) == pytest.approx((4 * 7 + 2 * 14 + 21) / 7)
+    assert float(_deep(loss_of, outputs[:, 1], labels)) == 14.0
+
+
+def test_a_voxel_16_mm_outside_costs_more_than_one_beside_the_boundary():
+    labels = torch.zeros(1, 1, 32, 8, 8)
+    labels[:, :, :8] = 1
+    right = torch.stack([-10 * (2 * labels[:, 0] - 1), 10 * (2 * labels[:, 0] - 1)], dim=1)
+
+    def wrong_at(i):
+        logits = right.clone()
+        logits[:, :, i] *= -1
+        return float(DistanceLoss()(logits, labels))
+
+    plane = 0.5 / 32  # weight over the number of planes; 1.6 mm is 0.16 cm
+    assert wrong_at(18) - wrong_at(8) == pytest.approx(plane * (1.76 - 0.16), abs=0.002)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "as trained"])
+def test_a_family_changes_the_picture_and_the_seed_decides_it(family):
+    drawn, changed = draw_settings(3), phantom_of(family, 3)
+    assert changed.settings != drawn
+    assert changed.image.array.tobytes() == phantom_of(family, 3).image.array.tobytes()
+    assert np.count_nonzero(changed.structures["ctv"]) > 0
+
+
+def test_as_trained_is_what_the_seed_draws():
+    assert FAMILIES["as trained"](draw_settings(3), np.random.default_rng(0)) == draw_settings(3)
