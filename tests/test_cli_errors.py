@@ -199,11 +199,11 @@ def test_weights_of_ones_own_are_used_and_missing_ones_exit_2(segment, bad, tiny
     other = tmp_path / "other.pt"
     network = load_bundle(tiny_bundle, device="cpu").network
     torch.save({name: 0.5 * value for name, value in network.state_dict().items()}, other)
-    status, _, err = segment(bad / "good.nii.gz", bundle=tiny_bundle, weights=other)
+    status, _, err = segment(bad / "good.nii.gz", "--weights", other)
     assert status == 0, err
     (manifest,) = (tmp_path / "out").glob("*/manifest.json")
     assert json.loads(manifest.read_text())["bundle"]["sha256"] == sha256_of_file(other)
-    status, _, err = segment(bad / "good.nii.gz", bundle=tiny_bundle, weights="phantoms", out=tmp_path / "none")
+    status, _, err = segment(bad / "good.nii.gz", "--weights", "phantoms", out=tmp_path / "none")
     assert status == 2
     assert "model_phantoms.pt is missing" in err
 
