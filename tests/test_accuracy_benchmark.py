@@ -9,7 +9,7 @@ from families import FAMILIES, phantom_of
 
 from benchmarks.accuracy.data import Case, cases_of, some
 from benchmarks.accuracy.fit import Budget, _deep
-from benchmarks.accuracy.losses import DistanceLoss
+from benchmarks.accuracy.losses import DistanceLoss, hidden_blocks
 from prostate_seg.phantom import draw_settings
 
 
@@ -70,3 +70,11 @@ def test_a_family_changes_the_picture_and_the_seed_decides_it(family):
 
 def test_as_trained_is_what_the_seed_draws():
     assert FAMILIES["as trained"](draw_settings(3), np.random.default_rng(0)) == draw_settings(3)
+
+
+def test_hidden_blocks_are_whole_and_about_half_of_the_image():
+    hidden = hidden_blocks((8, 1, 72, 48, 32), torch.Generator().manual_seed(0))
+    assert hidden.shape == (8, 1, 72, 48, 32)
+    assert 0.4 < hidden.float().mean() < 0.6
+    block = hidden[0, 0, :16, :16, :8]
+    assert bool(block.all()) or not bool(block.any())

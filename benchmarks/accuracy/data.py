@@ -73,7 +73,8 @@ class Preparation:
 
     def phantoms(self, count: int) -> list[dict[Any, Any]]:
         """Training phantoms on the model's grid."""
-        return [dict(self.prepare(item)) for item in datalist.items(None, "training", count)]
+        items = datalist.items(None, "training", count) if count else []
+        return [dict(self.prepare(item)) for item in items]
 
     def batch(self, samples: list[dict[Any, Any]], draw: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Augmented images and labels, (B, 1, I, J, K); the same for the same draw."""

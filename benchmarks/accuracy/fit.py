@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,12 @@ from prostate_seg.transforms import resample_axes
 from prostate_seg.weights import load_state, read_state
 
 from .data import Case, Preparation
+from .losses import hidden_blocks
 from .networks import Contender
 
 BATCH = 4
 SAVE_EVERY_S = 60.0
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Run:
     def __init__(
         self, contender: Contender, folder: Path, *, budget: Budget, seed: int, start: Path | None = None
     ) -> None:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak of memory starts anew
         torch.manual_seed(seed)
         self.contender, self.folder, self.budget, self.seed = contender, folder, budget, seed
         self.network = contender.make()
@@ -77,9 +80,10 @@ class Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.contender.rate * factor
             images, labels = self.preparation.batch(self._drawn(samples, phantoms), (self.seed, self.steps))
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = self.network(images)
-            loss = _deep(loss_of, logits.float(), labels)
+            if share < self.contender.masked:
+                loss = self._restored(images)
+            else:
+                loss = _deep(loss_of, self._logits(images), labels)
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
@@ -98,6 +102,18 @@ class Run:
         count = BATCH // 2 if phantoms else BATCH
         drawn = [samples[n] for n in rng.choice(len(samples), count, replace=False)]
         return drawn + [phantoms[n] for n in rng.choice(max(1, len(phantoms)), BATCH - count, replace=False)]
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(images)
+        return logits.float()
+
+    def _restored(self, images: torch.Tensor) -> torch.Tensor:
+        """How far the last channel is from the grays of the blocks that were hidden from the network."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.steps)
+        hidden = hidden_blocks(images.shape, generator)
+        restored = self._logits(images.masked_fill(hidden, 0.0))[:, 1:].sigmoid()
+        return (restored - images)[hidden].abs().mean()
 
     def segment(self, cases: Sequence[Case]) -> None:
         """Write the masks of cases on their own grids, with the averaged weights and a mirrored pass."""
@@ -120,7 +136,7 @@ class Run:
         weights = sum(parameter.numel() for parameter in self.network.parameters())
         about = {"seconds": round(self.spent, 1), "steps": self.steps, "weights": weights, "seed": self.seed}
         about["last_loss"] = round(float(np.mean(self.losses[-50:])), 4)
-        about["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        about["peak_memory_mb"] = int(_PEAK.findall(Path("/proc/self/status").read_text("ascii"))[0]) // 1024
         (self.folder / "run.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
     def _save(self) -> None:

@@ -36,7 +36,8 @@ class Contender:
     """How to make a network and train it.
 
     window: voxels. rate: AdamW's. start: the name of the weights it begins with (random where None). phantoms:
-    of so many, half of each batch is drawn.
+    of so many, half of each batch is drawn. masked: share of the budget that goes into restoring hidden blocks of
+    the same images first.
     """
 
     make: Callable[[], torch.nn.Module]
@@ -45,6 +46,7 @@ class Contender:
     loss: Callable[[], torch.nn.Module] = dice_ce
     start: str | None = None
     phantoms: int = 0
+    masked: float = 0.0
 
 
 def segmenter(
@@ -81,6 +83,7 @@ CONTENDERS = {
     "segmenter, drop path": replace(OURS, make=partial(segmenter, drop_path=0.1)),
     "segmenter, distance loss": replace(OURS, loss=DistanceLoss),
     "segmenter, phantoms beside": replace(OURS, phantoms=96),
+    "segmenter, masked auto-encoding first": replace(OURS, masked=0.4),
     "segmenter, from phantoms": TUNED,
     "segmenter, from phantoms, drop path": replace(TUNED, make=partial(segmenter, drop_path=0.1)),
     "segmenter, from phantoms, distance loss": replace(TUNED, loss=DistanceLoss),
