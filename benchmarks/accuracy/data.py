@@ -54,16 +54,20 @@ def some(cases: Sequence[Case], count: int | None, seed: int) -> list[Case]:
 
 
 class Preparation:
-    """The bundle's own steps from a file to the model's grid, and its augmentation, for a window."""
+    """The bundle's own steps from a file to the model's grid, and its augmentation, for a window.
 
-    def __init__(self, window: tuple[int, int, int]) -> None:
+    without: steps of the augmentation to leave out, by the end of their names.
+    """
+
+    def __init__(self, window: tuple[int, int, int], without: str | None = None) -> None:
         config = json.loads((information.released_bundle() / "configs" / "train.json").read_text("utf-8"))
         parser = ConfigParser({name: config[name] for name in ("prepare", "augment")})
         for step in parser["augment"]:
             if "spatial_size" in step:
                 step["spatial_size"] = list(window)
         self.prepare = Compose(parser.get_parsed_content("prepare"))
-        self.augment = Compose(parser.get_parsed_content("augment"))
+        steps = zip(parser["augment"], parser.get_parsed_content("augment"), strict=True)
+        self.augment = Compose([step for named, step in steps if not named["_target_"].endswith(without or ".")])
         self.pad = SpatialPadd(["image"], window)
 
     def load(self, case: Case) -> dict[Any, Any]:

@@ -64,7 +64,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=contender.rate, weight_decay=0.05)
         self.spent, self.steps = 0.0, 0
         self.losses: list[float] = []
-        self.preparation = Preparation(contender.window)
+        self.preparation = Preparation(contender.window, contender.without)
         if (folder / "state.pt").is_file():
             self._load()
 
@@ -116,8 +116,8 @@ class Run:
         return (restored - images)[hidden].abs().mean()
 
     def segment(self, cases: Sequence[Case]) -> None:
-        """Write the masks of cases on their own grids, with the averaged weights and a mirrored pass."""
-        network = self.average.module.eval()
+        """Write the masks of cases on their own grids, with a mirrored pass."""
+        network = (self.average.module if self.contender.averaged else self.network).eval()
         sliding = SlidingWindowInferer(self.contender.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
         inferer = ScaleFlipInferer(sliding, flip_axes=(0,), autocast=True)
         largest = KeepLargestConnectedComponent()

@@ -37,7 +37,8 @@ class Contender:
 
     window: voxels. rate: AdamW's. start: the name of the weights it begins with (random where None). phantoms:
     of so many, half of each batch is drawn. masked: share of the budget that goes into restoring hidden blocks of
-    the same images first.
+    the same images first. without: a step of the augmentation that is left out. averaged: whether the moving
+    average of the weights is used.
     """
 
     make: Callable[[], torch.nn.Module]
@@ -47,6 +48,8 @@ class Contender:
     start: str | None = None
     phantoms: int = 0
     masked: float = 0.0
+    without: str | None = None
+    averaged: bool = True
 
 
 def segmenter(
@@ -84,6 +87,8 @@ CONTENDERS = {
     "segmenter, distance loss": replace(OURS, loss=DistanceLoss),
     "segmenter, phantoms beside": replace(OURS, phantoms=96),
     "segmenter, masked auto-encoding first": replace(OURS, masked=0.4),
+    "segmenter, weights not averaged": replace(OURS, averaged=False),
+    "segmenter, no ultrasound augmentation": replace(OURS, without="RandUltrasoundd"),
     "segmenter, from phantoms": TUNED,
     "segmenter, from phantoms, drop path": replace(TUNED, make=partial(segmenter, drop_path=0.1)),
     "segmenter, from phantoms, distance loss": replace(TUNED, loss=DistanceLoss),
