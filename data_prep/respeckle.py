@@ -2,12 +2,14 @@
 
     python data_prep/respeckle.py FOLDER -o OUT [--copies 3] [--seed 0] [--leave-out case03 case12]
 
-FOLDER has images/ and labels/ of equal names, as folders.py takes it; OUT gets NAME_respeckledN.nii.gz of each
+FOLDER has images/ and labels/ of equal names in NIfTI, 1 the only label; OUT gets NAME_respeckledN.nii.gz of each
 case and copy. Put OUT's cases into a datalist as training cases, beside their originals and never apart from them:
 a copy is no new patient.
 """
 
 import argparse
+import hashlib
+import sys
 from pathlib import Path
 
 import nibabel
@@ -36,16 +38,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--leave-out", nargs="*", default=[])
     options = parser.parse_args()
+    cases = pairs(options.folder)
+    unknown = set(options.leave_out) - set(cases)
+    if unknown:
+        sys.exit(f"{options.folder} has no case {', '.join(sorted(unknown))}")
     for part in ("images", "labels"):
         (options.output / part).mkdir(parents=True, exist_ok=True)
-    for number, (name, files) in enumerate(sorted(pairs(options.folder).items())):
-        if name in options.leave_out:
-            continue
+    for name in sorted(set(cases) - set(options.leave_out)):
+        files = cases[name]
         image, label = (upright(file) for file in files)
         volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
         mask = Segmentation((np.asarray(label.dataobj) > 0).astype(np.uint8), label.affine)
         for copy in range(options.copies):
-            found, truth = respeckle(volume, mask, 1000 * (options.seed + copy) + number)
+            seed = int.from_bytes(hashlib.sha256(f"{options.seed} {copy} {name}".encode()).digest()[:6])
+            found, truth = respeckle(volume, mask, seed)
             write(found, options.output / "images" / f"{name}_respeckled{copy}.nii.gz")
             write(truth, options.output / "labels" / f"{name}_respeckled{copy}.nii.gz")
             print(f"{name}, copy {copy}: {mask.volume_ml:.1f} mL, now {truth.volume_ml:.1f} mL")

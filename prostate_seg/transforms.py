@@ -19,6 +19,7 @@ from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import ensure_tuple
 
 from .field_of_view import field_of_view
+from .volume import rescaled_affine
 
 Sample = dict[Hashable, Any]
 
@@ -51,7 +52,7 @@ class ModelGridd(MapTransform):
             if key in self.labels:
                 values = (values >= 0.5).float()
             out[key] = MetaTensor(values, meta=dict(image.meta))
-            out[key].affine = torch.as_tensor(_rescaled_affine(affine, old, new))
+            out[key].affine = torch.as_tensor(rescaled_affine(affine, old, new))
         return out
 
 
@@ -65,15 +66,6 @@ def rescale(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         return volume
     in_plane = linear(volume.permute(2, 0, 1), shape[:2])  # (K, I', J')
     return linear(in_plane.permute(1, 2, 0), shape[1:])  # (I', J', K')
-
-
-def _rescaled_affine(affine: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The affine after rescaling with coinciding outer edges: voxel centre n lies at (n + ½)·old/new − ½."""
-    step = old / new
-    index = np.eye(4)
-    index[:3, :3] = np.diag(step)
-    index[:3, 3] = (step - 1) / 2
-    return affine @ index
 
 
 class NormalizeUltrasoundd(MapTransform):

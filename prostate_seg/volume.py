@@ -7,6 +7,7 @@ is the only place that converts between the two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -145,6 +146,18 @@ def lps_from_affine(affine: Array) -> tuple[Array, Array, Array]:
     lps = swap_ras_lps(affine)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     return lps[:3, :3] / spacing, spacing, lps[:3, 3]
+
+
+def rescaled_affine(affine: Array, old: Sequence[int], new: Sequence[int]) -> Array:
+    """The affine of a grid of shape new with the outer edges of one of shape old.
+
+    Its voxel centre n lies at (n + 1/2) old / new - 1/2 of the old grid.
+    """
+    step = np.asarray(old) / np.asarray(new)
+    index = np.eye(4)
+    index[:3, :3] = np.diag(step)
+    index[:3, 3] = (step - 1) / 2
+    return affine @ index
 
 
 def same_grid(a: Volume | Segmentation, b: Volume | Segmentation, tolerance_mm: float = 1e-3) -> bool:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from prostate_seg.errors import GeometryError
+from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.phantom.respeckle import respeckle
 from prostate_seg.volume import Segmentation, Volume
 
@@ -25,6 +26,19 @@ def test_the_ball_keeps_its_14_millilitres_and_its_centre():
     np.testing.assert_allclose(centres[0], centres[1], atol=0.05)
     assert found.array.shape == truth.labels.shape
     assert found.array.dtype == np.uint8
+
+
+def test_the_ball_in_the_image_lies_within_a_quarter_of_a_millimetre_of_the_ball_in_the_mask():
+    image, label = source(shape=(60, 52, 40), gray=60.0)
+    bright = image.with_array(np.where(label.labels == 1, np.float32(200), image.array))
+    for seed in range(3):
+        found, truth = respeckle(bright, label, seed)
+        smooth = ndimage.gaussian_filter(found.array.astype(float), [1.5 / step for step in found.spacing_mm])
+        inside, outside = (np.median(smooth[truth.labels == value]) for value in (1, 0))
+        seen = smooth > (inside + outside) / 2
+        near = ndimage.binary_dilation(truth.labels == 1, iterations=4)
+        apart = np.argwhere(seen & near).mean(0) - np.argwhere(truth.labels).mean(0)
+        assert np.abs(apart * found.spacing_mm).max() < 0.25, seed
 
 
 def test_the_outer_edges_stay_where_they_were():
@@ -66,8 +80,23 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
 
 def test_axes_that_run_elsewhere_are_refused():
     image, label = source((20, 20, 10))
-    turned = Volume(image.array, np.diag([-1.0, 1, 1, 1]) @ np.diag([1.6, 1.6, 1.6, 1]))
+    turned = Volume(image.array, np.diag([-1.6, 1.6, 1.6, 1]))
     with pytest.raises(GeometryError, match="left, posterior and superior"):
         respeckle(turned, Segmentation(label.labels, turned.affine), 0)
     with pytest.raises(GeometryError, match="on one grid"):
         respeckle(image, Segmentation(label.labels[:-1], label.affine), 0)
+
+
+def test_a_probe_turned_by_5_degrees_is_taken_as_it_is():
+    a = np.radians(5)
+    turn = np.array([[np.cos(a), -np.sin(a), 0, 0], [np.sin(a), np.cos(a), 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    image, label = source((20, 20, 10))
+    found, _ = respeckle(Volume(image.array, turn @ AFFINE), Segmentation(label.labels, turn @ AFFINE), 0)
+    np.testing.assert_allclose(found.affine[:3, 0] / found.spacing_mm[0], (turn @ AFFINE)[:3, 0] / 1.6)
+
+
+@pytest.mark.parametrize(("gray", "got"), [(0.0, "0 to 0"), (1.0, "1 to 1"), (4095.0, "4095 to 4095")])
+def test_grays_that_are_no_bytes_are_refused(gray, got):
+    image, label = source((20, 20, 10), gray)
+    with pytest.raises(InputError, match=f"grays from 0 to 255, got {got}"):
+        respeckle(image, label, 0)

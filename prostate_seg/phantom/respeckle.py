@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from ..errors import GeometryError
-from ..volume import Array, Segmentation, Source, Volume, affine_from_lps, same_grid
+from ..errors import GeometryError, InputError
+from ..volume import Array, Segmentation, Source, Volume, rescaled_affine, same_grid
 from .anatomy import draw_anatomy
 from .beams import Beams, speckle
 from .scanner import Scan, beams_of, compressed, converter, draw_scan, finish
@@ -19,24 +19,28 @@ PROBE_MM = 8.0
 def respeckle(image: Volume, label: Segmentation, seed: int) -> tuple[Volume, Segmentation]:
     """A low-passed volume and its mask as another scanner would show them: finer pixels, speckle, other gain.
 
-    image, label: on one grid whose axes run to the left, posterior and superior, the probe below the middle of
-    the last row; grays up to 255. The grays are read as decibels of a drawn dynamic range, what the low-pass
-    took from edges is raised again by unsharp masking, and the result goes through the image formation of
-    the phantoms: speckle in beam space, noise, compression, scan conversion. Pixels of 0.35 to 0.65 mm, slices
-    1 to 4 mm apart. The mask is interpolated; nothing is added to the anatomy. Raises GeometryError for other axes.
+    image, label: on one grid whose axes run about to the left, posterior and superior, the probe below the middle
+    of the last row; grays from 0 to 255. The grays are read as decibels of a drawn dynamic range, what the low-pass
+    took from edges is raised again by unsharp masking, and the result goes through the image formation of the
+    phantoms: speckle in beam space, noise, compression, scan conversion. Pixels of 0.35 to 0.65 mm, slices 1 to
+    4 mm apart, the outer edges as before. The mask is interpolated; nothing is added to the anatomy. Raises
+    GeometryError for other axes, InputError for other grays.
     """
-    turned = np.abs(np.sign(np.round(image.affine[:3, :3], 6)) - np.diag([-1.0, -1.0, 1.0])).max() > 0
-    if turned or not same_grid(image, label):
+    direction = image.affine[:3, :3] / image.spacing_mm
+    if (direction.diagonal() * (-1, -1, 1)).min() < 0.9 or not same_grid(image, label):
         raise GeometryError(
             "Re-speckling needs an image and a mask on one grid, with axes to the left, posterior and superior, "
             f"got the affines {image.affine[:3].tolist()} and {label.affine[:3].tolist()}; reorient both."
         )
+    low, high = float(image.array.min()), float(image.array.max())
+    if not (low >= 0 and 32 < high <= 255):
+        raise InputError(f"Re-speckling needs grays from 0 to 255, got {low:g} to {high:g}; rescale the image.")
     rng = np.random.default_rng((seed, 30901))
     scan = _scan(rng, image)
     beams = beams_of(scan, PROBE_MM)
     at, drawn = converter(scan, beams)
     field, dark = _sharpened(rng, image)
-    echoes = [_sampled(field, _indices(image, beams, float(z))) for z in beams.z_mm]
+    echoes = [_sampled(field, _indices(image, scan, beams, float(z))) for z in beams.z_mm]
     range_db = scan.dynamic_range_db / 255
     middle_db = float(np.median(field[field > dark])) * range_db
     share, floor_db = np.float32(rng.uniform(0.5, 1.0)), middle_db + rng.choice([-60.0, rng.uniform(-40, -14)])
@@ -47,7 +51,7 @@ def respeckle(image: Volume, label: Segmentation, seed: int) -> tuple[Volume, Se
         noise = 10 ** (floor_db / 10) * rng.standard_exponential(beams.shape, dtype=np.float32)
         gray = compressed(scan, 10 * np.log10(power + noise), middle_db) * (echo > dark)
         pixels[drawn, k] = ndimage.map_coordinates(gray, at, order=1, mode="nearest")
-    affine = _affine(image, scan)
+    affine = rescaled_affine(image.affine, image.array.shape, scan.shape)
     found = Volume(finish(rng, scan, drawn, pixels), affine, source=Source("respeckled"))
     occupied = _sampled((label.labels == 1).astype(np.float32), _between(image.array.shape, scan.shape))
     return found, Segmentation((occupied >= 0.5).astype(np.uint8), affine)
@@ -76,12 +80,13 @@ def _sharpened(rng: np.random.Generator, image: Volume) -> tuple[Array, float]:
     return raised * drawn, dark
 
 
-def _indices(image: Volume, beams: Beams, z: float) -> Array:
+def _indices(image: Volume, scan: Scan, beams: Beams, z: float) -> Array:
     """Indices (3, R, A) into the image of the beams' points in the plane z mm from the middle."""
     x, y = beams.positions()
     shape, step = image.array.shape, image.spacing_mm
+    lower_edge = scan.spacing_mm[1] / 2 - PROBE_MM
     i = x / step[0] + (shape[0] - 1) / 2
-    j = (y + PROBE_MM) / step[1] + shape[1] - 1
+    j = (y - lower_edge) / step[1] + shape[1] - 0.5
     return np.stack([i, j, np.full_like(i, z / step[2] + (shape[2] - 1) / 2)])
 
 
@@ -93,10 +98,3 @@ def _between(old: tuple[int, ...], new: tuple[int, ...]) -> Array:
 
 def _sampled(field: Array, at: Array) -> Array:
     return np.asarray(ndimage.map_coordinates(field, at, order=1, mode="nearest"), np.float32)
-
-
-def _affine(image: Volume, scan: Scan) -> Array:
-    """Axes as before; the outer edges stay where they were."""
-    old, new = image.spacing_mm, np.array(scan.spacing_mm)
-    first = image.affine @ np.array([*((new / old - 1) / 2), 1.0])
-    return affine_from_lps(np.eye(3), new, first[:3] * (-1, -1, 1))
