@@ -1,4 +1,4 @@
-"""Phantoms as the training never draws them: one property at a time beyond the range that a seed draws.
+"""Phantoms as the training never draws them: what belongs together is moved beyond the range that a seed draws.
 
 Ranges of the training: prostate_seg/phantom/{anatomy,tissue,scanner}.py. The anatomy, the other properties and the
 textures stay those of the seed.
@@ -29,14 +29,20 @@ def _faint(drawn: PhantomSettings, rng: np.random.Generator) -> PhantomSettings:
 
 
 def _shadowed(drawn: PhantomSettings, rng: np.random.Generator) -> PhantomSettings:
-    """4 to 6 losses of contact, 6 to 9 calcifications, side loss of 22 to 28 dB (means 0.6, 1.5; at most 20)."""
+    """4 to 6 losses of contact, 6 to 9 calcifications, side loss of 22 to 28 dB, edge shadows of 12 to 18.
+
+    In training on average 0.6 and 1.5; at most 20 and 12.
+    """
     contact, spots = int(rng.integers(4, 7)), int(rng.integers(6, 10))
     tissue = replace(drawn.tissue, contact_losses=contact, calcifications=spots, side_loss_db=rng.uniform(22, 28))
     return replace(drawn, tissue=replace(tissue, edge_shadow_db=rng.uniform(12, 18)))
 
 
 def _dark(drawn: PhantomSettings, rng: np.random.Generator) -> PhantomSettings:
-    """Median gray 0.03 to 0.07 of white, noise 8 to 12 dB below it; training: at least 0.08 and 12."""
+    """Median gray 0.03 to 0.07 of white, noise 8 to 12 dB below it, 33 to 38 dB shown.
+
+    In training at least 0.08, 12 and 38.
+    """
     scan = replace(drawn.scan, level=rng.uniform(0.03, 0.07), dynamic_range_db=rng.uniform(33, 38))
     return replace(drawn, scan=scan, tissue=replace(drawn.tissue, noise_db=rng.uniform(-12, -8)))
 

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from . import infer, network, transforms
 from .errors import BundleError, InputError, SettingsError
 from .export.manifest import sha256_of_file
-from .information import released_bundle, weights_file
+from .information import WEIGHTS, released_bundle, weights_file
 from .monai_adapters import metatensor_of
 from .volume import Segmentation, Volume
 from .weights import load_state, read_state
@@ -41,9 +41,15 @@ _ALLOWED: dict[str, Any] = {
 }
 
 
+_OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
+
+
 @dataclass(frozen=True)
 class BundleInfo:
-    """Which model made a mask: name and version from metadata.json, SHA-256 of the weights."""
+    """Which model made a mask: name and version from metadata.json, SHA-256 of the weights.
+
+    The name says so where the weights are not the bundle's ``released`` ones.
+    """
 
     name: str
     version: str
@@ -114,12 +120,15 @@ def load_bundle(
     if missing:
         raise BundleError(f"{place / 'configs' / 'inference.json'} lacks {', '.join(sorted(missing))}.")
     file = weights_file(place, weights)
+    if not file.is_file() and str(weights) not in WEIGHTS:
+        raise BundleError(f"There are no weights at {file}; give {', '.join(WEIGHTS)} or a file of torch.save.")
     if not file.is_file():
         raise BundleError(
             f"The bundle {place} has no weights: {file} is missing; train with prostate-seg train, or "
             "reinstall the package for the released ones."
         )
-    info = BundleInfo(str(metadata.get("name", place.name)), str(metadata.get("version", "")), sha256_of_file(file))
+    name = str(metadata.get("name", place.name)) + _OF_WEIGHTS.get(str(weights), " with a user's weights")
+    info = BundleInfo(name, str(metadata.get("version", "")), sha256_of_file(file))
     predictor = Predictor(_with_ensembling(settings, ensembling), info, choose_device(device))
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()

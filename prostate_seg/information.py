@@ -42,7 +42,7 @@ def describe_installation() -> dict[str, Any]:
             "name": metadata["name"],
             "version": metadata["version"],
             "folder": str(bundle),
-            "weights": [name for name in WEIGHTS if weights_file(bundle, name).is_file()],
+            "weights": weights_file(bundle).is_file(),
         },
         "reads": "DICOM ultrasound (multi-frame, series, enhanced volume), NIfTI, NRRD, MetaImage",
         "statement": "research use only, not a medical device",

@@ -148,7 +148,7 @@ def lps_from_affine(affine: Array) -> tuple[Array, Array, Array]:
     return lps[:3, :3] / spacing, spacing, lps[:3, 3]
 
 
-def rescaled_affine(affine: Array, old: Sequence[int], new: Sequence[int]) -> Array:
+def rescaled_affine(affine: Array, old: Sequence[int] | Array, new: Sequence[int] | Array) -> Array:
     """The affine of a grid of shape new with the outer edges of one of shape old.
 
     Its voxel centre n lies at (n + 1/2) old / new - 1/2 of the old grid.

@@ -202,7 +202,12 @@ def test_weights_of_ones_own_are_used_and_missing_ones_exit_2(segment, bad, tiny
     status, _, err = segment(bad / "good.nii.gz", "--weights", other)
     assert status == 0, err
     (manifest,) = (tmp_path / "out").glob("*/manifest.json")
-    assert json.loads(manifest.read_text())["bundle"]["sha256"] == sha256_of_file(other)
+    bundle = json.loads(manifest.read_text())["bundle"]
+    assert bundle["sha256"] == sha256_of_file(other)
+    assert bundle["name"].endswith("with a user's weights")
+    halved = load_bundle(tiny_bundle, weights=other, device="cpu").network.state_dict()
+    torch.testing.assert_close(halved, {key: 0.5 * value for key, value in network.state_dict().items()})
+    assert "There are no weights at typo.pt" in segment(bad / "good.nii.gz", "--weights", "typo.pt")[2]
     status, _, err = segment(bad / "good.nii.gz", "--weights", "phantoms", out=tmp_path / "none")
     assert status == 2
     assert "model_phantoms.pt is missing" in err

@@ -1,4 +1,4 @@
-"""Trains networks on patient folds for the same minutes each, and compares them with the metrics of the package.
+"""Trains networks on patient folds within equal budgets, and compares them with the metrics of the package.
 
     python -m benchmarks.accuracy --data FOLDER -o RUNS [--minutes 6 | --steps 1000] [--folds 0 1]
         [--networks segmenter "segmenter, from phantoms" dynunet] [--weights phantoms=FILE] [--others nnunetv2]
@@ -9,6 +9,9 @@ table, which stays in RUNS/table.md; RUNS/evaluations and RUNS/compared have the
 ``compare``. Beside the networks stands the mean shape of the other folds, which never looks at the image. The
 budget is wall time: give each process its own core (OMP_NUM_THREADS=1) and let nothing else run on it.
 
+A network that starts from weights had their training before this budget: say so beside its row. "released" has seen
+the patients of trus27, so it is tested with --unseen only.
+
 Learning curves: --unseen tests on the cases whose column patient_in_trus27 says no and trains on the others,
 --cases limits these; one RUNS a number of cases.
 """
@@ -16,24 +19,14 @@ Learning curves: --unseen tests on the cases whose column patient_in_trus27 says
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from prostate_seg import Segmentation, write
 from prostate_seg.comparison import compare, read_table, write_comparison
-from prostate_seg.evaluation import evaluate_folders, write_results
-from prostate_seg.masks import read_mask
 
-from .data import Case, cases_of, some
-from .fit import Budget, Run
+from .data import cases_of, some
 from .networks import CONTENDERS
+from .study import MEAN_SHAPE, Split, evaluate, mean_shape, run_fold
 from .table import lines
-
-MEAN_SHAPE = "mean shape"
 
 
 def main() -> None:
@@ -41,16 +34,17 @@ def main() -> None:
     options = _options()
     cases = cases_of(options.data, unseen=options.unseen)
     folds = options.folds or sorted({case.fold for case in cases})[: 1 if options.unseen else None]
-    tested = [case for case in cases if case.fold in folds]
-    for fold in folds:  # all networks on one fold before the next: an early end leaves a fair table
+    splits = [Split.of(fold, cases, options.cases, options.seed) for fold in folds]
+    for split in splits:  # all networks on one fold before the next: an early end leaves a fair table
         for name in options.networks:
-            _fold(name, fold, cases, options)
+            run_fold(options, CONTENDERS[name], options.output / name / f"fold{split.fold}", split)
     if options.only_train:
         return
-    _mean_shape(cases, tested, options.output / MEAN_SHAPE)
-    names = [*options.networks, *options.others, MEAN_SHAPE]
+    names = [*options.networks, *options.others]
+    names += [MEAN_SHAPE] if mean_shape(splits, options.output / MEAN_SHAPE) else []
+    tested = [case for split in splits for case in split.testing]
     for name in names:
-        _evaluate(options.output, name, tested)
+        evaluate(options.output, name, tested)
     tables = [read_table(options.output / "evaluations" / name) for name in names]
     differences = compare(tables, ("dice", "hd95_mm"))
     write_comparison(differences, tables, options.output / "compared")
@@ -74,51 +68,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only-train", action="store_true", help="no table")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    options.weights = dict(text.split("=", 1) for text in options.weights)
-    missing = {CONTENDERS[name].start for name in options.networks} - {None, *options.weights}
+    options.weights = dict(text.partition("=")[::2] for text in options.weights)
+    starts = {start for name in options.networks if (start := CONTENDERS[name].start)}
+    missing = starts - {name for name, file in options.weights.items() if Path(file).is_file()}
     if missing:
-        parser.error(f"--weights NAME=FILE is missing for {', '.join(sorted(map(str, missing)))}")
+        parser.error(f"--weights NAME=FILE, with a file that is there, is missing for {', '.join(missing)}")
+    if "released" in starts and not options.unseen:
+        parser.error("the released weights have seen the patients of trus27: test them with --unseen")
+    pool = cases_of(options.data, unseen=options.unseen)
+    if options.cases and not 4 <= options.cases <= len(some([case for case in pool if case.fold], None, 0)):
+        parser.error(f"--cases is 4, a batch, to the number of training cases, got {options.cases}")
     return options
-
-
-def _fold(name: str, fold: int, cases: Sequence[Case], options: argparse.Namespace) -> None:
-    folder = options.output / name / f"fold{fold}"
-    if (folder / "run.json").is_file():
-        return
-    start = CONTENDERS[name].start
-    budget = Budget(60 * options.minutes, options.steps)
-    weights = Path(options.weights[start]) if start else None
-    run = Run(CONTENDERS[name], folder, budget=budget, seed=options.seed, start=weights)
-    run.train(some([case for case in cases if case.fold != fold], options.cases, options.seed))
-    run.segment([case for case in cases if case.fold == fold])
-    run.describe()
-    print(f"{name}, fold {fold}: {run.steps} steps", flush=True)
-
-
-def _mean_shape(cases: Sequence[Case], tested: Sequence[Case], folder: Path) -> None:
-    """Voxels that most masks of the other folds hold, at their place in the image."""
-    (folder / "fold0" / "masks").mkdir(parents=True, exist_ok=True)
-    masks = {case.name: read_mask(case.label) for case in cases}
-    for case in tested:
-        own = masks[case.name]
-        others = [masks[other.name].labels for other in cases if other.fold != case.fold]
-        same = [labels for labels in others if labels.shape == own.labels.shape]
-        mean = Segmentation((np.mean(same, axis=0) > 0.5).astype(np.uint8), own.affine)
-        write(mean, folder / "fold0" / "masks" / f"{case.name}.nii.gz")
-
-
-def _evaluate(output: Path, name: str, tested: Sequence[Case]) -> None:
-    """The masks of all folds together, with the patients for the intervals."""
-    with tempfile.TemporaryDirectory() as folder:
-        found, expected = Path(folder) / "masks", Path(folder) / "labels"
-        found.mkdir()
-        expected.mkdir()
-        for case in tested:
-            (mask,) = (output / name).glob(f"fold*/masks/{case.name}.nii.gz")
-            shutil.copy(mask, found)
-            shutil.copy(case.label, expected)
-        rows = evaluate_folders(found, expected, patients={case.name: case.patient for case in tested})
-    write_results(rows, output / "evaluations" / name)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ class Preparation:
             if "spatial_size" in step:
                 step["spatial_size"] = list(window)
         self.prepare = Compose(parser.get_parsed_content("prepare"))
+        if without and not any(step["_target_"].endswith(without) for step in parser["augment"]):
+            raise ValueError(f"The bundle's augmentation has no step {without!r}.")
         steps = zip(parser["augment"], parser.get_parsed_content("augment"), strict=True)
         self.augment = Compose([step for named, step in steps if not named["_target_"].endswith(without or ".")])
         self.pad = SpatialPadd(["image"], window)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
-from monai.transforms import KeepLargestConnectedComponent
 from torch.optim.swa_utils import AveragedModel
 
 from prostate_seg import Segmentation, read, write
@@ -30,7 +30,6 @@ from .networks import Contender
 
 BATCH = 4
 SAVE_EVERY_S = 60.0
-_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Run:
     def __init__(
         self, contender: Contender, folder: Path, *, budget: Budget, seed: int, start: Path | None = None
     ) -> None:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak of memory starts anew
+        _forget_peak()
         torch.manual_seed(seed)
         self.contender, self.folder, self.budget, self.seed = contender, folder, budget, seed
         self.network = contender.make()
@@ -120,7 +119,6 @@ class Run:
         network = (self.average.module if self.contender.averaged else self.network).eval()
         sliding = SlidingWindowInferer(self.contender.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
         inferer = ScaleFlipInferer(sliding, flip_axes=(0,), autocast=True)
-        largest = KeepLargestConnectedComponent()
         (self.folder / "masks").mkdir(parents=True, exist_ok=True)
         for case in cases:
             image = self.preparation.pad({"image": self.preparation.load(case)["image"]})["image"]
@@ -128,15 +126,20 @@ class Run:
             with torch.inference_mode():
                 foreground = inferer(image.as_tensor()[None], network)[0, 1].float()
             probability = resample_axes(foreground, np.asarray(image.affine), source.affine, source.array.shape)
-            mask = np.asarray(largest((probability >= 0.5)[None].float()))[0]
+            mask = (probability >= 0.5).numpy()
             write(Segmentation(mask.astype(np.uint8), source.affine), self.folder / "masks" / f"{case.name}.nii.gz")
 
     def describe(self) -> None:
         """Leave what it cost beside the masks."""
         weights = sum(parameter.numel() for parameter in self.network.parameters())
-        about = {"seconds": round(self.spent, 1), "steps": self.steps, "weights": weights, "seed": self.seed}
+        about: dict[str, Any] = {
+            "seconds": round(self.spent, 1),
+            "steps": self.steps,
+            "weights": weights,
+            "seed": self.seed,
+        }
         about["last_loss"] = round(float(np.mean(self.losses[-50:])), 4)
-        about["peak_memory_mb"] = int(_PEAK.findall(Path("/proc/self/status").read_text("ascii"))[0]) // 1024
+        about["peak_memory_mb"] = _peak_mb()
         (self.folder / "run.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
     def _save(self) -> None:
@@ -162,3 +165,15 @@ def _deep(loss_of: torch.nn.Module, logits: torch.Tensor, labels: torch.Tensor) 
     weights = [0.5**n for n in range(len(outputs))]
     losses = [weight * loss_of(output, labels) for weight, output in zip(weights, outputs, strict=True)]
     return torch.stack(losses).sum() / sum(weights)
+
+
+def _forget_peak() -> None:
+    """Linux keeps the process's peak of memory; start it anew, so that each run has its own."""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mb() -> int | None:
+    status = Path("/proc/self/status").read_text("ascii") if sys.platform == "linux" else ""
+    found = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[0]) // 1024 if found else None

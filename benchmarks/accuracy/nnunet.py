@@ -60,8 +60,8 @@ def prepare(data: Path, work: Path, rows: list[dict[str, str]]) -> None:
     done.write_text(json.dumps(splits), encoding="utf-8")
 
 
-def train(work: Path, folder: Path, fold: int, seconds: float) -> None:
-    """Train one fold and write the masks of its cases."""
+def train(work: Path, folder: Path, place: int, seconds: float) -> None:
+    """Train on the split at a place of splits_final.json and write the masks of its cases."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -69,7 +69,7 @@ def train(work: Path, folder: Path, fold: int, seconds: float) -> None:
     plans = json.loads((home / "nnUNetPlans.json").read_text(encoding="utf-8"))
     about = json.loads((home / "dataset.json").read_text(encoding="utf-8"))
     plans["continue_training"] = False
-    trainer = nnUNetTrainer(plans, "3d_fullres", fold, about, torch.device("cpu"))
+    trainer = nnUNetTrainer(plans, "3d_fullres", place, about, torch.device("cpu"))
     trainer.on_train_start()
     trainer.network.train()
     spent, steps = 0.0, 0
@@ -85,16 +85,16 @@ def train(work: Path, folder: Path, fold: int, seconds: float) -> None:
         trainer.network, trainer.plans_manager, trainer.configuration_manager, [trainer.network.state_dict()],
         trainer.dataset_json, "nnUNetTrainer", trainer.inference_allowed_mirroring_axes,
     )  # fmt: skip
-    names = json.loads((home / "splits_final.json").read_text(encoding="utf-8"))[fold]["val"]
+    names = json.loads((home / "splits_final.json").read_text(encoding="utf-8"))[place]["val"]
     masks = folder / "masks"
     masks.mkdir(parents=True, exist_ok=True)
     images = [[str(work / "raw" / DATASET / "imagesTr" / f"{name}_0000.nii.gz")] for name in names]
     predictor.predict_from_files_sequential(images, [str(masks / name) for name in names])
     weights = sum(parameter.numel() for parameter in trainer.network.parameters())
-    run = {"seconds": round(spent, 1), "steps": steps, "weights": weights, "fold": fold}
-    run["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    run = {"seconds": round(spent, 1), "steps": steps, "weights": weights}
+    run["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # one fold a process
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    print(f"nnunetv2, fold {fold}: {steps} steps", flush=True)
+    print(f"{folder}: {steps} steps", flush=True)
 
 
 def main() -> None:
@@ -112,10 +112,11 @@ def main() -> None:
         rows = list(csv.DictReader(stream))
     prepare(options.data, work, rows)
     os.environ.update(nnUNet_n_proc_DA="0")  # augmentation in the same process: its time is part of the budget
-    for fold in options.folds or sorted({int(row["fold"]) for row in rows}):
+    folds = sorted({int(row["fold"]) for row in rows})
+    for fold in options.folds or folds:
         folder = options.output / "nnunetv2" / f"fold{fold}"
         if not (folder / "run.json").is_file():
-            train(work, folder, fold, 60 * options.minutes)
+            train(work, folder, folds.index(fold), 60 * options.minutes)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""One network on one split: trained, its masks written and scored; and the mean shape beside it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from monai.transforms import KeepLargestConnectedComponent
+
+from prostate_seg import Segmentation, write
+from prostate_seg.evaluation import evaluate_folders, write_results
+from prostate_seg.masks import read_mask
+
+from .data import Case, some
+from .fit import Budget, Run
+from .networks import Contender
+
+MEAN_SHAPE = "mean shape"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cases to train on and cases to test, of other patients."""
+
+    fold: int
+    training: Sequence[Case]
+    testing: Sequence[Case]
+
+    @classmethod
+    def of(cls, fold: int, cases: Sequence[Case], count: int | None, seed: int) -> Split:
+        """Test a fold; train on the others, on count cases of them where this is given."""
+        others = [case for case in cases if case.fold != fold]
+        return cls(fold, some(others, count, seed), [case for case in cases if case.fold == fold])
+
+
+def run_fold(options: argparse.Namespace, contender: Contender, folder: Path, split: Split) -> None:
+    """Train and segment what is not there yet; a folder that was run otherwise stops the program."""
+    start = Path(options.weights[contender.start]) if contender.start else None
+    about = {
+        "minutes": None if options.steps else options.minutes,
+        "steps": options.steps,
+        "seed": options.seed,
+        "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else None,
+        "training": [case.name for case in split.training],
+        "testing": [case.name for case in split.testing],
+    }
+    plan = folder / "plan.json"
+    if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != about:
+        sys.exit(f"{folder} holds a run with other options (plan.json says which); give another -o.")
+    if (folder / "run.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    run = Run(contender, folder, budget=Budget(60 * options.minutes, options.steps), seed=options.seed, start=start)
+    run.train(split.training)
+    run.segment(split.testing)
+    run.describe()
+    print(f"{folder}: {run.steps} steps", flush=True)
+
+
+def mean_shape(splits: Sequence[Split], folder: Path) -> bool:
+    """Voxels that most training masks hold, at their place in the image; False where grids have other shapes."""
+    for split in splits:
+        trained = [read_mask(case.label).labels for case in split.training]
+        tested = {case.name: read_mask(case.label) for case in split.testing}
+        if len({labels.shape for labels in trained} | {mask.labels.shape for mask in tested.values()}) > 1:
+            return False
+        mean = (np.mean(trained, axis=0) > 0.5).astype(np.uint8)
+        masks = folder / f"fold{split.fold}" / "masks"
+        masks.mkdir(parents=True, exist_ok=True)
+        for name, mask in tested.items():
+            write(Segmentation(mean, mask.affine), masks / f"{name}.nii.gz")
+    return True
+
+
+def evaluate(output: Path, name: str, tested: Sequence[Case]) -> None:
+    """Score the largest component of each mask of all folds together, with the patients for the intervals."""
+    largest = KeepLargestConnectedComponent()
+    with TemporaryDirectory() as folder:
+        for part in ("masks", "labels"):
+            (Path(folder) / part).mkdir()
+        for case in tested:
+            (file,) = (output / name).glob(f"fold*/masks/{case.name}.nii.gz")
+            mask = read_mask(file)
+            kept = np.asarray(largest(torch.as_tensor(mask.labels[None])))[0].astype(np.uint8)
+            write(Segmentation(kept, mask.affine), Path(folder) / "masks" / file.name)
+            (Path(folder) / "labels" / file.name).symlink_to(case.label.resolve())
+        patients = {case.name: case.patient for case in tested}
+        rows = evaluate_folders(Path(folder) / "masks", Path(folder) / "labels", patients=patients)
+    write_results(rows, output / "evaluations" / name)
