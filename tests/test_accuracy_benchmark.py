@@ -1,5 +1,7 @@
 """The accuracy benchmark: what a budget is, which cases a learning curve uses, losses and families by hand."""
 
+import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ from families import FAMILIES, phantom_of
 from benchmarks.accuracy.data import Case, cases_of, some
 from benchmarks.accuracy.fit import Budget, _deep
 from benchmarks.accuracy.losses import DistanceLoss, hidden_blocks
+from benchmarks.accuracy.networks import CONTENDERS
+from benchmarks.accuracy.study import Split, mean_shape, run_fold
+from prostate_seg import Segmentation, write
+from prostate_seg.masks import read_mask
 from prostate_seg.phantom import draw_settings
 
 
@@ -34,6 +40,29 @@ def test_unseen_patients_are_fold_0(tmp_path):
     (tmp_path / "cases.csv").write_text("case,patient,fold,patient_in_trus27\na,A,3,yes\nb,B,4,no\n")
     assert [(case.name, case.fold) for case in cases_of(tmp_path)] == [("a", 3), ("b", 4)]
     assert [(case.name, case.fold) for case in cases_of(tmp_path, unseen=True)] == [("a", 1), ("b", 0)]
+
+
+def test_a_run_with_other_options_in_the_same_folder_stops(tmp_path):
+    options = Namespace(weights={}, minutes=2.0, steps=None, seed=0)
+    split = Split.of(0, cases(10), None, 0)
+    (tmp_path / "plan.json").write_text(json.dumps({"minutes": 8.0}))
+    with pytest.raises(SystemExit, match="holds a run with other options"):
+        run_fold(options, CONTENDERS["segmenter"], tmp_path, split)
+
+
+def test_the_mean_shape_is_where_two_of_three_training_masks_are(tmp_path):
+    made = []
+    for number, size in enumerate((2, 3, 4, 4)):
+        labels = np.zeros((6, 6, 6), np.uint8)
+        labels[:size] = 1
+        path = tmp_path / f"case{number}.nii.gz"
+        write(Segmentation(labels, np.eye(4)), path)
+        made.append(Case(f"case{number}", f"patient{number}", int(number < 3), path, path))
+    assert mean_shape([Split.of(0, made, None, 0)], tmp_path / "mean")
+    (mask,) = (tmp_path / "mean").glob("fold0/masks/*")
+    assert read_mask(mask).labels.sum() == 3 * 36
+    write(Segmentation(np.ones((2, 2, 2), np.uint8), np.eye(4)), made[0].label)
+    assert not mean_shape([Split.of(0, made, None, 0)], tmp_path / "other")
 
 
 def test_three_supervised_outputs_weigh_4_2_and_1_sevenths():
