@@ -31,6 +31,12 @@ def test_a_phantom_never_trained_on_is_segmented_with_dice_of_0_90(predictor, se
     assert dice(predictor(phantom.image).labels, phantom.truth.labels) >= 0.90
 
 
+def test_the_weights_from_phantoms_alone_segment_a_phantom_with_dice_of_0_90():
+    predictor, phantom = load_bundle(weights="phantoms"), make_phantom(12)
+    assert predictor.info.name.endswith("with weights from phantoms")
+    assert dice(predictor(phantom.image).labels, phantom.truth.labels) >= 0.90
+
+
 def changes_of(volume):
     top = np.iinfo(volume.array.dtype).max
     for gain in (0.8, 1.2):

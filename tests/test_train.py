@@ -159,6 +159,12 @@ def test_training_from_the_released_weights_starts_with_them(tiny_bundle, small_
         assert torch.equal(value, state[name])
 
 
+def test_training_can_start_from_the_weights_that_saw_phantoms_alone(small_training, tmp_path):
+    datalist, settings = small_training
+    planned = plan(tmp_path, datalist=datalist, init="phantoms", settings=settings)
+    assert Path(planned.overrides["init"]).name == "model_phantoms.pt"
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
