@@ -10,6 +10,7 @@ slices from the truth's first to its last, the anterior at the top.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def main() -> None:
         mask = predictor(case[1]).labels == 1
         found.append((case, mask, evaluate_masks(mask, case[2], case[1].spacing_mm)))
         found = sorted(found, key=lambda one: one[2].dice)[: options.worst]
+    if not found:
+        sys.exit(f"{options.folder} has none of the cases {', '.join(options.names)}")
     rows = [row(*one) for one in found]
     sheet = Image.new("RGB", (rows[0].width, sum(one.height for one in rows)))
     for n, one in enumerate(rows):

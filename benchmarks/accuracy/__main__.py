@@ -75,6 +75,8 @@ def _options() -> argparse.Namespace:
         parser.error(f"--weights NAME=FILE, with a file that is there, is missing for {', '.join(missing)}")
     if "released" in starts and not options.unseen:
         parser.error("the released weights have seen the patients of trus27: test them with --unseen")
+    if not (options.data / "cases.csv").is_file():
+        parser.error(f"{options.data} has no cases.csv (columns case, patient, fold)")
     pool = cases_of(options.data, unseen=options.unseen)
     if options.cases and not 4 <= options.cases <= len(some([case for case in pool if case.fold], None, 0)):
         parser.error(f"--cases is 4, a batch, to the number of training cases, got {options.cases}")
