@@ -19,15 +19,16 @@ import os
 import resource
 import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 DATASET = "Dataset001_TRUS"
-_OPERATORS = torch.library.Library("torchvision", "DEF")
-_OPERATORS.define(
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-)  # a CPU torch has none to import
+if torch.version.cuda is None and "+cpu" not in version("torchvision"):
+    # a torchvision built for CUDA cannot load its operators beside a CPU torch; nnU-Net uses none, the import does
+    _OPERATORS = torch.library.Library("torchvision", "DEF")
+    _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def prepare(data: Path, work: Path, rows: list[dict[str, str]]) -> None:
