@@ -7,7 +7,8 @@ FOLDER has images/, labels/ and cases.csv (columns case, patient, fold; benchmar
 RUNS keeps every fold of every network: what is done is not done again, what was interrupted goes on. Prints a
 table, which stays in RUNS/table.md; RUNS/evaluations and RUNS/compared have the tables of ``evaluate`` and
 ``compare``. Beside the networks stands the mean shape of the other folds, which never looks at the image. The
-budget is wall time: give each process its own core (OMP_NUM_THREADS=1) and let nothing else run on it.
+budget is minutes of one core: give each process its own (OMP_NUM_THREADS=1); other work on it then costs time, but
+changes no result.
 
 A network that starts from weights had their training before this budget: say so beside its row. "released" has seen
 the patients of trus27, so it is tested with --unseen only.

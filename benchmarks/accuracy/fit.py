@@ -34,7 +34,7 @@ SAVE_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training may spend: seconds, or steps where these are given."""
+    """What a training may spend: seconds of computing (of all cores together), or steps where these are given."""
 
     seconds: float
     steps: int | None = None
@@ -45,7 +45,7 @@ class Budget:
 
 
 class Run:
-    """A training that counts its own seconds, saves itself every minute, and is resumed from its folder.
+    """A training that counts its own seconds of computing, saves itself every minute, and is resumed from its folder.
 
     start: weights to begin with, a state dict's file.
     """
@@ -74,7 +74,7 @@ class Run:
         loss_of = self.contender.loss()
         saved = self.spent
         while (share := self.budget.share(self.spent, self.steps)) < 1:
-            start = time.perf_counter()
+            start = time.process_time()
             factor = min(1.0, share / 0.05 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.contender.rate * factor
@@ -89,7 +89,7 @@ class Run:
             self.optimizer.step()
             self.average.update_parameters(self.network)
             self.losses.append(float(loss.detach()))
-            self.spent, self.steps = self.spent + time.perf_counter() - start, self.steps + 1
+            self.spent, self.steps = self.spent + time.process_time() - start, self.steps + 1
             if self.spent - saved > SAVE_EVERY_S:
                 self._save()
                 saved = self.spent

@@ -1,0 +1,1 @@
+"""Ensembles, uncertainty and the shape model on patient folds."""
