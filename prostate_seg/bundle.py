@@ -15,6 +15,7 @@ import torch
 from monai.data import MetaTensor
 
 from . import infer, network, transforms
+from .assessment import Assessment, Judge
 from .errors import BundleError, InputError, SettingsError
 from .export.manifest import sha256_of_file
 from .information import WEIGHTS, released_bundle, weights_file
@@ -30,7 +31,7 @@ _OF_MONAI = (
     *("AsDiscreted", "CropForegroundd", "FillHolesd", "KeepLargestConnectedComponentd"),
     *("Orientationd", "SpatialPadd"),
 )
-_OF_TRANSFORMS = ("ModelGridd", "NormalizeUltrasoundd", "ClipToFieldOfViewd", "ToSourceGridd")
+_OF_TRANSFORMS = ("ModelGridd", "NormalizeUltrasoundd", "ClipToFieldOfViewd", "RefineShaped", "ToSourceGridd")
 _OF_INFER = ("SliceStackInferer", "ScaleFlipInferer")
 _ALLOWED: dict[str, Any] = {
     **{f"prostate_seg.network.{name}": getattr(network, name) for name in network.__all__ if name[0].isupper()},
@@ -59,8 +60,10 @@ class BundleInfo:
 class Predictor:
     """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`."""
 
-    def __init__(self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device) -> None:
-        self.info = info
+    def __init__(
+        self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, judge: Judge | None = None
+    ) -> None:
+        self.info, self.judge = info, judge
         self.device = device
         self.network = network.channels_last(build(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -79,6 +82,22 @@ class Predictor:
 
         Raises InputError where the volume is black everywhere.
         """
+        return self._segmentation(volume, self._seen(volume)[0])
+
+    def assess(self, volume: Volume) -> tuple[Segmentation, Assessment | None]:
+        """The same segmentation, and how far it can be trusted; None where the bundle's inferer has no passes."""
+        sample, passes = self._seen(volume)
+        assessment = None
+        if passes is not None and self.judge is not None:
+            image, pred = sample["image"], sample["pred"].numpy()
+            spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
+            assessment = self.judge.assess(
+                pred[1], passes, spacing.tolist(), features=self._features(image), seen=transforms.seen_in(image)
+            )
+        return self._segmentation(volume, sample), assessment
+
+    def _seen(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray | None]:
+        """The sample, with ``pred`` (2, I', J', K') on the model's grid, and the passes (N, I', J', K')."""
         if volume.array.max() <= min(0, volume.array.min()):
             raise InputError("The volume is black everywhere; expected ultrasound.")
         sample: dict[Any, Any] = {"image": metatensor_of(volume)}
@@ -86,7 +105,24 @@ class Predictor:
             sample = step(sample)
         with torch.inference_mode():
             batch = sample["image"].as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
-            sample["pred"] = self.inferer(batch, self.network)[0].float().cpu()  # (2, I', J', K')
+            collect = getattr(self.inferer, "collect", None)
+            if collect is None:
+                mean, passes = self.inferer(batch, self.network), None
+            else:
+                mean, each = collect(batch, self.network)
+                passes = each[:, 0].float().cpu().numpy()  # (N, I', J', K')
+        sample["pred"] = mean[0].float().cpu()  # (2, I', J', K')
+        return sample, passes
+
+    def _features(self, image: MetaTensor) -> np.ndarray | None:
+        """What the encoder makes of the image, (D,); None where nobody asks or the network is no Segmenter."""
+        first = network.members_of(self.network)[0]
+        if self.judge is None or self.judge.recognition is None or not isinstance(first, network.Segmenter):
+            return None
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
+            return np.asarray(first.features(image.as_tensor()[None].to(self.device))[0].float().cpu())
+
+    def _segmentation(self, volume: Volume, sample: dict[Any, Any]) -> Segmentation:
         probability: np.ndarray | None = None
         for step in self._after:
             sample = step(sample)
@@ -104,13 +140,18 @@ def load_bundle(
     weights: str | Path = "released",
     device: str = "auto",
     ensembling: Ensembling | None = None,
+    shape_model: str | Path | None = None,
+    refine: bool = True,
 ) -> Predictor:
     """Make the predictor of a bundle folder, by default the released one.
 
     weights: ``released`` (the bundle's models/model.pt), ``phantoms`` (its models/model_phantoms.pt, which never
     saw a patient) or a file of torch.save. device: ``auto`` (CUDA where there is one, else CPU), ``cpu``,
     ``cuda`` or ``mps``. ensembling: ``none`` one pass, ``flip`` with its mirror image, ``full`` also at scales
-    0.75 and 1.25; by default what the bundle says. Raises BundleError (missing, corrupted, not allowed) and
+    0.75 and 1.25; by default what the bundle says. refine: whether the shape model moves blurred edges;
+    shape_model: a file of ``prostate-seg shape-model`` instead of the bundle's.
+
+    Raises BundleError (missing, corrupted, not allowed) and
     SettingsError.
     """
     place = released_bundle() if folder is None else Path(folder)
@@ -129,7 +170,10 @@ def load_bundle(
         )
     name = str(metadata.get("name", place.name)) + _OF_WEIGHTS.get(str(weights), " with a user's weights")
     info = BundleInfo(name, str(metadata.get("version", "")), sha256_of_file(file))
-    predictor = Predictor(_with_ensembling(settings, ensembling), info, choose_device(device))
+    own = file.resolve() == weights_file(place).resolve()
+    judge = Judge.of(place / "models", released_bundle() / "models", own_weights=own)
+    settings = _with_refinement(_with_ensembling(settings, ensembling), refine=refine, shape_model=shape_model)
+    predictor = Predictor(settings, info, choose_device(device), judge)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
     return predictor
@@ -191,6 +235,23 @@ def _with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) ->
     if inferer["_target_"].endswith("SliceStackInferer"):
         return settings | {"inferer": inferer | {"inferer": inferer["inferer"] | passes}}
     return settings | {"inferer": inferer | passes}
+
+
+def _with_refinement(settings: dict[str, Any], *, refine: bool, shape_model: str | Path | None) -> dict[str, Any]:
+    """The settings without the refinement, or with another shape model."""
+    if refine and shape_model is None:
+        return settings
+    if shape_model is not None and not refine:
+        raise SettingsError("A shape model refines; give either --shape-model or --no-refine.")
+    steps, changed = settings["postprocessing"]["transforms"], []
+    for step in steps:
+        if not step["_target_"].endswith(".RefineShaped"):
+            changed.append(step)
+        elif refine:
+            changed.append(step | {"shape_model": str(shape_model)})
+    if refine and changed == steps:
+        raise SettingsError("The bundle's postprocessing has no RefineShaped; leave --shape-model out.")
+    return settings | {"postprocessing": settings["postprocessing"] | {"transforms": changed}}
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

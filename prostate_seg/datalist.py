@@ -6,7 +6,8 @@
      "validation": [{"image": "p02/", "label": "p02_ctv.nii.gz", "frame_spacing_mm": 5.0}, ...]}
 
 ``image`` is anything that ``prostate-seg segment`` reads; ``label`` a mask on its grid. Paths are
-relative to the datalist. ``patient`` keeps one patient's cases on one side.
+relative to the datalist. ``patient`` keeps one patient's cases on one side. ``provenance`` tells where a case
+is from (``prostate-seg collect`` writes it); training does not look at it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from .errors import SettingsError
 
 SECTIONS = ("training", "validation", "testing")
-_KEYS = {"image", "label", "patient", "case", "frame_spacing_mm"}
+_KEYS = {"image", "label", "patient", "case", "frame_spacing_mm", "provenance"}
 
 TRAINING_SEEDS = 1_000_000
 VALIDATION_SEEDS = 2_000_000

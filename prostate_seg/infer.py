@@ -8,7 +8,7 @@ or other inferers. They build no gradient, and leave the network in the mode tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
+from functools import partial
 from itertools import chain, combinations
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import SettingsError
-from .network import slice_stack
+from .network import members_of, slice_stack
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -60,28 +60,50 @@ class ScaleFlipInferer(Inferer):
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """(B, C, *spatial) -> probabilities (B, K, *spatial), the mean of all passes."""
-        scales = (passes.mean(0) for passes in self.passes(inputs, network, *args, **kwargs))
-        return _like(reduce(torch.add, scales) / len(self.scales), inputs)
+        return self.collect(inputs, network, *args, **kwargs)[0]
+
+    @torch.no_grad()
+    def collect(
+        self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The mean of all passes (B, K, *spatial), and each pass's foreground (N, B, *spatial), 1 minus class 0."""
+        total: Tensor | None = None
+        each = []
+        for scale in self.passes(inputs, network, *args, **kwargs):
+            mean = scale.mean(0)
+            total = mean if total is None else total + mean
+            each.append(1 - scale[:, :, 0])
+        assert total is not None
+        return _like(total / len(self.scales), inputs), torch.cat(each)
 
     @torch.no_grad()
     def passes(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Iterator[Tensor]:
-        """Yield for each scale its passes' probabilities (flips, B, K, *spatial), on the input's grid."""
+        """Yield for each scale its passes' probabilities (members flips, B, K, *spatial), on the input's grid.
+
+        A pass is one member of an :class:`~prostate_seg.network.Ensemble`, or the network, seeing one flip.
+        """
         image = _plain(inputs)
         spatial = tuple(image.shape[2:])
-
-        def forward(x: Tensor) -> Tensor:
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-                return network(x, *args, **kwargs).float()
-
         for scale in self.scales:
             scaled = self._scaled(image, scale)  # (B, C, *scaled)
             batch = torch.cat([scaled.flip(axes) for axes in self.flips])  # (flips B, C, *scaled)
-            logits = forward(batch) if self._window_covers(batch) else self.inferer(batch, forward)
-            if logits.shape[1] < 2:
-                raise SettingsError("Probabilities need two or more classes, background first; got one logit.")
-            probabilities = torch.softmax(_resize(logits, spatial), dim=1)  # (flips B, K, *spatial)
-            parts = probabilities.chunk(len(self.flips))
-            yield torch.stack([part.flip(axes) for part, axes in zip(parts, self.flips, strict=True)])
+            found = []
+            for member in members_of(network):
+                logits = self._logits(batch, partial(member, *args, **kwargs) if args or kwargs else member)
+                probabilities = torch.softmax(_resize(logits, spatial), dim=1)  # (flips B, K, *spatial)
+                parts = probabilities.chunk(len(self.flips))
+                found += [part.flip(axes) for part, axes in zip(parts, self.flips, strict=True)]
+            yield torch.stack(found)
+
+    def _logits(self, batch: Tensor, network: Callable[..., Tensor]) -> Tensor:
+        def forward(x: Tensor) -> Tensor:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+                return network(x).float()
+
+        logits = forward(batch) if self._window_covers(batch) else self.inferer(batch, forward)
+        if logits.shape[1] < 2:
+            raise SettingsError("Probabilities need two or more classes, background first; got one logit.")
+        return torch.as_tensor(logits)
 
     def _scaled(self, image: Tensor, scale: float) -> Tensor:
         spatial = image.shape[2:]
@@ -130,20 +152,31 @@ class SliceStackInferer(Inferer):
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """(B, 1, H, W, D) -> probabilities (B, K, H, W, D)."""
+        return self.collect(inputs, network, *args, **kwargs)[0]
+
+    @torch.no_grad()
+    def collect(
+        self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The mean of all passes (B, K, H, W, D), and each pass's foreground (N, B, H, W, D)."""
         volume = _plain(inputs)
         if volume.ndim != 5 or volume.shape[1] != 1:
             raise SettingsError(f"A volume to cut into slices is (B, 1, H, W, D), got {tuple(volume.shape)}.")
         seen = (volume != 0).any(dim=3).any(dim=2)[:, 0]  # (B, D)
         places = seen.nonzero().tolist() or [[0, 0]]  # an empty volume: one slice tells the number of classes
-        results = []
+        results, passes = [], []
         for start in range(0, len(places), self.slice_batch):
             stacks = self._stacks(volume, places[start : start + self.slice_batch])  # (n, neighbours, H, W)
-            results.append(self.inferer(stacks, network, *args, **kwargs))  # (n, K, H, W)
-        slices = torch.cat(results)  # (all n, K, H, W)
+            mean, each = self.inferer.collect(stacks, network, *args, **kwargs)  # (n, K, H, W), (N, n, H, W)
+            results.append(mean)
+            passes.append(each)
+        slices, foreground = torch.cat(results), torch.cat(passes, dim=1)  # (all n, K, H, W), (N, all n, H, W)
         result = slices.new_zeros(*seen.shape, *slices.shape[1:])  # (B, D, K, H, W)
         result[:, :, 0] = 1.0
         result[seen] = slices[: int(seen.sum())]
-        return _like(result.movedim(1, -1), inputs)  # (B, K, H, W, D)
+        every = foreground.new_zeros(len(foreground), *seen.shape, *slices.shape[2:])  # (N, B, D, H, W)
+        every[:, seen] = foreground[:, : int(seen.sum())]
+        return _like(result.movedim(1, -1), inputs), every.movedim(2, -1)
 
     def _stacks(self, volume: Tensor, places: list[list[int]]) -> Tensor:
         """(n, neighbours, H, W) for n places (batch index, slice index)."""

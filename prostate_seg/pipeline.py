@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .acquisition import Acquisition
+from .assessment import Assessment
 from .bundle import Predictor, load_bundle
 from .case_folder import fill_case_folder, mask_facts
 from .errors import GeometryError, InputError, ProstateSegError
@@ -118,9 +119,9 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     _check_size(volume)
     check_source(volume, options.formats)
     read_at = time.perf_counter()
-    ctv = predictor(volume)
+    ctv, assessment = predictor.assess(volume)
     segmented_at = time.perf_counter()
-    manifest = describe(volume, ctv, predictor) | {"acquisition": asdict(options.acquisition)}
+    manifest = describe(volume, ctv, predictor, assessment) | {"acquisition": asdict(options.acquisition)}
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
     delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
     with replacing_folder(folder, may_replace=may_replace) as partial:
@@ -185,7 +186,9 @@ def _in_worker(case: Case, options: Options) -> Outcome:
     return segment_case(case, _of_worker["predictor"], options)
 
 
-def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[str, Any]:
+def describe(
+    volume: Volume, ctv: Segmentation, predictor: Predictor, assessment: Assessment | None = None
+) -> dict[str, Any]:
     """The manifest of a segmentation, without names, dates or paths. Undefined numbers are null, with a reason."""
     warnings = list(volume.warnings)
     if volume.array.shape[2] == 1:
@@ -193,9 +196,13 @@ def describe(volume: Volume, ctv: Segmentation, predictor: Predictor) -> dict[st
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
     warnings += remarks(ctv)
+    uncertainty: dict[str, Any] = {"mean_boundary_entropy_nats": _boundary_entropy(ctv)}
+    if assessment is not None:
+        uncertainty |= assessment.facts(ctv)
+        warnings += assessment.warnings(ctv)
     return {
         **mask_facts(volume, ctv),
-        "uncertainty": {"mean_boundary_entropy_nats": _boundary_entropy(ctv)},
+        "uncertainty": uncertainty,
         "warnings": warnings,
         "device": str(predictor.device),
         "bundle": {

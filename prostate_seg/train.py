@@ -135,19 +135,20 @@ def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
     for file in ("LICENSE", "docs/metadata.schema.json"):
         shutil.copyfile(planned.bundle / file, partial / file)
     shutil.copyfile(best, partial / "models" / "model.pt")
-    _rewrite(partial / "configs" / "inference.json", {"network_def": network})
+    rewrite(partial / "configs" / "inference.json", {"network_def": network})
     metadata = json.loads((partial / "configs" / "metadata.json").read_text(encoding="utf-8"))
     own = {
         "name": f"{metadata['name']}_retrained",
         "data_source": "the cases of a user's datalist" if planned.overrides.get("datalist") else "phantoms",
         "changelog": metadata["changelog"] | {metadata["version"]: "retrained from this version's configuration"},
     }
-    _rewrite(partial / "configs" / "metadata.json", own)
+    rewrite(partial / "configs" / "metadata.json", own)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
 
 
-def _rewrite(path: Path, changes: Mapping[str, Any]) -> None:
+def rewrite(path: Path, changes: Mapping[str, Any]) -> None:
+    """Change entries of a JSON file."""
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | changes, indent=4), encoding="utf-8")

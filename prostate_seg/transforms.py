@@ -19,6 +19,8 @@ from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import ensure_tuple
 
 from .field_of_view import field_of_view
+from .information import released_bundle
+from .shape_prior import ShapeModel
 from .volume import rescaled_affine
 
 Sample = dict[Hashable, Any]
@@ -195,6 +197,40 @@ class ClipToFieldOfViewd(MapTransform):
             probability[1:] *= drawn
             out[key] = probability
         return out
+
+
+class RefineShaped(MapTransform):
+    """Where the edge of the foreground (2, I, J, K) is blurred, move it to the shape model's: see ``shape_prior``.
+
+    shape_model: the path of a model, or ``released``. Foreground and background stay 1 together.
+    """
+
+    def __init__(self, keys: KeysCollection, shape_model: str = "released", image_key: str = "image") -> None:
+        super().__init__(keys)
+        released = released_bundle() / "models" / "shape_model.npz"
+        self.model = ShapeModel.load(released if shape_model == "released" else shape_model)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Refine each prediction."""
+        out = dict(data)
+        image = out[self.image_key]
+        spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
+        seen = seen_in(image)
+        for key in self.key_iterator(out):
+            pred = torch.as_tensor(out[key]).float().cpu()
+            field = pred[1].numpy()
+            refined = self.model.refine(field, spacing.tolist(), seen)
+            if refined is not field:
+                foreground = torch.as_tensor(refined, dtype=torch.float32)
+                out[key] = torch.stack([1 - foreground, foreground])
+        return out
+
+
+def seen_in(image: torch.Tensor) -> np.ndarray:
+    """Where an image (1, I, J, K) on the model's grid shows anything: bool (I, J, K), the fan of all slices."""
+    drawn = field_of_view(torch.as_tensor(image)[0].cpu().numpy())
+    return np.repeat(drawn[..., None], image.shape[3], axis=2)
 
 
 class ToSourceGridd(MapTransform):

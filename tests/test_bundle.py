@@ -169,7 +169,7 @@ def test_a_bundle_that_would_not_bring_the_mask_to_its_images_grid_is_refused(ti
     shutil.copytree(tiny_bundle, folder)
     path = folder / "configs" / "inference.json"
     config = json.loads(path.read_text())
-    config["postprocessing"]["transforms"] = config["postprocessing"]["transforms"][2:]
+    config["postprocessing"]["transforms"] = config["postprocessing"]["transforms"][3:]
     path.write_text(json.dumps(config))
     with pytest.raises(BundleError, match=r"must hold prostate_seg.transforms.ToSourceGridd once"):
         load_bundle(folder)

@@ -27,12 +27,12 @@ class Stub:
     def __init__(self, error=None):
         self.error = error
 
-    def __call__(self, volume):
+    def assess(self, volume):
         if self.error is not None:
             raise self.error
         labels = np.zeros(volume.array.shape, np.uint8)
         labels[10:20, 10:20, 2:4] = 1
-        return Segmentation(labels, volume.affine)
+        return Segmentation(labels, volume.affine), None
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_no_case_is_no_outcome(tmp_path):
 
 def test_two_runs_into_one_folder_keep_the_first_result(case, tmp_path):
     class Slow(Stub):
-        def __call__(self, volume):  # another run is faster
+        def assess(self, volume):  # another run is faster
             segment_case(case, Stub(), options(tmp_path))
-            return super().__call__(volume)
+            return super().assess(volume)
 
     outcome = segment_case(case, Slow(), options(tmp_path))
     assert "exists already; give --overwrite" in outcome.error

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from prostate_seg import Segmentation, read, write
 from prostate_seg.infer import ScaleFlipInferer
-from prostate_seg.monai_adapters import averaged
+from prostate_seg.monai_adapters import averaged, clusters_of, error_mm, sampling_weights
 from prostate_seg.transforms import resample_axes
 from prostate_seg.weights import load_state, read_state
 
@@ -30,6 +30,7 @@ from .networks import Contender
 
 BATCH = 4
 SAVE_EVERY_S = 60.0
+LOOKS = 6  # how often hard examples are looked for
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Budget:
 
 
 class Run:
-    """A training that counts its own seconds of computing, saves itself every minute, and is resumed from its folder.
+    """A training that counts its seconds of computing, saves itself every minute, and is resumed from its folder.
 
     start: weights to begin with, a state dict's file.
     """
@@ -63,6 +64,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=contender.rate, weight_decay=0.05)
         self.spent, self.steps = 0.0, 0
         self.losses: list[float] = []
+        self.chances: np.ndarray | None = None
         self.preparation = Preparation(contender.window, contender.without)
         if (folder / "state.pt").is_file():
             self._load()
@@ -72,12 +74,15 @@ class Run:
         samples = [self.preparation.load(case) for case in cases]
         phantoms = self.preparation.phantoms(self.contender.phantoms)
         loss_of = self.contender.loss()
-        saved = self.spent
+        saved, looked = self.spent, 0
         while (share := self.budget.share(self.spent, self.steps)) < 1:
             start = time.process_time()
             factor = min(1.0, share / 0.05 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.contender.rate * factor
+            if self.contender.hard > 0 and int(share * LOOKS) > looked:
+                looked = int(share * LOOKS)
+                self.chances = self._look(samples)
             images, labels = self.preparation.batch(self._drawn(samples, phantoms), (self.seed, self.steps))
             if share < self.contender.masked:
                 loss = self._restored(images)
@@ -99,8 +104,20 @@ class Run:
         """A batch of cases; half of it phantoms where there are any."""
         rng = np.random.default_rng((self.seed, self.steps))
         count = BATCH // 2 if phantoms else BATCH
-        drawn = [samples[n] for n in rng.choice(len(samples), count, replace=False)]
+        drawn = [samples[n] for n in rng.choice(len(samples), count, replace=False, p=self.chances)]
         return drawn + [phantoms[n] for n in rng.choice(max(1, len(phantoms)), BATCH - count, replace=False)]
+
+    def _look(self, samples: list[dict[Any, Any]]) -> np.ndarray:
+        """How likely each case is drawn from now on: by the error of the cases that look alike."""
+        network = self.average.module.eval()
+        features, errors = [], []
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            for sample in samples:
+                image = sample["image"].as_tensor()[None]
+                features.append(network.features(image)[0].float().numpy())
+                errors.append(error_mm((network(image).argmax(1)[0] == 1).numpy(), sample["label"]))
+        network.train()
+        return sampling_weights(errors, clusters_of(np.stack(features)), self.contender.hard)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from monai.losses import DiceCELoss
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
 
+from prostate_seg.monai_adapters import DiceCEHausdorffLoss
 from prostate_seg.network import (
     ConvStem,
     LinearDecoder,
@@ -20,15 +20,15 @@ from prostate_seg.network import (
     VisionTransformer,
 )
 
-from .losses import DistanceLoss
+from .losses import SPACING_MM, DistanceLoss
 
 WINDOW = (72, 48, 32)
 WINDOW_32 = (96, 64, 32)  # for networks that halve five times
 
 
-def dice_ce() -> torch.nn.Module:
+def dice_ce(hausdorff_weight: float = 0.0) -> torch.nn.Module:
     """The bundle's loss."""
-    return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+    return DiceCEHausdorffLoss(spacing_mm=SPACING_MM, hausdorff_weight=hausdorff_weight)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Contender:
     window: voxels. rate: AdamW's. start: the name of the weights it begins with (random where None). phantoms:
     of so many, half of each batch is drawn. masked: share of the budget that goes into restoring hidden blocks of
     the same images first. without: a step of the augmentation that is left out. averaged: whether the moving
-    average of the weights is used.
+    average of the weights is used. hard: share of hard-example sampling.
     """
 
     make: Callable[[], torch.nn.Module]
@@ -50,6 +50,7 @@ class Contender:
     masked: float = 0.0
     without: str | None = None
     averaged: bool = True
+    hard: float = 0.0
 
 
 def segmenter(
@@ -93,6 +94,8 @@ CONTENDERS = {
     "segmenter, from phantoms, drop path": replace(TUNED, make=partial(segmenter, drop_path=0.1)),
     "segmenter, from phantoms, distance loss": replace(TUNED, loss=DistanceLoss),
     "segmenter, from phantoms, phantoms beside": replace(TUNED, phantoms=96),
+    "segmenter, from phantoms, hard examples": replace(TUNED, hard=0.7),
+    "segmenter, from phantoms, Hausdorff loss": replace(TUNED, loss=partial(dice_ce, 0.5)),
     "segmenter, from released": replace(TUNED, start="released"),
     "official, linear": replace(OURS, make=partial(official, LinearDecoder)),
     "official, mask": replace(OURS, make=partial(official, MaskTransformer)),

@@ -1,4 +1,4 @@
-"""The command line: ``prostate-seg segment | export | evaluate | compare | phantom | train | info``.
+"""The command line: ``prostate-seg segment | export | evaluate | compare | phantom | train | ...``.
 
 Exit 0: done; 1: at least one case failed, the others are done; 2: nothing could be done.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from ..errors import ProstateSegError
 from .making import info, phantom, train
 from .measuring import compare, evaluate
+from .modelling import collect, shape_model
 from .options import parser
 from .segmenting import export, segment
 from .telling import NOTHING_DONE, SOME_FAILED, say
@@ -27,6 +28,8 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": compare,
     "phantom": phantom,
     "train": train,
+    "shape-model": shape_model,
+    "collect": collect,
     "info": info,
 }
 

@@ -45,9 +45,15 @@ def train(options: argparse.Namespace) -> int:
         settings["train::trainer::max_epochs"] = options.epochs
     if options.phantoms is not None:
         settings["phantoms"] = options.phantoms
-    bundle = run(
-        plan(options.output, datalist=options.data, init=options.init, bundle=options.bundle, settings=settings)
-    )
+    if options.hard_examples is not None:
+        settings["hard_examples"] = options.hard_examples
+    chosen: dict[str, Any] = {"init": options.init, "bundle": options.bundle, "settings": settings}
+    if options.folds is None:
+        bundle = run(plan(options.output, datalist=options.data, **chosen))
+    else:
+        from ..ensemble_training import train_folds
+
+        bundle = train_folds(options.output, options.data, options.folds, **chosen)
     print(bundle)
     say(f"segment with it: prostate-seg segment INPUT -o OUT --bundle {bundle}")
     return DONE

@@ -39,6 +39,20 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="verbs", required=True, dest="verb", metavar="VERB")
     _segment_options(_verb(verbs, "segment", "ultrasound in, CTV mask out"))
     _export_options(_verb(verbs, "export", "a mask, also one corrected in 3D Slicer, to DICOM and other formats"))
+    _measuring(verbs)
+    phantom = _verb(verbs, "phantom", "make ultrasound phantoms with exact masks")
+    phantom.add_argument("output", type=_path, help="folder for images/ and labels/")
+    phantom.add_argument("-n", "--count", type=int, default=1, help="how many (default 1)")
+    phantom.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up")
+    phantom.add_argument("--format", choices=("nifti", "dicom"), default="nifti")
+    phantom.add_argument("--kind", choices=KINDS, help="kind of DICOM (default series)")
+    _training(verbs)
+    info = _verb(verbs, "info", "versions, bundle, formats")
+    info.add_argument("--json", action="store_true", help="as JSON on stdout")
+    return top
+
+
+def _measuring(verbs: Any) -> None:
     evaluate = _verb(verbs, "evaluate", "compare masks with reference masks, in mm and mL")
     evaluate.add_argument("prediction", type=_path, help="mask, folder of masks, or a folder that segment wrote")
     evaluate.add_argument(
@@ -56,23 +70,34 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--metrics", metavar="NAMES", help="comma-separated (default: dice and main distances)")
     compare.add_argument("-o", "--output", type=_path, help="folder for comparison.json, .html and cases.csv")
     compare.add_argument("--json", action="store_true", help="results as JSON on stdout")
-    phantom = _verb(verbs, "phantom", "make ultrasound phantoms with exact masks")
-    phantom.add_argument("output", type=_path, help="folder for images/ and labels/")
-    phantom.add_argument("-n", "--count", type=int, default=1, help="how many (default 1)")
-    phantom.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up")
-    phantom.add_argument("--format", choices=("nifti", "dicom"), default="nifti")
-    phantom.add_argument("--kind", choices=KINDS, help="kind of DICOM (default series)")
+
+
+def _training(verbs: Any) -> None:
     train = _verb(verbs, "train", "train on your cases, or on phantoms")
     train.add_argument("--data", type=_path, help="datalist (JSON); without it, phantoms")
     train.add_argument("-o", "--output", type=_path, required=True, help="folder of the run; resumes if it has one")
     train.add_argument("--init", default="released", help="released (default), phantoms, none or a file")
     train.add_argument("--epochs", type=int, help="passes over the cases")
     train.add_argument("--phantoms", type=int, help="how many phantoms to train on beside the cases")
+    train.add_argument(
+        "--folds", type=int, metavar="K", help="an ensemble: K members, each without a Kth of the patients"
+    )
+    train.add_argument(
+        "--hard-examples", type=float, metavar="SHARE", help="draw what is wrong more often (0 to 1)"
+    )
     train.add_argument("--bundle", type=_path, help="bundle folder to start from (default the released one)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of train.json")
-    info = _verb(verbs, "info", "versions, bundle, formats")
-    info.add_argument("--json", action="store_true", help="as JSON on stdout")
-    return top
+    shapes = _verb(verbs, "shape-model", "make the shape model that refines, from your masks")
+    shapes.add_argument("masks", nargs="*", type=_path, metavar="MASK", help="mask files, or folders of them")
+    shapes.add_argument("-o", "--output", type=_path, required=True, help="the file to write (.npz)")
+    shapes.add_argument("--phantoms", type=int, default=0, metavar="N", help="shapes of so many phantoms as well")
+    collect = _verb(verbs, "collect", "cases of segment, corrected since, as training cases")
+    collect.add_argument("cases", nargs="+", type=_path, metavar="CASES", help="folders that segment wrote")
+    collect.add_argument("-o", "--output", type=_path, required=True, help="new folder, with datalist.json")
+    collect.add_argument("--unchanged", action="store_true", help="also masks that nobody changed")
+    collect.add_argument("--patients", type=_path, metavar="CSV", help="columns case, patient (default: each one)")
+    collect.add_argument("--validation", type=int, default=0, metavar="N", help="every Nth patient validates")
+    collect.add_argument("--json", action="store_true", help="results as JSON on stdout")
 
 
 def _segment_options(segment: argparse.ArgumentParser) -> None:
@@ -84,6 +109,9 @@ def _segment_options(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     segment.add_argument("--bundle", type=_path, help="bundle folder (default the released one)")
     segment.add_argument("--weights", default="released", help="released (default), phantoms or a file of weights")
+    segment.add_argument("--no-refine", action="store_true", help="leave blurred edges as the network drew them")
+    segment.add_argument("--shape-model", type=_path, metavar="FILE", help="instead of the bundle's own")
+    segment.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
     segment.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
     segment.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
     segment.add_argument("--overwrite", action="store_true", help="replace results that are there")

@@ -45,6 +45,8 @@ def segment(options: argparse.Namespace) -> int:
         weights=options.weights,
         device=options.device,
         ensembling=options.tta,
+        refine=not options.no_refine,
+        shape_model=options.shape_model,
     )
     named = anonymised(cases) if options.anonymous_names else cases
     outcomes: list[Outcome] = []
@@ -56,6 +58,8 @@ def segment(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
         say("prostate-seg: interrupted; finished cases are kept.")
+    if options.review:
+        _review(outcomes, options)
     if options.json:
         print(json.dumps({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped}, indent=1))
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -97,6 +101,17 @@ def _report(progress: str, outcome: Outcome, options: argparse.Namespace) -> Non
     if not options.json:
         for file in outcome.manifest["outputs"]:
             print(outcome.folder / file)
+
+
+def _review(outcomes: list[Outcome], options: argparse.Namespace) -> None:
+    """The cases of this run in the order of their doubt."""
+    from ..report import write_review
+
+    done = [outcome for outcome in outcomes if outcome.folder]
+    manifests = {outcome.case: outcome.manifest for outcome in done if outcome.manifest}
+    if manifests:
+        for path in write_review(options.output, manifests):
+            say(f"review: {path}")
 
 
 def export(options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ FILES = {
     "stl": "ctv.stl",
     "vtk": "ctv.vtk",
     "slicer": "scene.mrb",
+    "uncertainty": "uncertainty.nii.gz",
     "report": "report.html",
 }
 DEFAULT_FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")

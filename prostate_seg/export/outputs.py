@@ -9,11 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import SettingsError
+import numpy as np
+
+from ..errors import OutputError, SettingsError
 from ..margin import Margin, enlarged
 from ..volume import Volume
 from . import FILES
 from .delivery import Delivery
+from .entropy import entropy_percent
 from .manifest import MANIFEST
 
 DICOM = ("dicom-seg", "dicom-probability", "rtstruct", "us-series")
@@ -96,6 +99,15 @@ def _write_surface(path: Path, delivery: Delivery) -> None:
     _call("mesh", "write_surface", path, _call("mesh", "surface_of", delivery.ctv))
 
 
+def _write_uncertainty(path: Path, delivery: Delivery) -> None:
+    """Entropy in bits, float32: 1 where the probability is one half."""
+    ctv = delivery.ctv
+    if ctv.probability is None:
+        raise OutputError("A mask that was given has no uncertainty; leave that format out.")
+    bits = entropy_percent(ctv.probability).astype(np.float32) / 100
+    _call("nifti", "write_nifti", path, Volume(bits, ctv.affine, orientation=ctv.orientation))
+
+
 def _simple(write: Callable[[Path, Delivery], Any]) -> Callable[[Path, Delivery, Sequence[str], Planning], None]:
     """A writer that needs neither the other formats nor the planning."""
 
@@ -116,5 +128,6 @@ _WRITERS: dict[str, Callable[[Path, Delivery, Sequence[str], Planning], None]] =
     "us-series": _simple(lambda path, it: _call("derived_series", "write_derived_series", path, it.volume)),
     "stl": _simple(_write_surface),
     "vtk": _simple(_write_surface),
+    "uncertainty": _simple(_write_uncertainty),
     "slicer": _simple(lambda path, it: _call("slicer", "write_scene", path, it.volume, it.label_map)),
 }

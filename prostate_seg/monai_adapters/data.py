@@ -111,6 +111,11 @@ class SeededDataset(CacheDataset):
         )
         self.seed = seed
 
+    def distinct(self) -> tuple[list[dict[Any, Any]], np.ndarray]:
+        """The different cases before any random transform, and for each index which of them it is."""
+        keys = [self.hash_func(item) for item in self.data]
+        return list(self._cache), np.array([self._hash_keys.index(key) for key in keys])
+
     def _transform(self, index: int) -> Any:
         epoch, case = divmod(index, len(self))
         state = np.random.SeedSequence((self.seed, epoch, case)).generate_state(1)[0]

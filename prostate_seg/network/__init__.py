@@ -8,6 +8,7 @@ N patches, T tokens (patches and class tokens), H heads; ``*grid`` is the number
 
 from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder
 from .encoder import ConvStem, PatchEmbed, VisionTransformer, resize_position_embedding
+from .ensemble import Ensemble, members_of
 from .segmenter import (
     Segmenter,
     channels_last,
@@ -22,6 +23,7 @@ from .segmenter import (
 __all__ = [
     "ConvStem",
     "CosineScale",
+    "Ensemble",
     "LinearDecoder",
     "MaskTransformer",
     "PatchEmbed",
@@ -29,6 +31,7 @@ __all__ = [
     "SkipDecoder",
     "VisionTransformer",
     "channels_last",
+    "members_of",
     "resize_position_embedding",
     "segmenter_base",
     "segmenter_large",

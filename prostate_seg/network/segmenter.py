@@ -37,6 +37,21 @@ class Segmenter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every pixel; softmax over axis 1 gives probabilities."""
+        size = tuple(x.shape[2:])
+        x, grid = self._padded(x)  # (B, C, *padded)
+        padded = tuple(x.shape[2:])
+        tokens, maps = self.encoder.encode(x)  # (B, N, D)
+        masks = self.decoder(tokens, grid, maps)  # (B, K, *grid), finer with maps
+        logits = F.interpolate(masks.float(), padded, mode=INTERPOLATION[len(size)])  # (B, K, *padded)
+        return logits[(slice(None), slice(None), *map(slice, size))]  # (B, K, *spatial)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the encoder makes of an image as a whole, (B, D): the mean of its patches' tokens."""
+        tokens, _ = self.encoder.encode(self._padded(x)[0])  # (B, N, D)
+        return tokens.mean(dim=1)
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The image padded to whole patches, and how many there are along each axis."""
         patch = self.encoder.patch_size
         size = tuple(x.shape[2:])
         if len(size) != len(patch):
@@ -44,13 +59,8 @@ class Segmenter(nn.Module):
                 f"This network takes (B, C, *spatial) with {len(patch)} axes, got {tuple(x.shape)}."
             )
         grid = tuple(-(-n // p) for n, p in zip(size, patch, strict=True))
-        padded = tuple(g * p for g, p in zip(grid, patch, strict=True))
-        margins = [(0, full - n) for full, n in zip(padded, size, strict=True)]
-        x = F.pad(x, [side for margin in reversed(margins) for side in margin])  # (B, C, *padded)
-        tokens, maps = self.encoder.encode(x)  # (B, N, D)
-        masks = self.decoder(tokens, grid, maps)  # (B, K, *grid), finer with maps
-        logits = F.interpolate(masks.float(), padded, mode=INTERPOLATION[len(size)])  # (B, K, *padded)
-        return logits[(slice(None), slice(None), *map(slice, size))]  # (B, K, *spatial)
+        margins = [(0, g * p - n) for g, p, n in zip(grid, patch, size, strict=True)]
+        return F.pad(x, [side for margin in reversed(margins) for side in margin]), grid
 
 
 def segmenter_of_size(

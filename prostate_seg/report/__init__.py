@@ -4,6 +4,7 @@ from .case_page import CaseReport, Layer, write_case_page
 from .cohort_page import PAGE, write_cohort
 from .comparison_page import PAGE as COMPARISON_PAGE
 from .comparison_page import write_comparison_page
+from .review_page import write_review
 from .segmented import case_report_of
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "write_case_page",
     "write_cohort",
     "write_comparison_page",
+    "write_review",
 ]

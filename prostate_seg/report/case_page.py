@@ -14,9 +14,10 @@ from ..export.view import View, view_of
 from ..volume import Array, Segmentation, Volume
 from . import plots
 from .page import facts, listed, section, write_page
-from .slices import paths, pictures, uncertainty
+from .slices import doubtful, paths, pictures, uncertainty
 
 PREDICTION_COLOUR, REFERENCE_COLOUR = "#ffd600", "#00d5ff"
+DOUBTFUL, DOUBTFUL_COLOUR = "Doubtful boundary", "#ff3cbe"
 _SOLID = {PREDICTION_COLOUR: "#d9a400", REFERENCE_COLOUR: "#0aa3c2"}  # of surfaces, on white
 
 
@@ -56,10 +57,14 @@ def write_case_page(path: str | Path, report: CaseReport) -> None:
         for layer in report.layers
         if layer.mask.any() and min(layer.mask.shape) > 1
     ]
+    lines = paths(view, {layer.name: layer.mask for layer in report.layers})
+    if report.probability is not None:
+        stretches = doubtful(view, report.layers[0].mask, report.probability)
+        lines = [shown | ({DOUBTFUL: path} if path else {}) for shown, path in zip(lines, stretches, strict=True)]
     known = report.volume.orientation != "assumed"
     data = {
         "slices": pictures(view),
-        "paths": paths(view, {layer.name: layer.mask for layer in report.layers}),
+        "paths": lines,
         "uncertainty": None if report.probability is None else uncertainty(view, report.probability),
         "numbers": view.numbers,
         "first": _middle(view.of(report.layers[0].mask)),
@@ -95,6 +100,8 @@ def _viewer(view: View, report: CaseReport) -> str:
     ]
     if report.probability is not None:
         toggles.append(_toggle("uncertainty", "Uncertainty", "#ff3cbe", key="U", on=False))
+        toggles.append(_toggle("doubtful", f"{DOUBTFUL}: check it", DOUBTFUL_COLOUR, key="D"))
+        lines += f'<path class="layer doubtful" data-name="{DOUBTFUL}" stroke="{DOUBTFUL_COLOUR}"/>'
     marks = f'<span class="mark left">{left}</span><span class="mark top">{top}</span>' if left else ""
     keys = "Mouse wheel, arrow keys, Page up and down, Home and End change the slice."
     return (

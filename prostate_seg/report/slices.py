@@ -18,6 +18,7 @@ BUDGET_BYTES = 22_000_000  # of all slices of a page, in base64
 LEVELS = ((640, 88), (640, 75), (512, 70), (448, 60), (384, 50), (256, 40), (160, 30))  # longest side, JPEG quality
 UNCERTAINTY_STEPS = 8
 UNCERTAINTY_RGB = (255, 60, 190)
+DOUBTFUL_MM, RAMP_BITS = 4.5, 0.72
 
 
 def pictures(view: View) -> list[str]:
@@ -42,6 +43,19 @@ def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
         {name: _path(mask[:, :, index], scale) for name, mask in shown.items() if mask[:, :, index].any()}
         for index in range(view.gray.shape[2])
     ]
+
+
+def doubtful(view: View, mask: Array, probability: Array) -> list[str]:
+    """By slice: the stretches of a mask's outline where the edge is blurred by 4.5 mm or more, as SVG path data.
+
+    The edge's width is 0.72 over the probability's gradient per mm (the entropy of a straight ramp, in bits).
+    """
+    spacing = (*view.pixel_mm, view.gap_mm)
+    field = view.of(probability).astype(np.float32)
+    slopes = [np.gradient(field, spacing[axis], axis=axis) for axis in range(3) if field.shape[axis] > 1]
+    blurred = np.sqrt(sum(slope**2 for slope in slopes)) < RAMP_BITS / DOUBTFUL_MM
+    shown, scale = view.of(mask), np.array(view.pixel_mm)
+    return [_stretches(shown[:, :, index], blurred[:, :, index], scale) for index in range(field.shape[2])]
 
 
 def uncertainty(view: View, probability: Array) -> list[str | None]:
@@ -96,6 +110,18 @@ def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:
     stream = io.BytesIO()
     picture.save(stream, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _stretches(mask: Array, blurred: Array, scale: Array) -> str:
+    """The parts of a mask's outlines over blurred pixels; a single point is no stretch."""
+    parts = []
+    for outline in outlines(mask):
+        nearest = np.floor(outline).astype(int).clip(0, np.array(mask.shape) - 1)
+        on = blurred[tuple(nearest.T)]
+        for run in np.split(np.arange(len(outline)), np.flatnonzero(np.diff(on)) + 1):
+            if on[run[0]] and len(run) > 1:
+                parts.append("M" + " ".join(f"{x:.4g},{y:.4g}" for x, y in (outline[run] * scale).tolist()))
+    return "".join(parts)
 
 
 def _path(mask: Array, scale: Array) -> str:

@@ -1,0 +1,118 @@
+"""The tables of benchmarks.robust, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from prostate_seg.metrics import Metrics
+from prostate_seg.summary import summarise
+from prostate_seg.uncertainty import FAR_MM, Doubt
+
+RESAMPLES = 2000
+CONFIDENT = 0.3
+WORST, MOST_DOUBTFUL = 0.1, 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A way to segment: the scores of all cases, their doubts, and the chance that each is wrong."""
+
+    name: str
+    rows: Sequence[Metrics]
+    doubts: Sequence[Doubt]
+    chances: np.ndarray
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Whether HD95 is above 5 mm, a case each."""
+        return np.array([row.hd95_mm > FAR_MM for row in self.rows])
+
+    def values(self, name: str, diagonals: Sequence[float]) -> np.ndarray:
+        """A metric of each case; the image's diagonal for an infinite distance."""
+        found = np.array([getattr(row, name) for row in self.rows], float)
+        return np.where(np.isinf(found), diagonals, found)
+
+
+def arm_lines(arms: Sequence[Arm], patients: Sequence[str], diagonals: Sequence[float]) -> list[str]:
+    """One row an arm; the last column compares its p95 of HD with the first one's."""
+    lines = [
+        "| way | Dice (95 % interval) | HD95 mm | ASSD mm | HD mm: mean | p95 | largest | HD95 over 5 mm | "
+        "over 10 mm | p95 of HD against the first (95 % interval) |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    first = arms[0].values("hd_mm", diagonals)
+    for arm in arms:
+        found = summarise(arm.rows, diagonals, patients=patients)
+        cells = [
+            arm.name,
+            *(_interval(found[name], digits) for name, digits in (("dice", 3), ("hd95_mm", 1), ("assd_mm", 2))),
+        ]
+        hd, hd95 = arm.values("hd_mm", diagonals), arm.values("hd95_mm", diagonals)
+        cells += [f"{hd.mean():.1f}", f"{np.quantile(hd, 0.95):.1f}", f"{hd.max():.1f}"]
+        cells += [f"{(hd95 > far).sum()} of {len(hd)}" for far in (5, 10)]
+        low, high = bootstrap(lambda n, hd=hd: np.quantile(hd[n], 0.95) / np.quantile(first[n], 0.95) - 1, patients)
+        change = np.quantile(hd, 0.95) / np.quantile(first, 0.95) - 1
+        cells.append("" if arm is arms[0] else f"{100 * change:+.0f} % ({100 * low:+.0f} to {100 * high:+.0f})")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def confident_line(plain: Arm, refined: Arm) -> str:
+    """What the shape model did to cases that were thought right."""
+    change = np.array([after.dice - before.dice for before, after in zip(plain.rows, refined.rows, strict=True)])
+    sure = plain.chances < CONFIDENT
+    return (
+        f"Shape model on {plain.name}: of {sure.sum()} cases with a chance below {CONFIDENT:g} the worst changes "
+        f"its Dice by {change[sure].min():+.3f}, {int((change[sure] < -0.005).sum())} lose more than 0.005; "
+        f"of all, {int((change < -0.005).sum())} lose and {int((change > 0.005).sum())} gain more than 0.005."
+    )
+
+
+def score_lines(arms: Sequence[Arm], patients: Sequence[str]) -> list[str]:
+    """AUROC of the cross-fitted chance, its calibration, and where the worst cases are."""
+    lines = [
+        "| way | wrong | AUROC (95 % interval) | Brier score | that of the share | "
+        "worst 10 % among the most doubtful 30 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        wrong, chances = arm.wrong, arm.chances
+        low, high = bootstrap(lambda n, w=wrong, c=chances: auroc(c[n], w[n]), patients)
+        brier, base = np.mean((chances - wrong) ** 2), wrong.mean() * (1 - wrong.mean())
+        worst = np.argsort([-row.hd95_mm for row in arm.rows])[: max(1, round(WORST * len(wrong)))]
+        place = np.argsort(np.argsort(-chances))
+        caught = int((place[worst] < MOST_DOUBTFUL * len(wrong)).sum())
+        area = f"{auroc(chances, wrong):.2f} ({low:.2f} to {high:.2f})"
+        cells = [arm.name, f"{wrong.sum()} of {len(wrong)}", area, f"{brier:.3f}", f"{base:.3f}"]
+        lines.append(f"| {' | '.join(cells)} | {caught} of {len(worst)} |")
+    return lines
+
+
+def auroc(score: np.ndarray, wrong: np.ndarray) -> float:
+    """How often a wrong case has the higher score than a right one; not a number where one kind is missing."""
+    many, few = int(wrong.sum()), int((~wrong).sum())
+    if not many or not few:
+        return float("nan")
+    return float((rankdata(score)[wrong].sum() - many * (many + 1) / 2) / (many * few))
+
+
+def bootstrap(of: Callable[[np.ndarray], float], patients: Sequence[str]) -> tuple[float, float]:
+    """The 95 % interval of a number of case indices, over patients."""
+    rng = np.random.default_rng(0)
+    _, patient = np.unique(patients, return_inverse=True)
+    groups = [np.flatnonzero(patient == n) for n in range(patient.max() + 1)]
+    found = [
+        of(np.concatenate([groups[n] for n in rng.integers(len(groups), size=len(groups))]))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.nanpercentile(found, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _interval(found: object, digits: int) -> str:
+    mean, low, high = (getattr(found, name) for name in ("mean", "mean_low", "mean_high"))
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -1,0 +1,119 @@
+"""What a user is told of how far a segmentation can be trusted: numbers for the manifest, sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
+from .shape_prior import ShapeModel
+from .uncertainty import FAR_MM, Doubt, Score, doubt_of, slice_blur_mm
+from .volume import Array, Segmentation
+
+CUT_SHARE = 0.05  # of the directions, in which the image may end the gland without a word
+SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
+ODD_MM = 4.0  # mean distance from the nearest plausible shape
+DOUBTFUL = 0.5
+SHAPE_MODEL, SCORE, RECOGNITION = "shape_model.npz", "score.json", "recognition.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What assesses the predictions of one bundle; score and recognition belong to its weights, or are None."""
+
+    model: ShapeModel
+    score: Score | None = None
+    recognition: Recognition | None = None
+
+    @classmethod
+    def of(cls, models: Path, fallback: Path, *, own_weights: bool) -> Judge:
+        """From a bundle's folder ``models``; its shape model is the fallback's where it has none of its own.
+
+        own_weights: whether the weights in use are those that score and recognition were fitted for.
+        """
+        own_shapes = (models / SHAPE_MODEL).is_file()
+        score, recognition = models / SCORE, models / RECOGNITION
+        return cls(
+            ShapeModel.load((models if own_shapes else fallback) / SHAPE_MODEL),
+            Score.load(score) if own_weights and score.is_file() else None,
+            Recognition.load(recognition) if own_weights and recognition.is_file() else None,
+        )
+
+    def assess(
+        self, mean: Array, passes: Array, spacing_mm: Sequence[float], *, features: Array | None, seen: Array
+    ) -> Assessment:
+        """Assess a mean probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
+
+        features: (D,) of the encoder. seen: bool (I, J, K), where the image shows anything.
+        """
+        kinds = self.recognition(features) if self.recognition and features is not None else None
+        doubt = doubt_of(mean, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
+        wrong, reason = None, "one slice" if mean.shape[2] == 1 else ""
+        if self.score is None:
+            reason = reason or "not known for these weights: the score is fitted for a bundle's own"
+        elif len(passes) < 2:
+            reason = reason or "one pass does not disagree with itself; give --tta flip"
+        if self.score and not reason:
+            wrong = self.score(doubt)
+        return Assessment(doubt, len(passes), wrong, reason, kinds, tuple(self.model.volumes_ml[[0, -1]]))
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Of one segmentation. wrong: the probability that HD95 is above 5 mm, or None with a reason.
+
+    kinds: the probability of each kind of scan, or None. volumes_ml: the smallest and largest of the shape model.
+    """
+
+    doubt: Doubt
+    passes: int
+    wrong: float | None
+    reason: str
+    kinds: Mapping[str, float] | None
+    volumes_ml: tuple[float, float]
+
+    def facts(self, ctv: Segmentation) -> dict[str, Any]:
+        """The manifest's entries; null for what there is not."""
+        doubt = self.doubt
+        numbers = {name: _rounded(value) for name, value in vars(doubt).items()}
+        blur = [] if ctv.probability is None else slice_blur_mm(ctv.probability, ctv.spacing_mm)
+        wrong = {"value": _rounded(self.wrong)} | ({"reason": self.reason} if self.reason else {})
+        return {
+            f"probability_hd95_above_{FAR_MM:g}_mm": wrong,
+            "passes": self.passes,
+            **numbers,
+            "slices_blur_mm": [_rounded(width, 2) for width in blur],
+            "looks_like": None if self.kinds is None else {kind: _rounded(p) for kind, p in self.kinds.items()},
+        }
+
+    def warnings(self, ctv: Segmentation) -> list[str]:
+        """What a user should look at before using the mask."""
+        told = []
+        if self.kinds and self.kinds[PROSTATE] < DOUBTFUL:
+            if self.kinds[UPSIDE_DOWN] > self.kinds[OTHER]:
+                told.append("The scan looks upside down: give --probe-side, or correct the file's orientation.")
+            else:
+                told.append("The image does not look like a transrectal scan of a prostate; check the mask.")
+        if not ctv.labels.any():
+            return told
+        if self.wrong is not None and self.wrong >= DOUBTFUL:
+            likely = f"{100 * self.wrong:.0f} %"
+            told.append(f"Doubtful: HD95 is above {FAR_MM:g} mm with a probability of {likely}; check the contour.")
+        low, high = SMALLEST * self.volumes_ml[0], LARGEST * self.volumes_ml[1]
+        if ctv.labels.shape[2] > 1 and not low <= ctv.volume_ml <= high:
+            told.append(
+                f"The volume of {ctv.volume_ml:.0f} mL is not within the expected {low:.0f} to {high:.0f} mL."
+            )
+        if np.isfinite(self.doubt.residual_mm) and self.doubt.residual_mm > ODD_MM:
+            told.append(f"The shape is unusual: {self.doubt.residual_mm:.1f} mm from the nearest plausible one.")
+        if ctv.labels.shape[2] > 1 and self.doubt.cut > CUT_SHARE:
+            told.append(f"The image ends the gland in {100 * self.doubt.cut:.0f} % of the directions.")
+        return told
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return round(float(value), digits) if value is not None and np.isfinite(value) else None

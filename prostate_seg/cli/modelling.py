@@ -1,0 +1,51 @@
+"""``shape-model`` and ``collect``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from ..errors import SettingsError
+from .telling import DONE, SOME_FAILED, say
+
+
+def shape_model(options: argparse.Namespace) -> int:
+    """Masks to a shape model."""
+    from ..shape_sources import shape_model_of
+
+    if options.phantoms < 0:
+        raise SettingsError(f"--phantoms is a whole number from 0, got {options.phantoms}.")
+    if options.output.suffix != ".npz":
+        raise SettingsError(f"A shape model is a file .npz, got {options.output.name}; give another -o.")
+    model = shape_model_of(options.masks, options.phantoms)
+    model.save(options.output)
+    low, high = model.volumes_ml[[0, -1]]
+    print(options.output)
+    say(f"{len(model.volumes_ml)} shapes of {low:.0f} to {high:.0f} mL, {len(model.modes)} modes")
+    say(f"segment with it: prostate-seg segment INPUT -o OUT --shape-model {options.output}")
+    return DONE
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Corrected cases to a datalist."""
+    from ..collection import collect as run
+    from ..evaluation import read_patients
+
+    if options.validation < 0 or options.validation == 1:
+        raise SettingsError(f"--validation is 2 or more (every Nth patient) or 0, got {options.validation}.")
+    done = run(
+        options.cases,
+        options.output,
+        unchanged=options.unchanged,
+        patients=read_patients(options.patients) if options.patients else None,
+        validation=options.validation,
+    )
+    for name, reason in done.left_out.items():
+        say(f"left out {name}: {reason}")
+    if options.json:
+        found = {"datalist": str(done.datalist), "taken": done.taken, "left_out": done.left_out}
+        print(json.dumps(found, indent=1))
+    else:
+        print(done.datalist)
+    say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN")
+    return SOME_FAILED if any("not changed" not in reason for reason in done.left_out.values()) else DONE

@@ -1,0 +1,126 @@
+"""An ensemble by cross-validation: each member is trained without its part of the patients, which then test it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .assessment import SCORE
+from .bundle import load_bundle
+from .datalist import load
+from .errors import SettingsError
+from .masks import read_mask
+from .metrics import evaluate_masks, orthogonal_spacing_mm
+from .readers import read
+from .train import plan, rewrite, train
+from .uncertainty import FAR_MM, Doubt, Score
+from .weights import read_state
+
+FEWEST_OF_EACH = 5  # cases below and above 5 mm of which a score is fitted
+NAMES = ("spread_mm", "residual_mm", "cut")
+
+
+def train_folds(
+    run: Path, datalist: Path | None, folds: int, *, init: str, bundle: Path | None, settings: Mapping[str, Any]
+) -> Path:
+    """Train ``folds`` members and put them into one bundle; returns its folder, ``run/bundle``.
+
+    Training and validation cases of the datalist are pooled and parted by patient. ``run/fold-0`` and on keep the
+    members' runs: a finished one is not run again, an interrupted one goes on. The bundle's score of doubt is
+    fitted on what each member makes of its held-out cases, where at least 5 have an HD95 above 5 mm and 5 have not.
+    Raises SettingsError for fewer patients than folds.
+    """
+    if datalist is None:
+        raise SettingsError("--folds parts the patients of a datalist; give --data.")
+    parts = _parts(datalist, folds)
+    places = []
+    for number, part in enumerate(parts):
+        place = run / f"fold-{number}"
+        places.append(place / "bundle")
+        if places[-1].is_dir() and _same_plan(place, part):
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        own = place / "datalist.json"
+        own.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
+        member = {"seed": number} | dict(settings)
+        train(plan(place, datalist=own, init=init, bundle=bundle, settings=member))
+    folder = _together(run, places)
+    score = _score(places, parts)
+    if score is not None:
+        score.save(folder / "models" / SCORE)
+    return folder
+
+
+def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
+    sections = load(datalist)
+    cases = [*sections["training"], *sections["validation"]]
+    patients = sorted({str(case.get("patient", case["case"])) for case in cases})
+    if not 2 <= folds <= len(patients):
+        raise SettingsError(f"--folds is 2 to the number of patients ({len(patients)}), got {folds}.")
+    fold_of = {
+        patient: n % folds for n, patient in enumerate(np.random.default_rng(0).permutation(patients).tolist())
+    }
+    held = [fold_of[str(case.get("patient", case["case"]))] for case in cases]
+    return [
+        {
+            "training": [case for case, fold in zip(cases, held, strict=True) if fold != number],
+            "validation": [case for case, fold in zip(cases, held, strict=True) if fold == number],
+        }
+        for number in range(folds)
+    ]
+
+
+def _same_plan(place: Path, part: Mapping[str, Any]) -> bool:
+    """Whether a finished fold was trained on these cases. Raises SettingsError for others."""
+    if json.loads((place / "datalist.json").read_text(encoding="utf-8")) != part:
+        raise SettingsError(f"{place} was trained on other cases; give another -o.")
+    return True
+
+
+def _together(run: Path, members: list[Path]) -> Path:
+    folder, partial = run / "bundle", run / ".bundle.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(members[0], partial)
+    states = [read_state(member / "models" / "model.pt") for member in members]
+    together = {
+        f"members.{number}.{name}": value.half() if value.is_floating_point() else value
+        for number, state in enumerate(states)
+        for name, value in state.items()
+    }
+    torch.save(together, partial / "models" / "model.pt")
+    config = json.loads((partial / "configs" / "inference.json").read_text(encoding="utf-8"))
+    ensemble = {"_target_": "prostate_seg.network.Ensemble", "member": config["network_def"], "count": len(members)}
+    rewrite(partial / "configs" / "inference.json", {"network_def": ensemble})
+    metadata = json.loads((partial / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    rewrite(partial / "configs" / "metadata.json", {"name": f"{metadata['name']}_ensemble_of_{len(members)}"})
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
+    """Fitted on the held-out cases of all members; None where too few are right, or wrong."""
+    doubts: list[Doubt] = []
+    wrong: list[bool] = []
+    for member, part in zip(members, parts, strict=True):
+        predictor = load_bundle(member, ensembling="flip")
+        for case in part["validation"]:
+            spacing = {"frame_spacing_mm": case["frame_spacing_mm"]} if "frame_spacing_mm" in case else {}
+            volume, reference = read(case["image"], **spacing), read_mask(Path(case["label"]))
+            ctv, assessment = predictor.assess(volume)
+            if assessment is None:
+                return None
+            truth = reference.labels == 1
+            hd95 = evaluate_masks(ctv.labels == 1, truth, orthogonal_spacing_mm(ctv.affine)).hd95_mm
+            doubts.append(assessment.doubt)
+            wrong.append(hd95 > FAR_MM)
+    if min(sum(wrong), len(wrong) - sum(wrong)) < FEWEST_OF_EACH:
+        return None
+    about = f"held-out cases of {len(members)} members, each with its mirror image"
+    return Score.fit(doubts, wrong, NAMES, about)

@@ -1,0 +1,81 @@
+"""Is this an upright scan of a prostate? Told from what the encoder makes of the image, without any label.
+
+A logistic regression with three classes on the mean of the encoder's tokens. It belongs to the weights that made
+those features: another network's mean nothing to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from .errors import InputError, SettingsError
+from .volume import Array
+
+PROSTATE, UPSIDE_DOWN, OTHER = KINDS = ("prostate", "upside-down", "other")
+RIDGE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Recognition:
+    """mean, deviation: (D,), of the fitted features. weights: (3, D + 1), of the standardised ones and a 1."""
+
+    mean: Array
+    deviation: Array
+    weights: Array
+
+    @classmethod
+    def fit(cls, features: Array, kinds: Sequence[str]) -> Recognition:
+        """Fit features (n, D) of scans that are of these kinds; each kind weighs as much as the others."""
+        missing = set(KINDS) - set(kinds)
+        if missing:
+            raise SettingsError(f"Recognition is fitted on scans of each kind; there is no {sorted(missing)}.")
+        mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
+        design = _standard(features, mean, deviation)  # (n, D + 1)
+        target = np.array([[kind == name for name in KINDS] for kind in kinds], float)  # (n, 3)
+        share = (target / target.sum(axis=0)).sum(axis=1) / len(KINDS)  # of each scan, 1 in all
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            weights = flat.reshape(len(KINDS), -1)
+            logits = design @ weights.T
+            logits -= logits.max(axis=1, keepdims=True)
+            logarithms = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            shrunk = RIDGE * weights * (np.arange(weights.shape[1]) < weights.shape[1] - 1)
+            slope = ((np.exp(logarithms) - target) * share[:, None]).T @ design + shrunk
+            value = -(share[:, None] * target * logarithms).sum() + 0.5 * (shrunk * weights).sum()
+            return float(value), slope.ravel()
+
+        start = np.zeros(len(KINDS) * design.shape[1])
+        found = minimize(loss, start, jac=True, method="L-BFGS-B").x
+        return cls(mean, deviation, found.reshape(len(KINDS), -1))
+
+    def __call__(self, features: Array) -> dict[str, float]:
+        """The probability of each kind, of features (D,)."""
+        logits = (_standard(features[None], self.mean, self.deviation) @ self.weights.T)[0]
+        odds = np.exp(logits - logits.max())
+        return {kind: float(p) for kind, p in zip(KINDS, odds / odds.sum(), strict=True)}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as ``.npz``."""
+        mean, deviation, weights = (x.astype(np.float32) for x in (self.mean, self.deviation, self.weights))
+        with Path(path).open("wb") as stream:
+            np.savez_compressed(stream, mean=mean, deviation=deviation, weights=weights)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recognition:
+        """Read what :meth:`save` wrote. Raises InputError."""
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return cls(*(np.asarray(content[name], float) for name in ("mean", "deviation", "weights")))
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} holds no recognition of scans; take the bundle's file.") from error
+
+
+def _standard(features: Array, mean: Array, deviation: Array) -> Array:
+    scaled = np.clip((features - mean) / deviation, -10, 10)
+    return np.column_stack([scaled, np.ones(len(scaled))])

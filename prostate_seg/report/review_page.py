@@ -1,0 +1,69 @@
+"""A cohort in the order in which somebody should look at it: the most doubtful case first."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..export import FILES
+from ..export.files import replacing
+from .page import Html, listed, section, table, write_page
+
+PAGE, TABLE = "review.html", "review.csv"
+PROBABILITY = "probability_hd95_above_5_mm"
+NUMBERS = ("spread_mm", "residual_mm", "blur_mm", "cut")
+
+
+def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of cases, the most doubtful first: by the probability of a far HD95, then by distance from the shape.
+
+    An empty mask comes before all; a case without a probability is placed by its shape alone among the last.
+    """
+
+    def key(name: str) -> tuple[bool, float, float]:
+        manifest = manifests[name]
+        doubt = manifest["uncertainty"]
+        wrong = (doubt.get(PROBABILITY) or {}).get("value")
+        return manifest["volume_ml"] == 0, wrong if wrong is not None else -1.0, doubt.get("residual_mm") or 0.0
+
+    return sorted(sorted(manifests), key=key, reverse=True)
+
+
+def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> list[Path]:
+    """Write ``review.csv`` and ``review.html`` into the folder of the cases; returns them. Raises OutputError.
+
+    manifests: of each case by the name of its folder. The page links the reports that are there.
+    """
+    order = by_doubt(manifests)
+    rows = [_row(name, manifests[name]) for name in order]
+    head = ("place", "case", PROBABILITY, *NUMBERS, "volume_ml", "warnings")
+    with replacing(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(head)
+        for place, (name, row) in enumerate(zip(order, rows, strict=True), 1):
+            writer.writerow([place, name, *("" if value is None else value for value in row)])
+    shown = []
+    for place, (name, row) in enumerate(zip(order, rows, strict=True), 1):
+        report = folder / name / FILES["report"]
+        link = f'<a href="{quote(name)}/{FILES["report"]}">{escape(name)}</a>'
+        shown.append([place, Html(link) if report.is_file() else name, *row[:-1], len(manifests[name]["warnings"])])
+    titles = ("Place", "Case", "Probability of HD95 > 5 mm", "Spread mm", "Off the shape mm", "Edge mm", "Cut")
+    known = any(row[0] is not None for row in rows)
+    notes = [] if known else ["The probability is not known for these weights; the order is by shape."]
+    body = [
+        section("Most doubtful first", listed(notes) if notes else "", table(
+            (*titles, "Volume mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
+    ]  # fmt: skip
+    write_page(folder / PAGE, "Review", body, data={"plots": []}, scripts=["tables.js"])
+    return [folder / TABLE, folder / PAGE]
+
+
+def _row(name: str, manifest: Mapping[str, Any]) -> Sequence[Any]:
+    doubt = manifest["uncertainty"]
+    wrong = (doubt.get(PROBABILITY) or {}).get("value")
+    numbers = [doubt.get(number) for number in NUMBERS]
+    return [wrong, *numbers, manifest["volume_ml"], " ".join(manifest["warnings"])]

@@ -1,0 +1,168 @@
+"""A statistical shape model of the gland, and the repair of a segmentation where the network was not sure.
+
+A shape is the radii (in mm) at which 642 rays leave the gland, from its centroid, divided by their root mean
+square: a Procrustes alignment without rotation, since a scan is upright. A principal component analysis gives mean
+and modes (Cootes et al., "Active shape models", 1995). The model is fitted to a segmentation's radii, each weighted
+by how sharp the network's edge is there; then the boundary moves to the fitted one where that edge is blurred, and
+nowhere else. Axes are those of a grid that runs to the left, posterior and superior.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from .errors import InputError, OutputError, SettingsError
+from .radial import STEP_MM, Rays, cast_rays, sphere, spread
+from .volume import Array
+
+MOST_MODES = 12
+VARIANCE = 0.98  # that the modes explain, if 12 are enough
+LIMIT = 3.0  # standard deviations of a mode, beyond which a shape is not plausible
+WINDOW_MM = 12.0  # of the field's profile around the boundary
+SURE_MM, UNSURE_MM = 3.0, 6.0  # blur of the boundary: below the first it stays, above the second the model counts
+HUBER_MM = 2.0
+ROUNDS = 10
+FEWEST_RAYS = 12  # that are sure: fewer do not tell a shape
+FEWEST = 5  # masks of which a model is made
+SMOOTHING = 0.7  # of a mask, in voxels, before its radii are read
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeModel:
+    """Mean and modes of radii of a root mean square of 1.
+
+    mean: (642,). modes: (M, 642), orthonormal. deviations: (M,), their standard deviations. volumes_ml: (n,),
+    sorted, of the masks that it was made of.
+    """
+
+    mean: Array
+    modes: Array
+    deviations: Array
+    volumes_ml: Array
+
+    @classmethod
+    def of(cls, masks: Iterable[tuple[Array, Sequence[float]]]) -> ShapeModel:
+        """The model of masks, each bool (I, J, K) with its spacing in mm. Raises SettingsError for fewer than 5."""
+        shapes, volumes = [], []
+        for mask, spacing in masks:
+            rays = cast_rays(ndimage.gaussian_filter(mask.astype(np.float32), SMOOTHING), spacing)
+            if rays is not None:
+                shapes.append(rays.radii_mm / _rms(rays.radii_mm))
+                volumes.append(float(mask.sum() * np.prod(spacing) / 1000))
+        if len(shapes) < FEWEST:
+            raise SettingsError(f"A shape model is made of {FEWEST} masks or more, got {len(shapes)}; give more.")
+        table = np.stack(shapes)  # (n, 642)
+        mean = table.mean(axis=0)
+        _, singular, modes = np.linalg.svd(table - mean, full_matrices=False)
+        variance = singular**2 / (len(table) - 1)
+        enough = int(np.searchsorted(variance.cumsum() / variance.sum(), VARIANCE)) + 1
+        count = min(MOST_MODES, enough, len(table) - 1)
+        return cls(mean, modes[:count], np.sqrt(variance[:count]), np.sort(volumes))
+
+    def fit(self, radii_mm: Array, weights: Array) -> tuple[Array, Array]:
+        """The shape nearest to radii (642,) where weights (642,) in [0, 1] are high: radii in mm, and its modes.
+
+        Size, shift and modes by least squares with Huber's weights and a Gaussian prior on the modes, each of which
+        stays within 3 standard deviations; the second result is in these.
+        """
+        prior = np.concatenate([np.full(3, 1e-3), [1e-6], (HUBER_MM / (_rms(radii_mm) * self.deviations)) ** 2])
+        design = np.concatenate([sphere().T, self.mean[None], self.modes]).T  # shift, size, modes times size
+        robust = np.ones(len(radii_mm))
+        found = np.zeros(design.shape[1])
+        for _ in range(ROUNDS):
+            kept = (weights * robust)[:, None] * design
+            found = np.linalg.solve(design.T @ kept + np.diag(prior), kept.T @ radii_mm)
+            modes = np.clip(found[4:] / found[3], -LIMIT * self.deviations, LIMIT * self.deviations)
+            found[4:] = modes * found[3]
+            robust = np.minimum(1, HUBER_MM / np.maximum(np.abs(radii_mm - design @ found), 1e-6))
+        return design @ found, found[4:] / found[3] / self.deviations
+
+    def refine(self, field: Array, spacing_mm: Sequence[float], seen: Array | None = None) -> Array:
+        """The probability (I, J, K) with its boundary at the fitted shape where it was blurred.
+
+        Along each ray the field is stretched, so that it crosses one half where the blend of both radii is; where
+        the edge is sharp, or where the image's border cuts the gland, it stays as it is, bit for bit. seen: bool
+        (I, J, K), where the image shows anything; outside it the boundary stays too. Where nothing is found, or
+        fewer than 12 rays are sure, the field comes back.
+        """
+        rays = cast_rays(field, spacing_mm, seen=seen)
+        if rays is None:
+            return field
+        sure = certainty(rays) * rays.inside
+        if sure.sum() < FEWEST_RAYS:
+            return field
+        fitted, _ = self.fit(rays.radii_mm, sure)
+        target = rays.radii_mm + (1 - sure) * rays.inside * (fitted - rays.radii_mm)
+        return _stretched(field, spacing_mm, rays, np.maximum(target, STEP_MM))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as ``.npz``. Raises OutputError."""
+        try:
+            with Path(path).open("wb") as stream:
+                np.savez_compressed(
+                    stream,
+                    mean=self.mean.astype(np.float32),
+                    modes=self.modes.astype(np.float32),
+                    deviations=self.deviations.astype(np.float32),
+                    volumes_ml=self.volumes_ml.astype(np.float32),
+                )
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ShapeModel:
+        """Read what :meth:`save` wrote. Raises InputError."""
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                parts = [np.asarray(content[name], float) for name in ("mean", "modes", "deviations", "volumes_ml")]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} is no shape model; make one with prostate-seg shape-model.") from error
+        return cls(*parts)
+
+
+def blur_mm(rays: Rays) -> Array:
+    """How wide the edge is along each ray, (642,) in mm: the entropy of the field within 12 mm, in bits times mm.
+
+    A step has 0; a straight ramp from 1 to 0 over L mm has 0.72 L.
+    """
+    offsets = np.arange(-int(WINDOW_MM / STEP_MM), int(WINDOW_MM / STEP_MM) + 1)
+    at = np.rint(rays.radii_mm / STEP_MM).astype(int)[:, None] + offsets
+    inside = (at >= 0) & (at < rays.profiles.shape[1])
+    p = np.take_along_axis(rays.profiles, at.clip(0, rays.profiles.shape[1] - 1), axis=1).astype(float)
+    p = p.clip(1e-6, 1 - 1e-6)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    return np.asarray((entropy * inside).sum(axis=1) * STEP_MM)
+
+
+def certainty(rays: Rays) -> Array:
+    """1 where the edge is sharp (3 mm or less), 0 where it is blurred (6 mm or more), linear between: (642,)."""
+    return np.asarray(np.clip((UNSURE_MM - blur_mm(rays)) / (UNSURE_MM - SURE_MM), 0, 1))
+
+
+def _rms(radii: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(radii))))
+
+
+def _stretched(field: Array, spacing_mm: Sequence[float], rays: Rays, target_mm: Array) -> Array:
+    """The field as it is where rays keep their radius; elsewhere read at its distance times old by new radius."""
+    moved = np.where(rays.radii_mm > 0, target_mm - rays.radii_mm, 0.0)
+    if not np.any(np.abs(moved) > 1e-3):
+        return field
+    spacing = np.asarray(spacing_mm, float)
+    offsets = np.moveaxis(np.indices(field.shape), 0, -1) * spacing - rays.centre_mm  # (I, J, K, 3)
+    distance = np.linalg.norm(offsets, axis=-1)
+    near = (distance > 0) & (distance < 2 * max(rays.radii_mm.max(), target_mm.max()))
+    old, change = spread(np.stack([rays.radii_mm, moved], 1), offsets[near] / distance[near][:, None]).T
+    changed = np.abs(change) > 1e-3
+    places = np.argwhere(near)[changed]
+    factor = old[changed] / np.maximum(old[changed] + change[changed], STEP_MM)
+    at = (rays.centre_mm + offsets[near][changed] * factor[:, None]) / spacing
+    result = field.copy()
+    result[tuple(places.T)] = ndimage.map_coordinates(field, at.T, order=1, mode="nearest")
+    return result

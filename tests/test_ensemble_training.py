@@ -1,0 +1,75 @@
+"""An ensemble by cross-validation: folds by patient, members in one bundle, segmented with by the command."""
+
+import json
+
+import pytest
+
+from prostate_seg.bundle import load_bundle
+from prostate_seg.cli import main
+from prostate_seg.ensemble_training import _parts
+from prostate_seg.errors import SettingsError
+from prostate_seg.phantom import make_phantom
+
+
+@pytest.fixture(scope="module")
+def datalist(tmp_path_factory):
+    """Four cases of three patients."""
+    from prostate_seg import write
+
+    folder = tmp_path_factory.mktemp("folds")
+    entries = []
+    for seed, patient in ((3, "A"), (4, "A"), (5, "B"), (6, "C")):
+        phantom = make_phantom(seed, shape=(60, 50, 8), spacing_mm=(1.6, 1.6, 5.0))
+        write(phantom.image, folder / f"{seed}.nii.gz")
+        write(phantom.truth, folder / f"{seed}_ctv.nii.gz")
+        entries.append({"image": f"{seed}.nii.gz", "label": f"{seed}_ctv.nii.gz", "patient": patient})
+    (folder / "cases.json").write_text(json.dumps({"training": entries[:3], "validation": entries[3:]}))
+    return folder / "cases.json"
+
+
+def test_every_case_validates_once_and_a_patient_is_never_on_both_sides(datalist):
+    parts = _parts(datalist, 3)
+    held = [case["case"] for part in parts for case in part["validation"]]
+    assert sorted(held) == ["3", "4", "5", "6"]
+    for part in parts:
+        sides = [{case["patient"] for case in part[side]} for side in ("training", "validation")]
+        assert not sides[0] & sides[1]
+    with pytest.raises(SettingsError, match=r"2 to the number of patients \(3\), got 4"):
+        _parts(datalist, 4)
+
+
+def test_train_folds_gives_a_bundle_of_members_that_segments_with_a_pass_of_each(
+    datalist, tiny_bundle, tmp_path, capsys
+):
+    run = ["train", "--data", str(datalist), "-o", str(tmp_path / "run"), "--bundle", str(tiny_bundle)]
+    settings = ["--init", "none", "--epochs", "1", "--set", "val_interval=1", "--set", "batch_size=2", "--folds", "3"]
+    assert main([*run, *settings]) == 0
+    bundle = tmp_path / "run" / "bundle"
+    predictor = load_bundle(bundle)
+    assert len(predictor.network.members) == 3
+    assert predictor.info.name == "prostate_us_segmenter_retrained_ensemble_of_3"
+    ctv, assessment = predictor.assess(make_phantom(7, shape=(60, 50, 8), spacing_mm=(1.6, 1.6, 5.0)).image)
+    assert assessment.passes == 6  # 3 members and their mirror images
+    assert ctv.labels.shape == (60, 50, 8)
+    assert assessment.wrong is None  # four cases are too few for a score
+    stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "run").glob("fold-*/bundle/models/model.pt"))]
+    assert main([*run, *settings]) == 0  # finished folds are not run again
+    again = [path.stat().st_mtime_ns for path in sorted((tmp_path / "run").glob("fold-*/bundle/models/model.pt"))]
+    assert again == stamps
+    assert main(["train", "-o", str(tmp_path / "none"), "--folds", "3"]) == 2
+    assert "--folds parts the patients of a datalist; give --data" in capsys.readouterr().err
+
+
+def test_hard_examples_change_the_sampler_after_the_first_look_and_a_resumed_run_keeps_its_weights(
+    datalist, tiny_bundle, tmp_path
+):
+    import torch
+
+    run = ["train", "--data", str(datalist), "-o", str(tmp_path), "--bundle", str(tiny_bundle), "--init", "none"]
+    options = ["--epochs", "2", "--set", "val_interval=1", "--set", "batch_size=2", "--hard-examples", "1"]
+    assert main([*run, *options]) == 0
+    state = torch.load(tmp_path / "checkpoints" / "training_state.pt", weights_only=True)
+    weights = state["sampler"]["weights"]
+    assert weights.sum() == pytest.approx(1)
+    assert float(weights.max() / weights.min()) <= 4 + 1e-9
+    assert main([*run, *options, "--hard-examples", "2"]) == 2

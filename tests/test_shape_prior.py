@@ -1,0 +1,128 @@
+"""Rays and the shape model: radii of balls are known, sure edges stay, blurred ones follow the shape."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prostate_seg.errors import InputError, SettingsError
+from prostate_seg.radial import cast_rays, sphere, spread
+from prostate_seg.shape_prior import ShapeModel, blur_mm, certainty
+
+SPACING = (1.5, 1.5, 2.0)
+SHAPE = (48, 44, 36)
+
+
+def soft_ellipsoid(axes_mm, *, edge_mm=2.0, shape=SHAPE, spacing=SPACING, centre=None):
+    """A probability that falls from 1 to 0 over about edge_mm around an ellipsoid."""
+    middle = (np.array(shape) - 1) / 2 if centre is None else np.array(centre)
+    offsets = (np.moveaxis(np.indices(shape), 0, -1) - middle) * np.array(spacing)
+    distance = (np.linalg.norm(offsets / np.array(axes_mm), axis=-1) - 1) * np.mean(axes_mm)
+    return np.clip(0.5 - distance / edge_mm, 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    rng = np.random.default_rng(0)
+    masks = [(soft_ellipsoid(rng.uniform(16, 26, 3)) >= 0.5, SPACING) for _ in range(20)]
+    return ShapeModel.of(masks)
+
+
+@given(radius=st.floats(10, 25), shift=st.floats(-2, 2))
+@settings(max_examples=10, deadline=None)
+def test_a_ball_has_its_radius_along_every_ray_wherever_it_lies(radius, shift):
+    middle = (np.array(SHAPE) - 1) / 2 + [shift, 0, 0]
+    rays = cast_rays(soft_ellipsoid((radius,) * 3, centre=middle), SPACING)
+    assert np.abs(rays.radii_mm - radius).max() < 0.6
+    assert np.allclose(rays.centre_mm, middle * SPACING, atol=0.2)
+    assert rays.inside.all()
+
+
+def test_of_two_balls_the_larger_is_seen_and_of_nothing_there_are_no_rays():
+    field = soft_ellipsoid((18, 18, 18)) + soft_ellipsoid((4, 4, 4), centre=(3, 3, 3))
+    assert np.abs(cast_rays(field, SPACING).radii_mm - 18).max() < 0.6
+    assert cast_rays(np.zeros(SHAPE, np.float32), SPACING) is None
+
+
+def test_where_the_border_cuts_the_gland_rays_are_not_inside():
+    """A ball of 20 mm whose centre lies 10 mm from the last slice's edge: a spherical cap of a quarter is cut."""
+    rays = cast_rays(soft_ellipsoid((20, 20, 20), shape=(48, 44, 24), centre=(23.5, 21.5, 18.5)), SPACING)
+    upward = sphere()[:, 2] > 0.7
+    assert not rays.inside[upward].any()
+    assert rays.inside[sphere()[:, 2] < 0].all()
+
+
+def test_the_edge_of_a_step_is_sharp_and_a_ramp_of_20_mm_is_14_4_mm_wide():
+    """The entropy of a straight ramp over L mm is 0.72 L bits mm; a sampled step is a ramp of a voxel."""
+    sharp = cast_rays(soft_ellipsoid((20, 20, 20), edge_mm=0.1), SPACING)
+    wide = cast_rays(soft_ellipsoid((22, 22, 22), edge_mm=20), SPACING)
+    assert np.median(blur_mm(sharp)) < 2
+    assert np.median(blur_mm(wide)) == pytest.approx(14.4, abs=0.4)
+    assert certainty(sharp).min() > 0.8
+    assert certainty(wide).max() == 0
+
+
+def test_values_of_the_rays_come_back_in_their_own_directions():
+    values = np.arange(642.0)
+    assert np.abs(spread(values, sphere()) - values).max() < 0.5
+
+
+def test_20_ellipsoids_have_2_modes_beside_their_size_and_are_fitted_to_half_a_millimetre(model):
+    assert len(model.modes) == 2
+    assert np.allclose(model.modes @ model.modes.T, np.eye(2), atol=1e-6)
+    rays = cast_rays(soft_ellipsoid((24, 17, 20)), SPACING)
+    fitted, modes = model.fit(rays.radii_mm, np.ones(642))
+    assert np.abs(fitted - rays.radii_mm).mean() < 0.5
+    assert np.abs(modes).max() <= 3
+
+
+def test_a_shape_that_is_not_plausible_is_fitted_within_3_deviations(model):
+    _, modes = model.fit(cast_rays(soft_ellipsoid((33, 8, 12)), SPACING).radii_mm, np.ones(642))
+    assert np.abs(modes).max() == pytest.approx(3)
+
+
+def test_a_sure_segmentation_is_refined_to_itself_bit_for_bit(model):
+    field = soft_ellipsoid((22, 18, 20), edge_mm=1)
+    assert model.refine(field, SPACING) is field
+    nothing = np.zeros(SHAPE, np.float32)
+    assert model.refine(nothing, SPACING) is nothing
+
+
+def test_a_bulge_of_10_mm_with_a_blurred_edge_is_taken_back_and_the_sure_side_stays(model):
+    truth = soft_ellipsoid((20, 20, 20), edge_mm=1)
+    above = (np.indices(SHAPE)[2] - 17.5) * 2.0 > 12
+    bulge = soft_ellipsoid((20, 20, 30), edge_mm=14)
+    field = np.where(above, np.maximum(truth, bulge), truth).astype(np.float32)
+    refined = model.refine(field, SPACING)
+    height = [np.flatnonzero((x >= 0.5)[24, 22])[-1] * 2.0 for x in (truth, field, refined)]
+    assert height[1] - height[0] >= 8
+    assert height[2] - height[0] <= 4
+    below = np.indices(SHAPE)[2] < 12
+    assert np.array_equal(refined[below], field[below])
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_few_slices_keep_their_shape_and_do_not_fail(model, slices):
+    field = soft_ellipsoid((20, 20, 20), shape=(48, 44, slices))
+    refined = model.refine(field, SPACING)
+    assert refined.shape == field.shape
+    assert 0.9 < (refined >= 0.5).sum() / (field >= 0.5).sum() < 1.1
+
+
+def test_where_the_image_shows_nothing_the_boundary_stays(model):
+    field = soft_ellipsoid((20, 20, 20), edge_mm=14)
+    assert model.refine(field, SPACING, np.zeros(SHAPE, bool)) is field
+    refined = model.refine(field, SPACING, np.ones(SHAPE, bool))
+    assert np.array_equal(refined, model.refine(field, SPACING))
+
+
+def test_a_model_is_the_same_after_it_was_written_and_5_masks_are_the_fewest(model, tmp_path):
+    model.save(tmp_path / "shape.npz")
+    again = ShapeModel.load(tmp_path / "shape.npz")
+    assert np.allclose(again.mean, model.mean, atol=1e-6)
+    assert again.volumes_ml[0] == pytest.approx(model.volumes_ml[0], rel=1e-6)
+    with pytest.raises(SettingsError, match="made of 5 masks or more, got 1"):
+        ShapeModel.of([(soft_ellipsoid((20, 20, 20)) > 0.5, SPACING)])
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(InputError, match=r"text\.npz is no shape model"):
+        ShapeModel.load(tmp_path / "text.npz")

@@ -1,0 +1,104 @@
+"""Maps, slices and scores of doubt: numbers that one can check by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from test_shape_prior import SPACING, model, soft_ellipsoid  # noqa: F401 - the fixture
+
+from prostate_seg.errors import InputError
+from prostate_seg.uncertainty import (
+    Doubt,
+    Score,
+    disagreement,
+    doubt_of,
+    entropy_bits,
+    mutual_information_bits,
+    slice_blur_mm,
+)
+
+some_passes = arrays.arrays(np.float32, (3, 2, 4), elements=st.floats(0, 1, width=32))
+
+
+def test_entropy_is_1_bit_at_one_half_and_0_where_certain():
+    assert entropy_bits(np.array([0.0, 0.5, 1.0])) == pytest.approx([0, 1, 0], abs=1e-5)
+    assert entropy_bits(np.array([0.25])) == pytest.approx([0.8113], abs=1e-4)
+
+
+def test_passes_that_contradict_each_other_have_1_bit_of_mutual_information_and_equal_ones_none():
+    assert mutual_information_bits(np.array([[0.0], [1.0]])) == pytest.approx([1], abs=1e-5)
+    assert mutual_information_bits(np.array([[0.3], [0.3]])) == pytest.approx([0], abs=1e-6)
+
+
+@given(some_passes)
+@settings(max_examples=50, deadline=None)
+def test_mutual_information_lies_between_0_and_the_entropy_of_the_mean(passes):
+    mutual = mutual_information_bits(passes)
+    assert (mutual >= 0).all()
+    assert (mutual <= entropy_bits(passes.mean(0)) + 1e-5).all()
+
+
+def test_disagreement_is_1_minus_the_mean_dice_of_all_pairs():
+    """Masks of 2, 2 and 1 pixels: Dice 0.5, 2/3 and 0, so 1 - 7/18."""
+    passes = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0]], float)
+    assert disagreement(passes) == pytest.approx(1 - 7 / 18)
+    assert disagreement(passes[:1]) == 0
+    assert disagreement(np.zeros((2, 4))) == 0
+
+
+@given(some_passes)
+@settings(max_examples=50, deadline=None)
+def test_disagreement_does_not_depend_on_the_order_of_passes(passes):
+    assert disagreement(passes) == pytest.approx(disagreement(passes[::-1]))
+
+
+def test_a_ramp_of_10_mm_around_a_circle_is_7_2_mm_wide_whatever_its_radius():
+    for radius in (15, 25):
+        offsets = (np.moveaxis(np.indices((120, 120, 2)), 0, -1) - 59.5)[..., :2] * 0.6
+        field = np.clip(0.5 - (np.linalg.norm(offsets, axis=-1) - radius) / 10, 0, 1)
+        assert slice_blur_mm(field, (0.6, 0.6, 5.0)) == pytest.approx([7.2, 7.2], rel=0.03)
+    assert slice_blur_mm(np.zeros((4, 4, 1)), SPACING) == [None]
+
+
+def test_a_ball_whose_passes_differ_by_2_mm_has_a_spread_of_1_mm(model):  # noqa: F811
+    passes = np.stack([soft_ellipsoid((r,) * 3) for r in (19.0, 21.0)])
+    doubt = doubt_of(passes.mean(0), passes, spacing_mm=SPACING, model=model)
+    assert doubt.spread_mm == pytest.approx(1, abs=0.05)
+    assert doubt.disagreement == pytest.approx(1 - 2 * 19**3 / (19**3 + 21**3), abs=0.01)
+    assert doubt.cut == 0
+    assert doubt.residual_mm < 0.5
+
+
+def test_an_empty_probability_is_as_doubtful_as_can_be(model):  # noqa: F811
+    empty = np.zeros((2, 8, 8, 8))
+    doubt = doubt_of(empty[0], empty, spacing_mm=SPACING, model=model)
+    assert np.isinf(doubt.spread_mm)
+    assert Score(("spread_mm",), (0.0,), (1.0,), (1.0, 0.0), 1, "")(doubt) == 1
+
+
+def doubts(count, rng):
+    return [Doubt(spread, 0.1, 1.0, 3.0, 0.0) for spread in rng.uniform(0.2, 2.0, count)]
+
+
+def test_a_score_grows_with_doubt_and_its_mean_is_the_share_of_wrong_cases():
+    rng = np.random.default_rng(0)
+    cases = doubts(400, rng)
+    wrong = [case.spread_mm + rng.normal(0, 0.4) > 1.3 for case in cases]
+    score = Score.fit(cases, wrong, ("spread_mm",), "drawn")
+    values = [score(case) for case in cases]
+    assert np.mean(values) == pytest.approx(np.mean(wrong), abs=0.01)
+    low, high = (score(Doubt(spread, 0.1, 1.0, 3.0, 0.0)) for spread in (0.3, 1.9))
+    assert low < 0.1
+    assert high > 0.8
+
+
+def test_a_score_is_the_same_after_it_was_written(tmp_path):
+    rng = np.random.default_rng(1)
+    cases = doubts(20, rng)
+    score = Score.fit(cases, [case.spread_mm > 1 for case in cases], ("spread_mm", "blur_mm"), "drawn")
+    score.save(tmp_path / "score.json")
+    assert Score.load(tmp_path / "score.json")(cases[0]) == pytest.approx(score(cases[0]))
+    (tmp_path / "score.json").write_text("{}")
+    with pytest.raises(InputError, match="holds no score of doubt"):
+        Score.load(tmp_path / "score.json")
