@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import monai.inferers
-import monai.transforms
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from . import infer, network, transforms
+from . import network, recognition, transforms
 from .assessment import Assessment, Judge
+from .bundle_settings import Ensembling, build, read_json, steps_of, with_ensembling, with_refinement
 from .errors import BundleError, InputError, SettingsError
 from .export.manifest import sha256_of_file
 from .information import WEIGHTS, released_bundle, weights_file
 from .monai_adapters import metatensor_of
 from .volume import Segmentation, Volume
 from .weights import load_state, read_state
-
-Ensembling = Literal["none", "flip", "full"]
-
-_FULL_SCALES = (0.75, 1.0, 1.25)
-_FILES = {"LoadImaged", "EnsureChannelFirstd", "SaveImaged"}  # the parts that deal with files
-_OF_MONAI = (
-    *("AsDiscreted", "CropForegroundd", "FillHolesd", "KeepLargestConnectedComponentd"),
-    *("Orientationd", "SpatialPadd"),
-)
-_OF_TRANSFORMS = ("ModelGridd", "NormalizeUltrasoundd", "ClipToFieldOfViewd", "RefineShaped", "ToSourceGridd")
-_OF_INFER = ("SliceStackInferer", "ScaleFlipInferer")
-_ALLOWED: dict[str, Any] = {
-    **{f"prostate_seg.network.{name}": getattr(network, name) for name in network.__all__ if name[0].isupper()},
-    **{f"prostate_seg.transforms.{name}": getattr(transforms, name) for name in _OF_TRANSFORMS},
-    **{f"prostate_seg.infer.{name}": getattr(infer, name) for name in _OF_INFER},
-    **{name: getattr(monai.transforms, name) for name in _OF_MONAI},
-    "SlidingWindowInferer": monai.inferers.SlidingWindowInferer,
-}
-
 
 _OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
 
@@ -67,8 +46,8 @@ class Predictor:
         self.device = device
         self.network = network.channels_last(build(settings["network_def"]))
         self.inferer = build(settings["inferer"])
-        self._before = [build(step) for step in _steps(settings, "preprocessing")]
-        self._after = [build(step) for step in _steps(settings, "postprocessing")]
+        self._before = [build(step) for step in steps_of(settings, "preprocessing")]
+        self._after = [build(step) for step in steps_of(settings, "postprocessing")]
         if not isinstance(self.network, torch.nn.Module):
             raise BundleError("The bundle's network_def is no network; write a prostate_seg.network.Segmenter.")
         if sum(isinstance(step, transforms.ToSourceGridd) for step in self._after) != 1:
@@ -91,18 +70,29 @@ class Predictor:
         if passes is not None and self.judge is not None:
             image, pred = sample["image"], sample["pred"].numpy()
             spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
-            assessment = self.judge.assess(
-                pred[1], passes, spacing.tolist(), features=self._features(image), seen=transforms.seen_in(image)
-            )
+            features = self._features(image) if self.judge.recognition else None
+            seen = transforms.seen_in(image)
+            assessment = self.judge.assess(pred[1], passes, spacing.tolist(), features=features, seen=seen)
         return self._segmentation(volume, sample), assessment
 
-    def _seen(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray | None]:
-        """The sample, with ``pred`` (2, I', J', K') on the model's grid, and the passes (N, I', J', K')."""
+    def features(self, volume: Volume) -> np.ndarray:
+        """What recognition looks at, (2, D): of the scan, and of it turned upside down. Raises SettingsError."""
+        found = self._features(self._prepared(volume)["image"])
+        if found is None:
+            raise SettingsError("The network is no Segmenter, so scans have no features.")
+        return found
+
+    def _prepared(self, volume: Volume) -> dict[Any, Any]:
         if volume.array.max() <= min(0, volume.array.min()):
             raise InputError("The volume is black everywhere; expected ultrasound.")
         sample: dict[Any, Any] = {"image": metatensor_of(volume)}
         for step in self._before:
             sample = step(sample)
+        return sample
+
+    def _seen(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray | None]:
+        """The sample, with ``pred`` (2, I', J', K') on the model's grid, and the passes (N, I', J', K')."""
+        sample = self._prepared(volume)
         with torch.inference_mode():
             batch = sample["image"].as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
             collect = getattr(self.inferer, "collect", None)
@@ -115,12 +105,18 @@ class Predictor:
         return sample, passes
 
     def _features(self, image: MetaTensor) -> np.ndarray | None:
-        """What the encoder makes of the image, (D,); None where nobody asks or the network is no Segmenter."""
+        """Of the image, and of it turned upside down: (2, D); None where the network is no Segmenter."""
         first = network.members_of(self.network)[0]
-        if self.judge is None or self.judge.recognition is None or not isinstance(first, network.Segmenter):
+        if not isinstance(first, network.Segmenter):
             return None
+        x = image.as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
-            return np.asarray(first.features(image.as_tensor()[None].to(self.device))[0].float().cpu())
+            logits, tokens = first.with_features(torch.cat([x, x.flip(3)]))
+        foreground = logits.float().softmax(1)[:, 1].cpu().numpy()
+        found = [
+            recognition.scan_features(*pair) for pair in zip(tokens.float().cpu().numpy(), foreground, strict=True)
+        ]
+        return np.stack(found)
 
     def _segmentation(self, volume: Volume, sample: dict[Any, Any]) -> Segmentation:
         probability: np.ndarray | None = None
@@ -155,8 +151,8 @@ def load_bundle(
     SettingsError.
     """
     place = released_bundle() if folder is None else Path(folder)
-    settings = _read_json(place / "configs" / "inference.json")
-    metadata = _read_json(place / "configs" / "metadata.json")
+    settings = read_json(place / "configs" / "inference.json")
+    metadata = read_json(place / "configs" / "metadata.json")
     missing = {"network_def", "inferer", "preprocessing", "postprocessing"} - set(settings)
     if missing:
         raise BundleError(f"{place / 'configs' / 'inference.json'} lacks {', '.join(sorted(missing))}.")
@@ -172,7 +168,7 @@ def load_bundle(
     info = BundleInfo(name, str(metadata.get("version", "")), sha256_of_file(file))
     own = file.resolve() == weights_file(place).resolve()
     judge = Judge.of(place / "models", released_bundle() / "models", own_weights=own)
-    settings = _with_refinement(_with_ensembling(settings, ensembling), refine=refine, shape_model=shape_model)
+    settings = with_refinement(with_ensembling(settings, ensembling), refine=refine, shape_model=shape_model)
     predictor = Predictor(settings, info, choose_device(device), judge)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
@@ -190,83 +186,5 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def build(definition: Any) -> Any:
-    """Make the object that a literal definition with ``_target_`` describes. Raises BundleError."""
-    if isinstance(definition, list):
-        return [build(part) for part in definition]
-    if isinstance(definition, str) and definition[:1] in ("$", "@", "%"):
-        raise BundleError(f"The bundle says {definition!r} where only a literal may stand; write the value itself.")
-    if not isinstance(definition, dict):
-        return definition
-    special = [key for key in definition if key.startswith("_") and key not in ("_target_", "_desc_")]
-    if special:
-        raise BundleError(f"The bundle uses {', '.join(special)}, which is not understood here; remove it.")
-    arguments = {key: build(value) for key, value in definition.items() if not key.startswith("_")}
-    if "_target_" not in definition:
-        return arguments
-    target = definition["_target_"]
-    if not isinstance(target, str) or target not in _ALLOWED:
-        raise BundleError(
-            f"The bundle asks for {target!r}, which is not allowed here; allowed: {sorted(_ALLOWED)}."
-        )
-    try:
-        return _ALLOWED[target](**arguments)
-    except (TypeError, ValueError, RuntimeError, KeyError) as error:
-        raise BundleError(f"The bundle's settings of {target} do not fit: {error}") from error
-
-
-def _steps(settings: Mapping[str, Any], block: str) -> list[dict[str, Any]]:
-    try:
-        return [step for step in settings[block]["transforms"] if step["_target_"] not in _FILES]
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"The bundle's {block} is no Compose with a list of transforms.") from error
-
-
-def _with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) -> dict[str, Any]:
-    if ensembling is None:
-        return settings
-    if ensembling not in ("none", "flip", "full"):
-        raise SettingsError(f"Ensembling is none, flip or full, got {ensembling!r}.")
-    passes = {
-        "scales": list(_FULL_SCALES) if ensembling == "full" else [1.0],
-        "flip_axes": [] if ensembling == "none" else [0],
-    }
-    inferer = settings["inferer"]
-    if inferer["_target_"].endswith("SliceStackInferer"):
-        return settings | {"inferer": inferer | {"inferer": inferer["inferer"] | passes}}
-    return settings | {"inferer": inferer | passes}
-
-
-def _with_refinement(settings: dict[str, Any], *, refine: bool, shape_model: str | Path | None) -> dict[str, Any]:
-    """The settings without the refinement, or with another shape model."""
-    if refine and shape_model is None:
-        return settings
-    if shape_model is not None and not refine:
-        raise SettingsError("A shape model refines; give either --shape-model or --no-refine.")
-    steps, changed = settings["postprocessing"]["transforms"], []
-    for step in steps:
-        if not step["_target_"].endswith(".RefineShaped"):
-            changed.append(step)
-        elif refine:
-            changed.append(step | {"shape_model": str(shape_model)})
-    if refine and changed == steps:
-        raise SettingsError("The bundle's postprocessing has no RefineShaped; leave --shape-model out.")
-    return settings | {"postprocessing": settings["postprocessing"] | {"transforms": changed}}
-
-
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor).numpy()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(
-            f"{path.parent.parent} is no bundle: {path} cannot be read ({error.strerror})."
-        ) from error
-    except ValueError as error:
-        raise BundleError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} holds a {type(content).__name__}, expected an object.")
-    return content

@@ -1,7 +1,8 @@
-"""Is this an upright scan of a prostate? Told from what the encoder makes of the image, without any label.
+"""Is this an upright scan of a prostate? Told from what the network makes of the image, without any label.
 
-A logistic regression with three classes on the mean of the encoder's tokens. It belongs to the weights that made
-those features: another network's mean nothing to it.
+A logistic regression with three classes on the mean of the encoder's tokens and the size of what the network finds,
+of the scan as it is and of the scan turned upside down: a scan that is upside down is upright then. It belongs to
+the weights that made those features; another network's mean nothing to it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .errors import InputError, SettingsError
 from .volume import Array
 
 PROSTATE, UPSIDE_DOWN, OTHER = KINDS = ("prostate", "upside-down", "other")
-RIDGE = 0.01
+RIDGE = 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +55,20 @@ class Recognition:
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
         return cls(mean, deviation, found.reshape(len(KINDS), -1))
 
-    def __call__(self, features: Array) -> dict[str, float]:
-        """The probability of each kind, of features (D,)."""
-        logits = (_standard(features[None], self.mean, self.deviation) @ self.weights.T)[0]
-        odds = np.exp(logits - logits.max())
+    def __call__(self, features: Array, turned: Array | None = None) -> dict[str, float]:
+        """The probability of each kind, of features (D,) and of those of the scan turned upside down.
+
+        The two are looked at as if they were independent.
+        """
+        logarithms = self._logarithms(features)
+        if turned is not None:
+            logarithms = logarithms + self._logarithms(turned)[[1, 0, 2]]
+        odds = np.exp(logarithms - logarithms.max())
         return {kind: float(p) for kind, p in zip(KINDS, odds / odds.sum(), strict=True)}
+
+    def _logarithms(self, features: Array) -> Array:
+        logits = (_standard(features[None], self.mean, self.deviation) @ self.weights.T)[0]
+        return np.asarray(logits - np.logaddexp.reduce(logits))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as ``.npz``."""
@@ -74,6 +84,13 @@ class Recognition:
                 return cls(*(np.asarray(content[name], float) for name in ("mean", "deviation", "weights")))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} holds no recognition of scans; take the bundle's file.") from error
+
+
+def scan_features(tokens: Array, foreground: Array) -> Array:
+    """Features (D + 3,) of a scan: mean tokens (D,), and from probabilities how much is found, and unsure."""
+    found, unsure = float(foreground.sum()), float(((foreground > 0.1) & (foreground < 0.9)).sum())
+    size = [np.log(found + 1), np.log(unsure + 1), np.log((unsure + 1) / (found + 1))]
+    return np.concatenate([tokens, size])
 
 
 def _standard(features: Array, mean: Array, deviation: Array) -> Array:

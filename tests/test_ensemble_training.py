@@ -42,7 +42,18 @@ def test_train_folds_gives_a_bundle_of_members_that_segments_with_a_pass_of_each
     datalist, tiny_bundle, tmp_path, capsys
 ):
     run = ["train", "--data", str(datalist), "-o", str(tmp_path / "run"), "--bundle", str(tiny_bundle)]
-    settings = ["--init", "none", "--epochs", "1", "--set", "val_interval=1", "--set", "batch_size=2", "--folds", "3"]
+    settings = [
+        "--init",
+        "none",
+        "--epochs",
+        "1",
+        "--set",
+        "val_interval=1",
+        "--set",
+        "batch_size=2",
+        "--folds",
+        "3",
+    ]
     assert main([*run, *settings]) == 0
     bundle = tmp_path / "run" / "bundle"
     predictor = load_bundle(bundle)

@@ -5,7 +5,7 @@ import pytest
 
 from prostate_seg.assessment import Assessment
 from prostate_seg.errors import InputError, SettingsError
-from prostate_seg.recognition import KINDS, Recognition
+from prostate_seg.recognition import KINDS, Recognition, scan_features
 from prostate_seg.uncertainty import Doubt
 from prostate_seg.volume import Segmentation
 
@@ -23,6 +23,21 @@ def test_three_clouds_of_features_are_told_apart_and_probabilities_sum_to_1():
     found = [recognition(one) for one in features[1::2]]
     assert [max(one, key=one.get) for one in found] == kinds[1::2]
     assert sum(found[0].values()) == pytest.approx(1)
+
+
+def test_a_scan_that_is_upright_when_turned_is_upside_down():
+    features, kinds = three_clouds()
+    recognition = Recognition.fit(features, kinds)
+    upright, turned, other = features[0], features[40], features[80]
+    assert recognition(turned, upright)["upside-down"] > recognition(turned)["upside-down"] > 0.5
+    assert recognition(upright, turned)["prostate"] > 0.9
+    assert recognition(other, other)["other"] > 0.9
+
+
+def test_the_size_of_what_is_found_is_part_of_a_scans_features():
+    """Two sure voxels, one of 0.5: found 2.5, unsure 1."""
+    features = scan_features(np.array([7.0]), np.array([1.0, 1.0, 0.5, 0.0]))
+    assert features == pytest.approx([7, np.log(3.5), np.log(2), np.log(2 / 3.5)])
 
 
 def test_a_kind_with_few_scans_weighs_as_much_as_the_others():

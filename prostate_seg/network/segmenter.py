@@ -37,13 +37,17 @@ class Segmenter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every pixel; softmax over axis 1 gives probabilities."""
+        return self.with_features(x)[0]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B, K, *spatial), and :meth:`features` (B, D) from the same pass."""
         size = tuple(x.shape[2:])
         x, grid = self._padded(x)  # (B, C, *padded)
         padded = tuple(x.shape[2:])
         tokens, maps = self.encoder.encode(x)  # (B, N, D)
         masks = self.decoder(tokens, grid, maps)  # (B, K, *grid), finer with maps
         logits = F.interpolate(masks.float(), padded, mode=INTERPOLATION[len(size)])  # (B, K, *padded)
-        return logits[(slice(None), slice(None), *map(slice, size))]  # (B, K, *spatial)
+        return logits[(slice(None), slice(None), *map(slice, size))], tokens.mean(dim=1)
 
     def features(self, x: Tensor) -> Tensor:
         """What the encoder makes of an image as a whole, (B, D): the mean of its patches' tokens."""

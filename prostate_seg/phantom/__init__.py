@@ -8,7 +8,7 @@ and versions give the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -21,7 +21,16 @@ from .beams import speckle
 from .scanner import Scan, beams_of, compressed, converter, draw_scan, finish, pixel_positions
 from .tissue import Tissue, draw_tissue
 
-__all__ = ["Anatomy", "Phantom", "PhantomSettings", "Scan", "Tissue", "draw_settings", "make_phantom"]
+__all__ = [
+    "Anatomy",
+    "Phantom",
+    "PhantomSettings",
+    "Scan",
+    "Tissue",
+    "draw_settings",
+    "make_phantom",
+    "without_prostate",
+]
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,12 @@ def make_phantom(
     structures = _structures(settings.anatomy, settings.scan)
     truth = Segmentation(structures["ctv"].astype(np.uint8), affine)
     return Phantom(Volume(image, affine, source=Source("phantom")), truth, structures, settings)
+
+
+def without_prostate(seed: int) -> PhantomSettings:
+    """A seed's patient and scanner with a gland of 1 mm: bladder, urethra and rectum are there."""
+    drawn = draw_settings(seed)
+    return replace(drawn, anatomy=replace(drawn.anatomy, width_mm=1.0, height_mm=1.0, length_mm=1.0))
 
 
 def _streams(seed: int) -> list[np.random.Generator]:

@@ -72,7 +72,7 @@ class Scene:
         """1 before and beside the gland, less behind it, where fat is thin and the beams meet it first."""
         centre_y = self.anatomy.centre_mm[1]
         v = (self.y - centre_y + self.anatomy.pitch * z) / self.anatomy.height_mm
-        return 0.3 + 0.7 / (1 + np.exp(8 * (v - 0.12)))
+        return 0.3 + 0.7 / (1 + np.exp(np.minimum(8 * (v - 0.12), 80)))
 
     def _outside(self, z: float, distance: Array, side: Array, fields: tuple[Array, Array]) -> Array:
         tissue, (coarse, middle) = self.tissue, fields
