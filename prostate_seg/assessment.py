@@ -48,8 +48,8 @@ class Judge:
     ) -> Assessment:
         """Assess a mean probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
 
-        features: (2, D), of the scan and of the scan turned upside down. seen: bool (I, J, K), where the image shows
-        anything.
+        features: (2, D), of the scan and of the scan turned upside down. seen: bool (I, J, K), where the
+        image shows anything.
         """
         kinds = self.recognition(*features) if self.recognition and features is not None else None
         doubt = doubt_of(mean, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)

@@ -73,9 +73,9 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     cases = cases_of(options.data)
-    seen = _seen(options.output, options.network, cases)
+    seen = seen_cases(options.output, options.network, cases)
     hard = (
-        _seen(options.output, options.hard, cases, models={s.case.name: s.model for s in seen})
+        seen_cases(options.output, options.hard, cases, models={s.case.name: s.model for s in seen})
         if options.hard
         else []
     )
@@ -105,7 +105,10 @@ def main() -> None:
         options.figure.write_text(calibration_svg(best.chances, best.wrong), encoding="utf-8")
 
 
-def _seen(runs: Path, name: str, cases: list[Case], models: Mapping[str, ShapeModel] | None = None) -> list[Seen]:
+def seen_cases(
+    runs: Path, name: str, cases: list[Case], models: Mapping[str, ShapeModel] | None = None
+) -> list[Seen]:
+    """All cases with the members that never saw them; models: shape models to take, instead of the other folds'."""
     masks = {case.name: read_mask(case.label) for case in cases}
     found = {}
     for fold in sorted({case.fold for case in cases}):
