@@ -18,6 +18,7 @@ CUT_SHARE = 0.05  # of the directions, in which the image may end the gland with
 SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
 ODD_MM = 4.0  # mean distance from the nearest plausible shape
 DOUBTFUL = 0.5
+RECOGNISED = 0.67  # chance of an upright prostate; 97 % of the fitted scans of each kind are on their side of it
 SHAPE_MODEL, SCORE, RECOGNITION = "shape_model.npz", "score.json", "recognition.npz"
 
 
@@ -94,7 +95,7 @@ class Assessment:
     def warnings(self, ctv: Segmentation) -> list[str]:
         """What a user should look at before using the mask."""
         told = []
-        if self.kinds and self.kinds[PROSTATE] < DOUBTFUL:
+        if self.kinds and self.kinds[PROSTATE] < RECOGNISED:
             if self.kinds[UPSIDE_DOWN] > self.kinds[OTHER]:
                 told.append("The scan looks upside down: give --probe-side, or correct the file's orientation.")
             else:

@@ -93,6 +93,8 @@ def test_an_empty_mask_comes_first_then_the_larger_probability_then_the_odder_sh
         "odd": manifest(None, 3.0), "usual": manifest(None, 0.5),
     }  # fmt: skip
     assert by_doubt(cohort) == ["empty", "wrong", "sure", "odd", "usual"]
+    cohort["usual"]["uncertainty"]["looks_like"] = {"prostate": 0.05, "upside-down": 0.9, "other": 0.05}
+    assert by_doubt(cohort) == ["empty", "usual", "wrong", "sure", "odd"]
 
 
 def test_review_lists_every_case_once_with_a_link_to_its_report(segmented):

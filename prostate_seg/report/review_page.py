@@ -15,20 +15,22 @@ from .page import Html, listed, section, table, write_page
 
 PAGE, TABLE = "review.html", "review.csv"
 PROBABILITY = "probability_hd95_above_5_mm"
+NO_PROSTATE = "probability_no_upright_prostate"
 NUMBERS = ("spread_mm", "residual_mm", "blur_mm", "cut")
 
 
 def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of cases, the most doubtful first: by the probability of a far HD95, then by distance from the shape.
+    """Names of cases, the most doubtful first: by the chance of a far HD95, or of no upright scan.
 
-    An empty mask comes before all; a case without a probability is placed by its shape alone among the last.
+    An empty mask comes before all; cases of equal or unknown chance are ordered by their distance from the shape.
     """
 
     def key(name: str) -> tuple[bool, float, float]:
         manifest = manifests[name]
         doubt = manifest["uncertainty"]
-        wrong = (doubt.get(PROBABILITY) or {}).get("value")
-        return manifest["volume_ml"] == 0, wrong if wrong is not None else -1.0, doubt.get("residual_mm") or 0.0
+        chances = [(doubt.get(PROBABILITY) or {}).get("value"), _no_prostate(doubt)]
+        largest = max((chance for chance in chances if chance is not None), default=-1.0)
+        return manifest["volume_ml"] == 0, largest, doubt.get("residual_mm") or 0.0
 
     return sorted(sorted(manifests), key=key, reverse=True)
 
@@ -40,7 +42,7 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
     """
     order = by_doubt(manifests)
     rows = [_row(name, manifests[name]) for name in order]
-    head = ("place", "case", PROBABILITY, *NUMBERS, "volume_ml", "warnings")
+    head = ("place", "case", PROBABILITY, NO_PROSTATE, *NUMBERS, "volume_ml", "warnings")
     with replacing(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(head)
@@ -51,9 +53,18 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
         report = folder / name / FILES["report"]
         link = f'<a href="{quote(name)}/{FILES["report"]}">{escape(name)}</a>'
         shown.append([place, Html(link) if report.is_file() else name, *row[:-1], len(manifests[name]["warnings"])])
-    titles = ("Place", "Case", "Probability of HD95 > 5 mm", "Spread mm", "Off the shape mm", "Edge mm", "Cut")
+    titles = (
+        "Place",
+        "Case",
+        "Chance of HD95 > 5 mm",
+        "Of no prostate",
+        "Spread mm",
+        "Off the shape mm",
+        "Edge mm",
+        "Cut",
+    )
     known = any(row[0] is not None for row in rows)
-    notes = [] if known else ["The probability is not known for these weights; the order is by shape."]
+    notes = [] if known else ["The chance is not known for these weights; the order is by shape."]
     body = [
         section("Most doubtful first", listed(notes) if notes else "", table(
             (*titles, "Volume mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
@@ -62,8 +73,13 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
     return [folder / TABLE, folder / PAGE]
 
 
+def _no_prostate(doubt: Mapping[str, Any]) -> float | None:
+    kinds = doubt.get("looks_like")
+    return None if kinds is None else 1 - kinds["prostate"]
+
+
 def _row(name: str, manifest: Mapping[str, Any]) -> Sequence[Any]:
     doubt = manifest["uncertainty"]
     wrong = (doubt.get(PROBABILITY) or {}).get("value")
     numbers = [doubt.get(number) for number in NUMBERS]
-    return [wrong, *numbers, manifest["volume_ml"], " ".join(manifest["warnings"])]
+    return [wrong, _no_prostate(doubt), *numbers, manifest["volume_ml"], " ".join(manifest["warnings"])]

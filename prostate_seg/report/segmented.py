@@ -42,6 +42,18 @@ def case_report_of(delivery: Delivery, manifest: Mapping[str, Any], *, identity:
 
 
 def _results(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [*_size(manifest), *_doubt(manifest.get("uncertainty") or {})]
+
+
+def _doubt(uncertainty: Mapping[str, Any]) -> list[tuple[str, str]]:
+    wrong = uncertainty.get("probability_hd95_above_5_mm")
+    if wrong is None:
+        return []
+    value = wrong["value"]
+    return [("Chance of HD95 above 5 mm", f"{100 * value:.0f} %" if value is not None else wrong["reason"])]
+
+
+def _size(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     volume_ml, extent = manifest["volume_ml"], manifest["extent_mm"]
     found = [("Volume", "none: one slice has an area only" if volume_ml is None else f"{volume_ml:.1f} mL")]
     names = {"left_right": "Left-right", "anterior_posterior": "Anterior-posterior"}
