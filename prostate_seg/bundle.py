@@ -61,11 +61,11 @@ class Predictor:
 
         Raises InputError where the volume is black everywhere.
         """
-        return self._segmentation(volume, self._seen(volume)[0])
+        return self._segmentation(volume, self.predict(volume)[0])
 
     def assess(self, volume: Volume) -> tuple[Segmentation, Assessment | None]:
         """The same segmentation, and how far it can be trusted; None where the bundle's inferer has no passes."""
-        sample, passes = self._seen(volume)
+        sample, passes = self.predict(volume)
         assessment = None
         if passes is not None and self.judge is not None:
             image, pred = sample["image"], sample["pred"].numpy()
@@ -90,7 +90,7 @@ class Predictor:
             sample = step(sample)
         return sample
 
-    def _seen(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray | None]:
+    def predict(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray | None]:
         """The sample, with ``pred`` (2, I', J', K') on the model's grid, and the passes (N, I', J', K')."""
         sample = self._prepared(volume)
         with torch.inference_mode():
