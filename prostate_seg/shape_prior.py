@@ -28,6 +28,7 @@ WINDOW_MM = 12.0  # of the field's profile around the boundary
 SURE_MM, UNSURE_MM = 3.0, 6.0  # blur of the boundary: below the first it stays, above the second the model counts
 HUBER_MM = 2.0
 ROUNDS = 10
+FARTHEST_MM = 4.0  # mean move, beyond which sure edges and plausible shapes contradict each other
 FEWEST_RAYS = 12  # that are sure: fewer do not tell a shape
 FEWEST = 5  # masks of which a model is made
 SMOOTHING = 0.7  # of a mask, in voxels, before its radii are read
@@ -88,8 +89,8 @@ class ShapeModel:
 
         Along each ray the field is stretched, so that it crosses one half where the blend of both radii is; where
         the edge is sharp, or where the image's border cuts the gland, it stays as it is, bit for bit. seen: bool
-        (I, J, K), where the image shows anything; outside it the boundary stays too. Where nothing is found, or
-        fewer than 12 rays are sure, the field comes back.
+        (I, J, K), where the image shows anything; outside it the boundary stays too. Where nothing is found, fewer
+        than 12 rays are sure, or the boundary would move by more than 4 mm on average, the field comes back.
         """
         rays = cast_rays(field, spacing_mm, seen=seen)
         if rays is None:
@@ -98,7 +99,10 @@ class ShapeModel:
         if sure.sum() < FEWEST_RAYS:
             return field
         fitted, _ = self.fit(rays.radii_mm, sure)
-        target = rays.radii_mm + (1 - sure) * rays.inside * (fitted - rays.radii_mm)
+        moved = (1 - sure) * rays.inside * (fitted - rays.radii_mm)
+        if np.abs(moved).mean() > FARTHEST_MM:
+            return field
+        target = rays.radii_mm + moved
         return _stretched(field, spacing_mm, rays, np.maximum(target, STEP_MM))
 
     def save(self, path: str | os.PathLike[str]) -> None:

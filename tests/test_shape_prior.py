@@ -101,6 +101,13 @@ def test_a_bulge_of_10_mm_with_a_blurred_edge_is_taken_back_and_the_sure_side_st
     assert np.array_equal(refined[below], field[below])
 
 
+def test_a_shape_that_contradicts_the_network_by_more_than_4_mm_on_average_moves_nothing(model):
+    """Half of the edge is sure and belongs to a ball of 10 mm, the blurred other half to one of 60 mm."""
+    right = np.indices(SHAPE)[0] > 23
+    far = np.where(right, soft_ellipsoid((60, 60, 60), edge_mm=30), soft_ellipsoid((10, 10, 10), edge_mm=1))
+    assert model.refine(far, SPACING) is far
+
+
 @pytest.mark.parametrize("slices", [1, 2, 5])
 def test_few_slices_keep_their_shape_and_do_not_fail(model, slices):
     field = soft_ellipsoid((20, 20, 20), shape=(48, 44, slices))
