@@ -60,7 +60,7 @@ def fitted(predictor: Predictor, options: argparse.Namespace) -> Recognition:
         upright, turned = predictor.features(volume)
         features += [upright, turned] * count
         kinds += ([PROSTATE, UPSIDE_DOWN] if prostate else [OTHER, OTHER]) * count
-    return Recognition.fit(np.stack(features), kinds)
+    return Recognition.fit(np.stack(features), kinds, weights_sha256=predictor.info.sha256)
 
 
 def main() -> None:

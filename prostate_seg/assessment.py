@@ -31,17 +31,19 @@ class Judge:
     recognition: Recognition | None = None
 
     @classmethod
-    def of(cls, models: Path, fallback: Path, *, own_weights: bool) -> Judge:
+    def of(cls, models: Path, fallback: Path, *, weights_sha256: str) -> Judge:
         """From a bundle's folder ``models``; its shape model is the fallback's where it has none of its own.
 
-        own_weights: whether the weights in use are those that score and recognition were fitted for.
+        weights_sha256: of the weights in use; a score or recognition of others is not used.
         """
         own_shapes = (models / SHAPE_MODEL).is_file()
-        score, recognition = models / SCORE, models / RECOGNITION
+        model = ShapeModel.load((models if own_shapes else fallback) / SHAPE_MODEL)
+        score = Score.load(models / SCORE) if (models / SCORE).is_file() else None
+        recognition = Recognition.load(models / RECOGNITION) if (models / RECOGNITION).is_file() else None
         return cls(
-            ShapeModel.load((models if own_shapes else fallback) / SHAPE_MODEL),
-            Score.load(score) if own_weights and score.is_file() else None,
-            Recognition.load(recognition) if own_weights and recognition.is_file() else None,
+            model,
+            score if score and score.weights_sha256 == weights_sha256 else None,
+            recognition if recognition and recognition.weights_sha256 == weights_sha256 else None,
         )
 
     def assess(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .assessment import SCORE
 from .bundle import load_bundle
 from .datalist import load
 from .errors import SettingsError
+from .export.manifest import sha256_of_file
 from .masks import read_mask
 from .metrics import evaluate_masks, orthogonal_spacing_mm
 from .readers import read
@@ -53,7 +55,8 @@ def train_folds(
     folder = _together(run, places)
     score = _score(places, parts)
     if score is not None:
-        score.save(folder / "models" / SCORE)
+        whose = sha256_of_file(folder / "models" / "model.pt")
+        replace(score, weights_sha256=whose).save(folder / "models" / SCORE)
     return folder
 
 

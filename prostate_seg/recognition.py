@@ -24,14 +24,18 @@ RIDGE = 0.001
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """mean, deviation: (D,), of the fitted features. weights: (3, D + 1), of the standardised ones and a 1."""
+    """mean, deviation: (D,), of the fitted features. weights: (3, D + 1), of the standardised ones and a 1.
+
+    weights_sha256: the file of the network's weights that it belongs to.
+    """
 
     mean: Array
     deviation: Array
     weights: Array
+    weights_sha256: str = ""
 
     @classmethod
-    def fit(cls, features: Array, kinds: Sequence[str]) -> Recognition:
+    def fit(cls, features: Array, kinds: Sequence[str], *, weights_sha256: str = "") -> Recognition:
         """Fit features (n, D) of scans that are of these kinds; each kind weighs as much as the others."""
         missing = set(KINDS) - set(kinds)
         if missing:
@@ -53,7 +57,7 @@ class Recognition:
 
         start = np.zeros(len(KINDS) * design.shape[1])
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-        return cls(mean, deviation, found.reshape(len(KINDS), -1))
+        return cls(mean, deviation, found.reshape(len(KINDS), -1), weights_sha256)
 
     def __call__(self, features: Array, turned: Array | None = None) -> dict[str, float]:
         """The probability of each kind, of features (D,) and of those of the scan turned upside down.
@@ -74,14 +78,19 @@ class Recognition:
         """Write it as ``.npz``."""
         mean, deviation, weights = (x.astype(np.float32) for x in (self.mean, self.deviation, self.weights))
         with Path(path).open("wb") as stream:
-            np.savez_compressed(stream, mean=mean, deviation=deviation, weights=weights)
+            np.savez_compressed(
+                stream, mean=mean, deviation=deviation, weights=weights, weights_sha256=self.weights_sha256
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recognition:
         """Read what :meth:`save` wrote. Raises InputError."""
         try:
             with np.load(path, allow_pickle=False) as content:
-                return cls(*(np.asarray(content[name], float) for name in ("mean", "deviation", "weights")))
+                mean, deviation, weights = (
+                    np.asarray(content[name], float) for name in ("mean", "deviation", "weights")
+                )
+                return cls(mean, deviation, weights, str(content["weights_sha256"]))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} holds no recognition of scans; take the bundle's file.") from error
 

@@ -113,6 +113,7 @@ class Score:
 
     names: fields of :class:`Doubt`. means, deviations: of their logarithms among the fitted cases. weights: of the
     standardised ones, then the constant. cases: how many it was fitted on. about: which ones, a sentence.
+    weights_sha256: the file of weights that it belongs to, empty where that is not told.
     """
 
     names: tuple[str, ...]
@@ -121,6 +122,7 @@ class Score:
     weights: tuple[float, ...]
     cases: int
     about: str
+    weights_sha256: str = ""
 
     @classmethod
     def fit(cls, doubts: Sequence[Doubt], wrong: Sequence[bool], names: Sequence[str], about: str) -> Score:

@@ -110,3 +110,33 @@ def test_a_wheel_in_an_empty_environment_segments_without_the_repository(reposit
     (case,) = json.loads(done.stdout)["cases"]
     assert case["manifest"]["volume_ml"] > 10
     assert (tmp_path / "out" / "phantom7" / "ctv.nii.gz").is_file()
+
+
+def test_a_scan_upside_down_and_one_without_prostate_are_told_from_a_good_one(predictor):
+    from prostate_seg.phantom import without_prostate
+
+    good = make_phantom(12).image
+    turned = replace(good, array=np.ascontiguousarray(good.array[:, ::-1]))
+    none = make_phantom(12, settings=without_prostate(12)).image
+    looks = [max(kinds, key=kinds.get) for kinds in (predictor.assess(v)[1].kinds for v in (good, turned, none))]
+    assert looks == ["prostate", "upside-down", "other"]
+    ctv, assessment = predictor.assess(turned)
+    assert "looks upside down: give --probe-side" in assessment.warnings(ctv)[0]
+
+
+def test_score_and_recognition_are_not_used_with_weights_that_they_were_not_fitted_for(predictor):
+    image = make_phantom(12).image
+    assert predictor.assess(image)[1].wrong < 0.5
+    _, other = load_bundle(weights="phantoms").assess(image)
+    assert (other.wrong, other.kinds) == (None, None)
+    assert other.reason.startswith("not known for these weights")
+    _, alone = load_bundle(ensembling="none").assess(image)
+    assert (alone.wrong, alone.passes) == (None, 1)
+    assert alone.reason == "one pass does not disagree with itself; give --tta flip"
+
+
+def test_without_refinement_the_mask_is_the_mean_of_both_passes_and_with_it_it_is_not_worse(predictor):
+    phantom = make_phantom(7)
+    plain = load_bundle(refine=False)(phantom.image)
+    refined = predictor(phantom.image)
+    assert dice(refined.labels, phantom.truth.labels) >= dice(plain.labels, phantom.truth.labels) - 0.005

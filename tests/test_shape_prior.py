@@ -102,9 +102,10 @@ def test_a_bulge_of_10_mm_with_a_blurred_edge_is_taken_back_and_the_sure_side_st
 
 
 def test_a_shape_that_contradicts_the_network_by_more_than_4_mm_on_average_moves_nothing(model):
-    """Half of the edge is sure and belongs to a ball of 10 mm, the blurred other half to one of 60 mm."""
+    """Half of the edge is sure and belongs to a ball of 10 mm, the blurred other half to one of 28 mm."""
     right = np.indices(SHAPE)[0] > 23
-    far = np.where(right, soft_ellipsoid((60, 60, 60), edge_mm=30), soft_ellipsoid((10, 10, 10), edge_mm=1))
+    far = np.where(right, soft_ellipsoid((28, 28, 28), edge_mm=12), soft_ellipsoid((10, 10, 10), edge_mm=1))
+    assert certainty(cast_rays(far, SPACING)).sum() > 12
     assert model.refine(far, SPACING) is far
 
 

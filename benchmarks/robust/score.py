@@ -10,6 +10,7 @@ by the released weights.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from families import phantom_of
@@ -49,7 +50,8 @@ def main() -> None:
         f"{real} low-passed volumes (DeepReg), held out of fine-tuning, and {len(results) - real} hard phantoms; "
         f"{sum(wrong)} of all had an HD95 above 5 mm"
     )
-    score = Score.fit([doubt for _, doubt in results], wrong, NAMES, about)
+    fitted = Score.fit([doubt for _, doubt in results], wrong, NAMES, about)
+    score = replace(fitted, weights_sha256=predictor.info.sha256)
     score.save(options.output)
     print(about)
     print(dict(zip((*score.names, "constant"), score.weights, strict=True)))
