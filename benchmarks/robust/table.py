@@ -65,6 +65,8 @@ def confident_line(plain: Arm, refined: Arm) -> str:
     """What the shape model did to cases that were thought right."""
     change = np.array([after.dice - before.dice for before, after in zip(plain.rows, refined.rows, strict=True)])
     sure = plain.chances < CONFIDENT
+    if not sure.any():
+        return f"Shape model on {plain.name}: no case has a chance below {CONFIDENT:g}."
     return (
         f"Shape model on {plain.name}: of {sure.sum()} cases with a chance below {CONFIDENT:g} the worst changes "
         f"its Dice by {change[sure].min():+.3f}, {int((change[sure] < -0.005).sum())} lose more than 0.005; "
