@@ -59,8 +59,8 @@ class Judge:
         wrong, reason = None, "one slice" if mean.shape[2] == 1 else ""
         if self.score is None:
             reason = reason or "not known for these weights: the score is fitted for a bundle's own"
-        elif len(passes) < 2:
-            reason = reason or "one pass does not disagree with itself; give --tta flip"
+        elif self.score.passes not in (0, len(passes)):
+            reason = reason or f"the score is fitted for {self.score.passes} passes, here are {len(passes)}"
         if self.score and not reason:
             wrong = self.score(doubt)
         return Assessment(doubt, len(passes), wrong, reason, kinds, tuple(self.model.volumes_ml[[0, -1]]))

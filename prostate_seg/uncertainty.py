@@ -113,7 +113,8 @@ class Score:
 
     names: fields of :class:`Doubt`. means, deviations: of their logarithms among the fitted cases. weights: of the
     standardised ones, then the constant. cases: how many it was fitted on. about: which ones, a sentence.
-    weights_sha256: the file of weights that it belongs to, empty where that is not told.
+    weights_sha256: the file of weights that it belongs to, empty where that is not told. passes: how many it was
+    fitted with, since ``spread_mm`` grows with their number; 0 where that does not matter.
     """
 
     names: tuple[str, ...]
@@ -123,6 +124,7 @@ class Score:
     cases: int
     about: str
     weights_sha256: str = ""
+    passes: int = 0
 
     @classmethod
     def fit(cls, doubts: Sequence[Doubt], wrong: Sequence[bool], names: Sequence[str], about: str) -> Score:

@@ -132,7 +132,7 @@ def test_score_and_recognition_are_not_used_with_weights_that_they_were_not_fitt
     assert other.reason.startswith("not known for these weights")
     _, alone = load_bundle(ensembling="none").assess(image)
     assert (alone.wrong, alone.passes) == (None, 1)
-    assert alone.reason == "one pass does not disagree with itself; give --tta flip"
+    assert alone.reason == "the score is fitted for 2 passes, here are 1"
 
 
 def test_without_refinement_the_mask_is_the_mean_of_both_passes_and_with_it_it_is_not_worse(predictor):

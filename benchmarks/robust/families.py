@@ -88,7 +88,7 @@ def main() -> None:
     lines += [
         confident_line(arm, next(other for other in arms if other.name == f"{arm.name}, shape")) for arm in plain
     ]
-    lines += ["", *score_lines(arms, patients)]
+    lines += ["", *score_lines([arm for arm in arms if np.isfinite(arm.chances).all()], patients)]
     print("\n".join(lines))
     if options.report:
         options.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
