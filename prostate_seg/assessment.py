@@ -51,12 +51,12 @@ class Judge:
     ) -> Assessment:
         """Assess a mean probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
 
-        features: (2, D), of the scan and of the scan turned upside down. seen: bool (I, J, K), where the
-        image shows anything.
+        features: (2, D), of the scan and of the scan turned upside down; None for one slice. seen: bool (I, J, K),
+        where the image shows anything.
         """
         kinds = self.recognition(*features) if self.recognition and features is not None else None
         doubt = doubt_of(mean, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
-        wrong, reason = None, "one slice" if mean.shape[2] == 1 else ""
+        wrong, reason = None, "one slice" if int(seen.any((0, 1)).sum()) == 1 else ""
         if self.score is None:
             reason = reason or "not known for these weights: the score is fitted for a bundle's own"
         elif self.score.passes not in (0, len(passes)):

@@ -70,7 +70,8 @@ class Predictor:
         if passes is not None and self.judge is not None:
             image, pred = sample["image"], sample["pred"].numpy()
             spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
-            features = self._features(image) if self.judge.recognition else None
+            wanted = self.judge.recognition is not None and volume.array.shape[2] > 1
+            features = self._features(image) if wanted else None
             seen = transforms.seen_in(image)
             assessment = self.judge.assess(pred[1], passes, spacing.tolist(), features=features, seen=seen)
         return self._segmentation(volume, sample), assessment

@@ -20,6 +20,7 @@ DIRECTIONS = 642
 STEP_MM = 0.5
 REACH_MM = 70.0
 NEIGHBOURS = 4
+BEYOND_MM = 1.0  # that must be seen beyond a boundary
 
 
 @cache
@@ -57,7 +58,8 @@ def cast_rays(
 ) -> Rays | None:
     """The rays of a field (I, J, K) from the centroid of its largest part at or above level; None without one.
 
-    seen: bool (I, J, K), where the image shows anything; a ray that ends outside is not inside.
+    seen: bool (I, J, K), where the image shows anything; a ray that ends less than 1 mm from what shows
+    nothing is not inside.
     """
     parts, count = ndimage.label(field >= level)
     if count == 0:
@@ -71,8 +73,8 @@ def cast_rays(
     ends = (centre + sphere() * radii[:, None]) / spacing
     inside = ((ends >= -0.25) & (ends <= np.array(field.shape) - 0.75)).all(axis=1)
     if seen is not None:
-        nearest = np.rint(ends).astype(int).clip(0, np.array(seen.shape) - 1)
-        inside &= seen[tuple(nearest.T)]
+        beyond = np.rint((centre + sphere() * (radii[:, None] + BEYOND_MM)) / spacing).astype(int)
+        inside &= seen[tuple(beyond.clip(0, np.array(seen.shape) - 1).T)]
     return Rays(centre, profiles, radii, inside)
 
 

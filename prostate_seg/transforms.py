@@ -222,15 +222,19 @@ class RefineShaped(MapTransform):
             field = pred[1].numpy()
             refined = self.model.refine(field, spacing.tolist(), seen)
             if refined is not field:
-                foreground = torch.as_tensor(refined, dtype=torch.float32)
+                kept = np.where(seen, refined, np.minimum(refined, field))  # nothing grows where nothing is seen
+                foreground = torch.as_tensor(kept, dtype=torch.float32)
                 out[key] = torch.stack([1 - foreground, foreground])
         return out
 
 
 def seen_in(image: torch.Tensor) -> np.ndarray:
-    """Where an image (1, I, J, K) on the model's grid shows anything: bool (I, J, K), the fan of all slices."""
-    drawn = field_of_view(torch.as_tensor(image)[0].cpu().numpy())
-    return np.repeat(drawn[..., None], image.shape[3], axis=2)
+    """Where an image (1, I, J, K) on the model's grid shows anything: bool (I, J, K).
+
+    That is the fan of all slices, in the slices that are not black: padding shows nothing.
+    """
+    array = torch.as_tensor(image)[0].cpu().numpy()
+    return np.asarray(field_of_view(array)[..., None] & array.any(axis=(0, 1)))
 
 
 class ToSourceGridd(MapTransform):
