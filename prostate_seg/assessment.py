@@ -18,33 +18,35 @@ CUT_SHARE = 0.05  # of the directions, in which the image may end the gland with
 SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
 ODD_MM = 4.0  # mean distance from the nearest plausible shape
 DOUBTFUL = 0.5
-RECOGNISED = 0.67  # chance of an upright prostate; 97 % of the fitted scans of each kind are on their side of it
-SHAPE_MODEL, SCORE, RECOGNITION = "shape_model.npz", "score.json", "recognition.npz"
+RECOGNISED = 0.67  # chance of an upright prostate, below which a scan is told to be none
+SCORE, RECOGNITION = "score.json", "recognition.npz"
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What assesses the predictions of one bundle; score and recognition belong to its weights, or are None."""
+    """What assesses predictions. model: the shape model in use. score, recognition: None where there is none.
+
+    unscored: why there is no score.
+    """
 
     model: ShapeModel
     score: Score | None = None
     recognition: Recognition | None = None
+    unscored: str = "not known for these weights"
 
     @classmethod
-    def of(cls, models: Path, fallback: Path, *, weights_sha256: str) -> Judge:
-        """From a bundle's folder ``models``; its shape model is the fallback's where it has none of its own.
+    def of(cls, models: Path, *, weights_sha256: str, shape_model: Path, as_fitted: bool = True) -> Judge:
+        """From a bundle's folder ``models``: score and recognition, where they were fitted for these weights.
 
-        weights_sha256: of the weights in use; a score or recognition of others is not used.
+        as_fitted: whether masks are refined as they were when the score was fitted; otherwise it is not used.
         """
-        own_shapes = (models / SHAPE_MODEL).is_file()
-        model = ShapeModel.load((models if own_shapes else fallback) / SHAPE_MODEL)
         score = Score.load(models / SCORE) if (models / SCORE).is_file() else None
         recognition = Recognition.load(models / RECOGNITION) if (models / RECOGNITION).is_file() else None
-        return cls(
-            model,
-            score if score and score.weights_sha256 == weights_sha256 else None,
-            recognition if recognition and recognition.weights_sha256 == weights_sha256 else None,
-        )
+        known = recognition if recognition and recognition.weights_sha256 == weights_sha256 else None
+        model = ShapeModel.load(shape_model)
+        if not as_fitted:
+            return cls(model, None, known, "the score is fitted with the bundle's own refinement")
+        return cls(model, score if score and score.weights_sha256 == weights_sha256 else None, known)
 
     def assess(
         self, mean: Array, passes: Array, spacing_mm: Sequence[float], *, features: Array | None, seen: Array
@@ -58,7 +60,7 @@ class Judge:
         doubt = doubt_of(mean, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
         wrong, reason = None, "one slice" if int(seen.any((0, 1)).sum()) == 1 else ""
         if self.score is None:
-            reason = reason or "not known for these weights: the score is fitted for a bundle's own"
+            reason = reason or self.unscored
         elif self.score.passes not in (0, len(passes)):
             reason = reason or f"the score is fitted for {self.score.passes} passes, here are {len(passes)}"
         if self.score and not reason:

@@ -13,7 +13,15 @@ from monai.data import MetaTensor
 
 from . import network, recognition, transforms
 from .assessment import Assessment, Judge
-from .bundle_settings import Ensembling, build, read_json, steps_of, with_ensembling, with_refinement
+from .bundle_settings import (
+    Ensembling,
+    build,
+    read_json,
+    shape_model_in,
+    steps_of,
+    with_ensembling,
+    with_refinement,
+)
 from .errors import BundleError, InputError, SettingsError
 from .export.manifest import sha256_of_file
 from .information import WEIGHTS, released_bundle, weights_file
@@ -167,8 +175,13 @@ def load_bundle(
         )
     name = str(metadata.get("name", place.name)) + _OF_WEIGHTS.get(str(weights), " with a user's weights")
     info = BundleInfo(name, str(metadata.get("version", "")), sha256_of_file(file))
-    judge = Judge.of(place / "models", released_bundle() / "models", weights_sha256=info.sha256)
     settings = with_refinement(with_ensembling(settings, ensembling), refine=refine, shape_model=shape_model)
+    judge = Judge.of(
+        place / "models",
+        weights_sha256=info.sha256,
+        shape_model=shape_model_in(settings),
+        as_fitted=refine and shape_model is None,
+    )
     predictor = Predictor(settings, info, choose_device(device), judge)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()

@@ -98,6 +98,14 @@ def with_refinement(settings: dict[str, Any], *, refine: bool, shape_model: str 
     return settings | {"postprocessing": settings["postprocessing"] | {"transforms": changed}}
 
 
+def shape_model_in(settings: Mapping[str, Any]) -> Path:
+    """The file of the shape model that refines; the released one where nothing does."""
+    for step in settings["postprocessing"]["transforms"]:
+        if step["_target_"].endswith(".RefineShaped") and step.get("shape_model", "released") != "released":
+            return Path(step["shape_model"])
+    return transforms.released_shape_model()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """An object of a bundle's file. Raises BundleError."""
     try:

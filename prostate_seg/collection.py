@@ -44,8 +44,9 @@ def collect(
     """Copy the cases of folders that ``segment`` wrote, with the masks as they were corrected since.
 
     folders: of cases, or of such folders. unchanged: also take masks that nobody changed. patients: of each case,
-    by its name; otherwise each case is a patient. validation: every so-manieth patient validates, 0 none. The
-    output folder must not be there; it gets ``datalist.json``, ``images/`` and ``labels/``, whole or not at all.
+    by its name; otherwise each case is a patient. validation: every so-manieth patient validates, at least one; 0
+    none. The output folder must not be there; it gets ``datalist.json``, ``images/`` and ``labels/``, or does not
+    arise.
     Raises InputError where no case can be taken.
     """
     cases = sorted(found for folder in folders for found in _cases(folder))
@@ -53,6 +54,9 @@ def collect(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"Several cases are called {', '.join(twice)}; rename their folders.")
+    unnamed = [] if patients is None else [name for name in names if name not in patients]
+    if unnamed:
+        raise InputError(f"The table of patients does not name {', '.join(unnamed)}; add them.")
     if output.exists():
         raise OutputError(f"{output} is there already; give a new folder.")
     entries, left_out = [], {}
@@ -65,7 +69,7 @@ def collect(
             except ProstateSegError as error:
                 left_out[case.name] = str(error)
                 continue
-            entries.append(entry | {"patient": (patients or {}).get(case.name, case.name)})
+            entries.append(entry | {"patient": case.name if patients is None else patients[case.name]})
         if not entries:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
             raise InputError(f"No case can be taken ({reasons or 'there is none'}).")
@@ -76,6 +80,7 @@ def collect(
 
 
 def _cases(folder: Path) -> list[Path]:
+    folder = folder.resolve()
     if (folder / MANIFEST).is_file():
         return [folder]
     if not folder.is_dir():
@@ -126,7 +131,9 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
 
 def _split(entries: Sequence[dict[str, Any]], validation: int) -> dict[str, Any]:
     patients = sorted({entry["patient"] for entry in entries})
-    held = set(patients[validation - 1 :: validation]) if validation else set()
+    held = (
+        set(patients[validation - 1 :: validation] or patients[-1:]) if validation and len(patients) > 1 else set()
+    )
     parts: dict[str, Any] = {"description": "collected from cases that prostate-seg segmented"}
     parts["training"] = [entry for entry in entries if entry["patient"] not in held]
     parts["validation"] = [entry for entry in entries if entry["patient"] in held]

@@ -16,6 +16,7 @@ from .assessment import SCORE
 from .bundle import load_bundle
 from .datalist import load
 from .errors import SettingsError
+from .export.files import replacing
 from .export.manifest import sha256_of_file
 from .masks import read_mask
 from .metrics import evaluate_masks, orthogonal_spacing_mm
@@ -34,7 +35,8 @@ def train_folds(
     """Train ``folds`` members and put them into one bundle; returns its folder, ``run/bundle``.
 
     Training and validation cases of the datalist are pooled and parted by patient. ``run/fold-0`` and on keep the
-    members' runs: a finished one is not run again, an interrupted one goes on. The bundle's score of doubt is
+    members' runs: a finished one is not run again, an interrupted one goes on, and other
+    cases or settings stop. The bundle's score of doubt is
     fitted on what each member makes of its held-out cases, where at least 5 have an HD95 above 5 mm and 5 have not.
     Raises SettingsError for fewer patients than folds.
     """
@@ -45,31 +47,37 @@ def train_folds(
     for number, part in enumerate(parts):
         place = run / f"fold-{number}"
         places.append(place / "bundle")
-        if places[-1].is_dir() and _same_plan(place, part):
-            continue
-        place.mkdir(parents=True, exist_ok=True)
         own = place / "datalist.json"
-        own.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
-        member = {"seed": number} | dict(settings)
-        train(plan(place, datalist=own, init=init, bundle=bundle, settings=member))
+        if own.is_file():
+            _check_same(own, part)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            with replacing(own) as temporary:
+                temporary.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
+        planned = plan(place, datalist=own, init=init, bundle=bundle, settings={"seed": number} | dict(settings))
+        if (place / "settings.json").is_file():
+            _check_same(place / "settings.json", dict(planned.overrides))
+        if not places[-1].is_dir():
+            train(planned)
     folder = _together(run, places)
     score = _score(places, parts)
     if score is not None:
         whose = sha256_of_file(folder / "models" / "model.pt")
-        replace(score, weights_sha256=whose).save(folder / "models" / SCORE)
+        with replacing(folder / "models" / SCORE) as temporary:
+            replace(score, weights_sha256=whose).save(temporary)
     return folder
 
 
 def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
     sections = load(datalist)
     cases = [*sections["training"], *sections["validation"]]
-    patients = sorted({str(case.get("patient", case["case"])) for case in cases})
+    patients = sorted({_patient(case) for case in cases})
     if not 2 <= folds <= len(patients):
         raise SettingsError(f"--folds is 2 to the number of patients ({len(patients)}), got {folds}.")
     fold_of = {
         patient: n % folds for n, patient in enumerate(np.random.default_rng(0).permutation(patients).tolist())
     }
-    held = [fold_of[str(case.get("patient", case["case"]))] for case in cases]
+    held = [fold_of[_patient(case)] for case in cases]
     return [
         {
             "training": [case for case, fold in zip(cases, held, strict=True) if fold != number],
@@ -79,11 +87,15 @@ def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
     ]
 
 
-def _same_plan(place: Path, part: Mapping[str, Any]) -> bool:
-    """Whether a finished fold was trained on these cases. Raises SettingsError for others."""
-    if json.loads((place / "datalist.json").read_text(encoding="utf-8")) != part:
-        raise SettingsError(f"{place} was trained on other cases; give another -o.")
-    return True
+def _patient(case: Mapping[str, Any]) -> str:
+    """Of a case; one without a patient is its own, told by its file."""
+    return str(case.get("patient", case["image"]))
+
+
+def _check_same(file: Path, expected: Mapping[str, Any]) -> None:
+    """Raise SettingsError where a fold was begun with other cases or settings."""
+    if json.loads(file.read_text(encoding="utf-8")) != json.loads(json.dumps(expected)):
+        raise SettingsError(f"{file} tells of a run with other cases or settings; give those again, or another -o.")
 
 
 def _together(run: Path, members: list[Path]) -> Path:
@@ -123,7 +135,8 @@ def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
             hd95 = evaluate_masks(ctv.labels == 1, truth, orthogonal_spacing_mm(ctv.affine)).hd95_mm
             doubts.append(assessment.doubt)
             wrong.append(hd95 > FAR_MM)
-    if min(sum(wrong), len(wrong) - sum(wrong)) < FEWEST_OF_EACH:
+    counted = [far for far, doubt in zip(wrong, doubts, strict=True) if np.isfinite(doubt.residual_mm)]
+    if min(sum(counted), len(counted) - sum(counted)) < FEWEST_OF_EACH:
         return None
-    about = f"held-out cases of {len(members)} members, each with its mirror image"
+    about = f"held-out cases of {len(members)} members, which chose their epochs; each member by itself"
     return Score.fit(doubts, wrong, NAMES, about)

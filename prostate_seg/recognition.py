@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.optimize import minimize
@@ -75,7 +76,7 @@ class Recognition:
         return np.asarray(logits - np.logaddexp.reduce(logits))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as ``.npz``."""
+        """Write it as ``.npz``, in place."""
         mean, deviation, weights = (x.astype(np.float32) for x in (self.mean, self.deviation, self.weights))
         with Path(path).open("wb") as stream:
             np.savez_compressed(
@@ -91,7 +92,7 @@ class Recognition:
                     np.asarray(content[name], float) for name in ("mean", "deviation", "weights")
                 )
                 return cls(mean, deviation, weights, str(content["weights_sha256"]))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{path} holds no recognition of scans; take the bundle's file.") from error
 
 

@@ -13,11 +13,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy import ndimage
 
-from .errors import InputError, OutputError, SettingsError
+from .errors import InputError, SettingsError
 from .radial import STEP_MM, Rays, cast_rays, sphere, spread
 from .volume import Array
 
@@ -106,18 +107,15 @@ class ShapeModel:
         return _stretched(field, spacing_mm, rays, np.maximum(target, STEP_MM))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as ``.npz``. Raises OutputError."""
-        try:
-            with Path(path).open("wb") as stream:
-                np.savez_compressed(
-                    stream,
-                    mean=self.mean.astype(np.float32),
-                    modes=self.modes.astype(np.float32),
-                    deviations=self.deviations.astype(np.float32),
-                    volumes_ml=self.volumes_ml.astype(np.float32),
-                )
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        """Write it as ``.npz``, in place."""
+        with Path(path).open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                mean=self.mean.astype(np.float32),
+                modes=self.modes.astype(np.float32),
+                deviations=self.deviations.astype(np.float32),
+                volumes_ml=self.volumes_ml.astype(np.float32),
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ShapeModel:
@@ -125,7 +123,7 @@ class ShapeModel:
         try:
             with np.load(path, allow_pickle=False) as content:
                 parts = [np.asarray(content[name], float) for name in ("mean", "modes", "deviations", "volumes_ml")]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{path} is no shape model; make one with prostate-seg shape-model.") from error
         return cls(*parts)
 

@@ -47,6 +47,10 @@ def plan(
     source = bundle or released_bundle()
     overrides: dict[str, Any] = dict(settings or {})
     config = _checked(source, overrides)
+    if init == "released" and _is_ensemble(source):
+        raise SettingsError(
+            f"{source} holds an ensemble; train from one member (fold-0/bundle), or give another --init."
+        )
     weights = weights_file(source, init)
     if init != "none" and not weights.is_file():
         raise BundleError(f"There are no weights at {weights} to start from; give another --init, or --init none.")
@@ -68,6 +72,14 @@ def plan(
                 f"MONAI's configuration cannot hold {value!r} ({name}); use a name without # $ @ %."
             )
     return Plan(source, run, overrides)
+
+
+def _is_ensemble(source: Path) -> bool:
+    try:
+        content = json.loads((source / "configs" / "inference.json").read_text(encoding="utf-8"))
+        return str(content["network_def"]["_target_"]).endswith(".Ensemble")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BundleError(f"{source} is no bundle to train: its inference.json cannot be read.") from error
 
 
 def _checked(source: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ half-voxel offsets.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,8 +208,7 @@ class RefineShaped(MapTransform):
 
     def __init__(self, keys: KeysCollection, shape_model: str = "released", image_key: str = "image") -> None:
         super().__init__(keys)
-        released = released_bundle() / "models" / "shape_model.npz"
-        self.model = ShapeModel.load(released if shape_model == "released" else shape_model)
+        self.model = ShapeModel.load(released_shape_model() if shape_model == "released" else shape_model)
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
@@ -226,6 +226,11 @@ class RefineShaped(MapTransform):
                 foreground = torch.as_tensor(kept, dtype=torch.float32)
                 out[key] = torch.stack([1 - foreground, foreground])
         return out
+
+
+def released_shape_model() -> Path:
+    """The file of the shape model that comes with the package."""
+    return released_bundle() / "models" / "shape_model.npz"
 
 
 def seen_in(image: torch.Tensor) -> np.ndarray:

@@ -128,12 +128,17 @@ class Score:
 
     @classmethod
     def fit(cls, doubts: Sequence[Doubt], wrong: Sequence[bool], names: Sequence[str], about: str) -> Score:
-        """Fit by Newton's method, a ridge of 1 on the weights. wrong: of each case, whether HD95 was above 5 mm."""
+        """Fit by Newton's method, a ridge of 1 on the weights. wrong: of each case, whether HD95 was above 5 mm.
+
+        Cases without a gland are left out: their chance is 1 anyway.
+        """
         table = np.array([_logarithms(doubt, names) for doubt in doubts])
+        found = np.isfinite(table).all(axis=1)
+        table, target = table[found], np.asarray(wrong, float)[found]
         means, deviations = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
         design = np.column_stack([(table - means) / deviations, np.ones(len(table))])
         ridge = np.diag([RIDGE] * len(names) + [1e-6])
-        weights, target = np.zeros(design.shape[1]), np.asarray(wrong, float)
+        weights = np.zeros(design.shape[1])
         for _ in range(STEPS):
             p = _logistic(design @ weights)
             slope = design.T @ (target - p) - ridge @ weights
@@ -149,8 +154,8 @@ class Score:
         return float(_logistic(standard @ np.array(self.weights[:-1]) + self.weights[-1]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write it as JSON, in place."""
+        Path(path).write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Score:

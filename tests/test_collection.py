@@ -84,7 +84,8 @@ def test_patients_stay_on_one_side(segmented, tmp_path):
 
 def manifest(wrong, residual=1.0, volume_ml=30.0):
     doubt = {"probability_hd95_above_5_mm": {"value": wrong}, "residual_mm": residual}
-    return {"uncertainty": doubt, "volume_ml": volume_ml, "warnings": []}
+    extent = {"axes": [40.0, 30.0, 35.0] if volume_ml else [0.0, 0.0, 0.0]}
+    return {"uncertainty": doubt, "volume_ml": volume_ml, "extent_mm": extent, "warnings": []}
 
 
 def test_an_empty_mask_comes_first_then_the_larger_probability_then_the_odder_shape():
@@ -129,3 +130,14 @@ def test_a_shape_model_of_masks_refines_and_nonsense_is_refused(segmented, tiny_
     told = capsys.readouterr().err
     for sentence in ("give either --shape-model or --no-refine", "5 masks or more, got 2", "is a file .npz"):
         assert sentence in told
+
+
+def test_a_table_of_patients_names_every_case_and_the_current_folder_keeps_its_name(
+    segmented, tmp_path, monkeypatch
+):
+    with pytest.raises(InputError, match="does not name phantom4; add them"):
+        collect([segmented / "out"], tmp_path / "new", unchanged=True, patients={"phantom3": "P1"})
+    monkeypatch.chdir(segmented / "out" / "phantom3")
+    from pathlib import Path
+
+    assert collect([Path()], tmp_path / "new", unchanged=True).taken == ("phantom3",)

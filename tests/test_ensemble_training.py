@@ -81,6 +81,18 @@ def test_hard_examples_change_the_sampler_after_the_first_look_and_a_resumed_run
     assert main([*run, *options]) == 0
     state = torch.load(tmp_path / "checkpoints" / "training_state.pt", weights_only=True)
     weights = state["sampler"]["weights"]
-    assert weights.sum() == pytest.approx(1)
-    assert float(weights.max() / weights.min()) <= 4 + 1e-9
+    assert sum(weights) == pytest.approx(1)
+    assert max(weights) / min(weights) <= 4 + 1e-9
     assert main([*run, *options, "--hard-examples", "2"]) == 2
+
+
+def test_a_fold_that_was_begun_with_other_cases_or_settings_stops(datalist, tiny_bundle, tmp_path, capsys):
+    run = ["train", "--data", str(datalist), "-o", str(tmp_path / "run"), "--bundle", str(tiny_bundle)]
+    settings = ["--init", "none", "--set", "val_interval=1", "--set", "batch_size=2", "--epochs"]
+    assert main([*run, *settings, "1", "--folds", "2"]) == 0
+    assert main([*run, *settings, "2", "--folds", "2"]) == 2
+    assert main([*run, *settings, "1", "--folds", "3"]) == 2
+    assert capsys.readouterr().err.count("tells of a run with other cases or settings") == 2
+    ensemble = ["--bundle", str(tmp_path / "run" / "bundle"), "--phantoms", "2"]
+    assert main(["train", "-o", str(tmp_path / "more"), *ensemble]) == 2
+    assert "holds an ensemble; train from one member" in capsys.readouterr().err

@@ -129,7 +129,9 @@ def test_score_and_recognition_are_not_used_with_weights_that_they_were_not_fitt
     assert predictor.assess(image)[1].wrong < 0.5
     _, other = load_bundle(weights="phantoms").assess(image)
     assert (other.wrong, other.kinds) == (None, None)
-    assert other.reason.startswith("not known for these weights")
+    assert other.reason == "not known for these weights"
+    _, plain = load_bundle(refine=False).assess(image)
+    assert (plain.wrong, plain.reason) == (None, "the score is fitted with the bundle's own refinement")
     _, alone = load_bundle(ensembling="none").assess(image)
     assert (alone.wrong, alone.passes) == (None, 1)
     assert alone.reason == "the score is fitted for 2 passes, here are 1"

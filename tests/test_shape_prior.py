@@ -134,3 +134,20 @@ def test_a_model_is_the_same_after_it_was_written_and_5_masks_are_the_fewest(mod
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(InputError, match=r"text\.npz is no shape model"):
         ShapeModel.load(tmp_path / "text.npz")
+
+
+def test_where_less_than_a_millimetre_is_seen_beyond_the_boundary_the_image_cuts_the_gland():
+    """A ball of 20 mm in an image that shows nothing from 15 mm above its centre on."""
+    seen = np.ones(SHAPE, bool)
+    seen[:, :, 25:] = False  # 25 to 17.5 are 7.5 slices of 2 mm
+    rays = cast_rays(soft_ellipsoid((20, 20, 20)), SPACING, seen=seen)
+    upward = sphere()[:, 2]
+    assert not rays.inside[upward > 0.75].any()
+    assert rays.inside[upward < 0.6].all()
+
+
+def test_a_damaged_model_is_told_by_name(tmp_path):
+    for content in (b"", b"PK\x03\x04 no archive"):
+        (tmp_path / "shape.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"shape\.npz is no shape model"):
+            ShapeModel.load(tmp_path / "shape.npz")

@@ -102,3 +102,12 @@ def test_a_score_is_the_same_after_it_was_written(tmp_path):
     (tmp_path / "score.json").write_text("{}")
     with pytest.raises(InputError, match="holds no score of doubt"):
         Score.load(tmp_path / "score.json")
+
+
+def test_a_case_without_a_gland_does_not_spoil_the_score_of_the_others():
+    cases = doubts(20, np.random.default_rng(1))
+    wrong = [case.spread_mm > 1 for case in cases]
+    none = Doubt(np.inf, np.inf, np.inf, np.inf, 0.0)
+    with_it = Score.fit([*cases, none], [*wrong, True], ("spread_mm",), "")
+    assert with_it(cases[0]) == pytest.approx(Score.fit(cases, wrong, ("spread_mm",), "")(cases[0]))
+    assert with_it(none) == 1

@@ -81,7 +81,8 @@ def main() -> None:
         print(f"{family}: done", file=sys.stderr, flush=True)
     arms = []
     for name, results in found.items():
-        rows, doubts, chances = zip(*results, strict=True)
+        rows, doubts, _ = zip(*results, strict=True)
+        chances = [chance for _, _, chance in found.get(f"{name}, shape", results)]  # doubt is told before refining
         arms.append(Arm(name, rows, doubts, np.array(chances)))
     plain = [arm for arm in arms if not arm.name.endswith("shape")]
     lines = [*arm_lines(arms, patients, diagonals), ""]

@@ -11,6 +11,7 @@ from .telling import DONE, SOME_FAILED, say
 
 def shape_model(options: argparse.Namespace) -> int:
     """Masks to a shape model."""
+    from ..export.files import replacing
     from ..shape_sources import shape_model_of
 
     if options.phantoms < 0:
@@ -18,7 +19,8 @@ def shape_model(options: argparse.Namespace) -> int:
     if options.output.suffix != ".npz":
         raise SettingsError(f"A shape model is a file .npz, got {options.output.name}; give another -o.")
     model = shape_model_of(options.masks, options.phantoms)
-    model.save(options.output)
+    with replacing(options.output) as temporary:
+        model.save(temporary)
     low, high = model.volumes_ml[[0, -1]]
     print(options.output)
     say(f"{len(model.volumes_ml)} shapes of {low:.0f} to {high:.0f} mL, {len(model.modes)} modes")
@@ -47,5 +49,6 @@ def collect(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
     else:
         print(done.datalist)
-    say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN")
+    more = "" if options.validation else " --set validation_phantoms=8   (or --folds 5, or collect --validation 5)"
+    say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
     return SOME_FAILED if any("not changed" not in reason for reason in done.left_out.values()) else DONE

@@ -112,6 +112,7 @@ class TrainingState:
     def _load(self, engine: Engine) -> None:
         try:
             content = torch.load(self.path, map_location=self.device, weights_only=True)
+            content.setdefault("sampler", {"weights": None})  # of a run that was begun before there were any
             for name, part in self.state.items():
                 part.load_state_dict(content[name])
             position = content["position"]

@@ -67,11 +67,11 @@ class HardExampleSampler(EpochSampler):
 
     def state_dict(self) -> dict[str, Any]:
         """The weights, for a run that is resumed."""
-        return {"weights": None if self.weights is None else torch.as_tensor(self.weights)}
+        return {"weights": None if self.weights is None else self.weights.tolist()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take them back."""
-        self.weights = None if state["weights"] is None else state["weights"].numpy()
+        self.weights = None if state["weights"] is None else np.array(state["weights"])
 
 
 class HardExamples:

@@ -30,7 +30,7 @@ def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
         doubt = manifest["uncertainty"]
         chances = [(doubt.get(PROBABILITY) or {}).get("value"), _no_prostate(doubt)]
         largest = max((chance for chance in chances if chance is not None), default=-1.0)
-        return manifest["volume_ml"] == 0, largest, doubt.get("residual_mm") or 0.0
+        return not any(manifest["extent_mm"]["axes"]), largest, doubt.get("residual_mm") or 0.0
 
     return sorted(sorted(manifests), key=key, reverse=True)
 
@@ -64,7 +64,7 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
         "Cut",
     )
     known = any(row[0] is not None for row in rows)
-    notes = [] if known else ["The chance is not known for these weights; the order is by shape."]
+    notes = [] if known else ["The chance of a far HD95 is not known here: each manifest says why."]
     body = [
         section("Most doubtful first", listed(notes) if notes else "", table(
             (*titles, "Volume mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
