@@ -31,7 +31,7 @@ from .figures import calibration_svg
 from .passes import Passes, members_of_fold, passes_of
 from .table import Arm, arm_lines, confident_line, score_lines
 
-NAMES = ("spread_mm", "residual_mm", "cut")
+NAMES = ("spread_mm", "residual_mm")
 SINGLE, ENSEMBLE, SHAPE, BOTH, HARD = (
     "one model",
     "five members",
