@@ -101,10 +101,10 @@ class Run:
         self._save()
 
     def _drawn(self, samples: list[dict[Any, Any]], phantoms: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-        """A batch of cases; half of it phantoms where there are any."""
+        """A batch of cases; half of it phantoms where there are any, all of it where there are no cases."""
         rng = np.random.default_rng((self.seed, self.steps))
-        count = BATCH // 2 if phantoms else BATCH
-        drawn = [samples[n] for n in rng.choice(len(samples), count, replace=False, p=self.chances)]
+        count = (BATCH // 2 if phantoms else BATCH) if samples else 0
+        drawn = [samples[n] for n in rng.choice(max(1, len(samples)), count, replace=False, p=self.chances)]
         return drawn + [phantoms[n] for n in rng.choice(max(1, len(phantoms)), BATCH - count, replace=False)]
 
     def _look(self, samples: list[dict[Any, Any]]) -> np.ndarray:

@@ -100,6 +100,7 @@ CONTENDERS = {
     "official, linear": replace(OURS, make=partial(official, LinearDecoder)),
     "official, mask": replace(OURS, make=partial(official, MaskTransformer)),
     "dynunet": Contender(dynunet),
+    "dynunet, from phantoms": Contender(dynunet, rate=5e-4, start="dynunet"),
     "segresnet": Contender(lambda: SegResNet(3, 16, 1, 2)),
     "unetr": Contender(lambda: UNETR(1, 2, WINDOW_32, feature_size=16, hidden_size=192, mlp_dim=768, num_heads=3),
                        WINDOW_32),

@@ -1,0 +1,48 @@
+"""Trains a network on phantoms alone, as a start for its folds.
+
+    python -m benchmarks.accuracy.pretrain --network dynunet -o FOLDER [--minutes 77] [--phantoms 480]
+
+FOLDER/weights.pt has the averaged weights; give it to benchmarks.accuracy by --weights NAME=FILE. An interrupted training
+goes on. The minutes are those of computing, without the making of the phantoms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from .fit import Budget, Run
+from .networks import CONTENDERS
+
+
+def pretrain(network: str, folder: Path, *, budget: Budget, phantoms: int, seed: int = 0) -> Path:
+    """Train from random weights; returns the file of the averaged weights."""
+    contender = replace(CONTENDERS[network], phantoms=phantoms, start=None)
+    run = Run(contender, folder, budget=budget, seed=seed)
+    run.train([])
+    run.describe()
+    state = (run.average.module if contender.averaged else run.network).state_dict()
+    torch.save(state, folder / "weights.partial")
+    os.replace(folder / "weights.partial", folder / "weights.pt")
+    return folder / "weights.pt"
+
+
+def main() -> None:
+    """Train and say where the weights are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=CONTENDERS, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=77.0)
+    parser.add_argument("--phantoms", type=int, default=480)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    budget = Budget(60 * options.minutes)
+    print(pretrain(options.network, options.output, budget=budget, phantoms=options.phantoms, seed=options.seed))
+
+
+if __name__ == "__main__":
+    main()
