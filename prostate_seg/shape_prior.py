@@ -3,8 +3,8 @@
 A shape is the radii (in mm) at which 642 rays leave the gland, from its centroid, divided by their root mean
 square: a Procrustes alignment without rotation, since a scan is upright. A principal component analysis gives mean
 and modes (Cootes et al., "Active shape models", 1995). The model is fitted to a segmentation's radii, each weighted
-by how sharp the network's edge is there; then the boundary moves to the fitted one where that edge is blurred, and
-nowhere else. Axes are those of a grid that runs to the left, posterior and superior.
+by how sharp the network's edge is there; then, unless it was a plausible shape already, the boundary moves to the fitted
+one where that edge is blurred, and nowhere else. Axes are those of a grid that runs to the left, posterior and superior.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ WINDOW_MM = 12.0  # of the field's profile around the boundary
 SURE_MM, UNSURE_MM = 3.0, 6.0  # blur of the boundary: below the first it stays, above the second the model counts
 HUBER_MM = 2.0
 ROUNDS = 10
+PLAUSIBLE_MM = 0.8  # mean distance from the fitted shape, below which there is nothing to repair
 FARTHEST_MM = 4.0  # mean move, beyond which sure edges and plausible shapes contradict each other
 FEWEST_RAYS = 12  # that are sure: fewer do not tell a shape
+FAINT = 0.01  # what an unsure ray counts: where all are, the shape is told by them
 FEWEST = 5  # masks of which a model is made
 SMOOTHING = 0.7  # of a mask, in voxels, before its radii are read
 
@@ -85,22 +87,27 @@ class ShapeModel:
             robust = np.minimum(1, HUBER_MM / np.maximum(np.abs(radii_mm - design @ found), 1e-6))
         return design @ found, found[4:] / found[3] / self.deviations
 
+    def nearest(self, rays: Rays) -> Array:
+        """The shape fitted to a gland, radii (642,) in mm: sharp edges count in full, blurred ones and cuts hardly."""
+        return self.fit(rays.radii_mm, np.maximum(certainty(rays) * rays.inside, FAINT))[0]
+
     def refine(self, field: Array, spacing_mm: Sequence[float], seen: Array | None = None) -> Array:
         """The probability (I, J, K) with its boundary at the fitted shape where it was blurred.
 
         Along each ray the field is stretched, so that it crosses one half where the blend of both radii is; where
         the edge is sharp, or where the image's border cuts the gland, it stays as it is, bit for bit. seen: bool
-        (I, J, K), where the image shows anything; outside it the boundary stays too. Where nothing is found, fewer
-        than 12 rays are sure, or the boundary would move by more than 4 mm on average, the field comes back.
+        (I, J, K), where the image shows anything; outside it the boundary stays too. The field comes back where
+        nothing is found, fewer than 12 rays are sure, the boundary lies less than 0.8 mm from the fitted shape on
+        average, or would move by more than 4 mm.
         """
         rays = cast_rays(field, spacing_mm, seen=seen)
         if rays is None:
             return field
         sure = certainty(rays) * rays.inside
-        if sure.sum() < FEWEST_RAYS:
+        apart = self.nearest(rays) - rays.radii_mm
+        if sure.sum() < FEWEST_RAYS or np.abs(apart).mean() < PLAUSIBLE_MM:
             return field
-        fitted, _ = self.fit(rays.radii_mm, sure)
-        moved = (1 - sure) * rays.inside * (fitted - rays.radii_mm)
+        moved = (1 - sure) * rays.inside * apart
         if np.abs(moved).mean() > FARTHEST_MM:
             return field
         target = rays.radii_mm + moved
