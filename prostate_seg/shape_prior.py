@@ -3,8 +3,9 @@
 A shape is the radii (in mm) at which 642 rays leave the gland, from its centroid, divided by their root mean
 square: a Procrustes alignment without rotation, since a scan is upright. A principal component analysis gives mean
 and modes (Cootes et al., "Active shape models", 1995). The model is fitted to a segmentation's radii, each weighted
-by how sharp the network's edge is there; then, unless it was a plausible shape already, the boundary moves to the fitted
-one where that edge is blurred, and nowhere else. Axes are those of a grid that runs to the left, posterior and superior.
+by how sharp the network's edge is there. A segmentation near its fitted shape is plausible and stays as it is; else
+the boundary moves to the fitted one where its edge is blurred, and nowhere else. Axes are those of a grid that runs
+to the left, posterior and superior.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class ShapeModel:
         return design @ found, found[4:] / found[3] / self.deviations
 
     def nearest(self, rays: Rays) -> Array:
-        """The shape fitted to a gland, radii (642,) in mm: sharp edges count in full, blurred ones and cuts hardly."""
+        """The shape fitted to a gland, radii (642,) in mm; blurred edges and cuts hardly count."""
         return self.fit(rays.radii_mm, np.maximum(certainty(rays) * rays.inside, FAINT))[0]
 
     def refine(self, field: Array, spacing_mm: Sequence[float], seen: Array | None = None) -> Array:

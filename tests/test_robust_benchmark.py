@@ -1,5 +1,6 @@
 """The benchmark of robustness: who may test whom, and numbers that one can check by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +35,14 @@ def test_auroc_counts_the_pairs_in_the_right_order():
     assert np.isnan(auroc(score, np.ones(4, bool)))
 
 
+def test_within_folds_only_pairs_of_one_fold_count():
+    """Each fold puts its wrong case above its right one; the second fold's scores are lower by 0.5 throughout."""
+    score, wrong = np.array([0.9, 0.6, 0.4, 0.1]), np.array([True, False, True, False])
+    assert auroc(score, wrong) == 0.75
+    assert auroc(score, wrong, np.array([0, 0, 1, 1])) == 1.0
+    assert np.isnan(auroc(score, wrong, np.arange(4)))
+
+
 def test_the_interval_of_equal_cases_is_a_point():
     assert bootstrap(lambda n: float(np.ones(6)[n].mean()), list("aabbcc")) == (1, 1)
 
@@ -60,6 +69,9 @@ def test_the_tables_say_how_far_the_tail_reaches_and_where_the_worst_case_is():
     )
     row = score_lines([first], patients)[-1]
     assert "1 of 10 | 1.00" in row
+    first = replace(first, fixed=np.array([0.5, 0.2] + [np.nan] * 7 + [0.4]))
+    assert "| 0.50 (" in score_lines([first], patients)[-1]
+    assert ", 1 wrong of 3 |" in score_lines([first], patients)[-1]
     assert row.endswith("1 of 1 |")
 
 

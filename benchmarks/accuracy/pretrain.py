@@ -2,8 +2,8 @@
 
     python -m benchmarks.accuracy.pretrain --network dynunet -o FOLDER [--minutes 77] [--phantoms 480]
 
-FOLDER/weights.pt has the averaged weights; give it to benchmarks.accuracy by --weights NAME=FILE. An interrupted training
-goes on. The minutes are those of computing, without the making of the phantoms.
+FOLDER/weights.pt has the averaged weights; give it to benchmarks.accuracy by --weights NAME=FILE. An interrupted
+training goes on. The minutes are those of computing, without the making of the phantoms.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """What the ensemble, the shape model and hard-example sampling each bring, and whether the score of doubt is true.
 
     python -m benchmarks.robust --data FOLDER -o RUNS [--network "segmenter, from phantoms"]
-        [--hard "segmenter, from phantoms, hard examples"] [--report results.md] [--figure calibration.svg]
+        [--hard "segmenter, from phantoms, hard examples"] [--score score.json] [--report results.md]
+        [--figure calibration.svg]
 
 RUNS holds the folds of benchmarks.accuracy and the members of benchmarks.robust.members. Every case is segmented by
 networks that never saw its patient; shape model and score are made of the other folds. Scored on the images' own
-grids, the largest component of each mask.
+grids, the largest component of each mask. --score: a score of benchmarks.robust.score, used as it is on the cases
+whose column patient_in_trus27 says no, for one model, whose two passes are those of its fit.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--network", choices=CONTENDERS, default="segmenter, from phantoms")
     parser.add_argument("--hard", choices=CONTENDERS, help="the same with hard-example sampling")
+    parser.add_argument("--score", type=Path, help="a score fitted on other patients")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
@@ -87,12 +90,18 @@ def main() -> None:
     }
     if hard:
         every[HARD] = lambda: [s.score(s.members[:1], refined=False) for s in hard]
-    patients = [case.patient for case in cases]
+    patients, folds = [case.patient for case in cases], np.array([case.fold for case in cases])
+    unseen = np.array([case.fold == 0 for case in cases_of(options.data, unseen=bool(options.score))])
+    fixed = Score.load(options.score) if options.score else None
     diagonals = [diagonal_mm(s.truth.shape, orthogonal_spacing_mm(s.affine)) for s in seen]
     arms = {}
     for name, run in every.items():
         rows, doubts = zip(*run(), strict=True)
-        arms[name] = Arm(name, rows, doubts, _cross_fitted(cases, rows, doubts))
+        chances = _cross_fitted(cases, rows, doubts)
+        told = None
+        if fixed and name in (SINGLE, SHAPE):
+            told = np.where(unseen, [fixed(doubt) for doubt in doubts], np.nan)
+        arms[name] = Arm(name, rows, doubts, chances, folds, told)
         print(f"{name}: done", flush=True)
     lines = [*arm_lines(list(arms.values()), patients, diagonals), ""]
     lines += [confident_line(arms[SINGLE], arms[SHAPE]), confident_line(arms[ENSEMBLE], arms[BOTH]), ""]

@@ -19,12 +19,18 @@ WORST, MOST_DOUBTFUL = 0.1, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """A way to segment: the scores of all cases, their doubts, and the chance that each is wrong."""
+    """A way to segment: the scores of all cases, their doubts, and the chance that each is wrong.
+
+    folds: of each case; chances of one fold come from one score, fitted on the others (all 0: one score for all).
+    fixed: the chance by a score that was fitted on other patients, not a number for cases of these.
+    """
 
     name: str
     rows: Sequence[Metrics]
     doubts: Sequence[Doubt]
     chances: np.ndarray
+    folds: np.ndarray | None = None
+    fixed: np.ndarray | None = None
 
     @property
     def wrong(self) -> np.ndarray:
@@ -75,31 +81,49 @@ def confident_line(plain: Arm, refined: Arm) -> str:
 
 
 def score_lines(arms: Sequence[Arm], patients: Sequence[str]) -> list[str]:
-    """AUROC of the cross-fitted chance, its calibration, and where the worst cases are."""
+    """AUROC of the chances, their calibration, and where the worst cases are."""
     lines = [
-        "| way | wrong | AUROC (95 % interval) | Brier score | that of the share | "
-        "worst 10 % among the most doubtful 30 % |",
-        "|---|---|---|---|---|---|",
+        "| way | wrong | AUROC within the folds (95 % interval) | over all folds | of the fixed score | "
+        "Brier score | that of the share | worst 10 % among the most doubtful 30 % |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
         wrong, chances = arm.wrong, arm.chances
-        low, high = bootstrap(lambda n, w=wrong, c=chances: auroc(c[n], w[n]), patients)
+        folds = np.zeros(len(wrong), int) if arm.folds is None else arm.folds
         brier, base = np.mean((chances - wrong) ** 2), wrong.mean() * (1 - wrong.mean())
         worst = np.argsort([-row.hd95_mm for row in arm.rows])[: max(1, round(WORST * len(wrong)))]
         place = np.argsort(np.argsort(-chances))
         caught = int((place[worst] < MOST_DOUBTFUL * len(wrong)).sum())
-        area = f"{auroc(chances, wrong):.2f} ({low:.2f} to {high:.2f})"
-        cells = [arm.name, f"{wrong.sum()} of {len(wrong)}", area, f"{brier:.3f}", f"{base:.3f}"]
-        lines.append(f"| {' | '.join(cells)} | {caught} of {len(worst)} |")
+        cells = [arm.name, f"{wrong.sum()} of {len(wrong)}", _area(chances, wrong, folds, patients)]
+        cells += [f"{auroc(chances, wrong):.2f}", "", f"{brier:.3f}", f"{base:.3f}", f"{caught} of {len(worst)}"]
+        if arm.fixed is not None:
+            known = np.isfinite(arm.fixed)
+            tested = [patient for patient, fixed in zip(patients, known, strict=True) if fixed]
+            area = _area(arm.fixed[known], wrong[known], np.zeros(known.sum(), int), tested)
+            cells[4] = f"{area}, {wrong[known].sum()} wrong of {known.sum()}"
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def auroc(score: np.ndarray, wrong: np.ndarray) -> float:
-    """How often a wrong case has the higher score than a right one; not a number where one kind is missing."""
-    many, few = int(wrong.sum()), int((~wrong).sum())
-    if not many or not few:
-        return float("nan")
-    return float((rankdata(score)[wrong].sum() - many * (many + 1) / 2) / (many * few))
+def _area(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray, patients: Sequence[str]) -> str:
+    low, high = bootstrap(lambda n: auroc(score[n], wrong[n], folds[n]), patients)
+    return f"{auroc(score, wrong, folds):.2f} ({low:.2f} to {high:.2f})"
+
+
+def auroc(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None = None) -> float:
+    """How often a wrong case has the higher score than a right one; not a number where one kind is missing.
+
+    folds: only pairs of one fold count. Scores that were fitted without a fold are lower throughout where that fold
+    holds many wrong cases, since the others then hold few: pairs of two folds compare the fits, not the cases.
+    """
+    groups = np.zeros(len(wrong), int) if folds is None else folds
+    ordered, pairs = 0.0, 0
+    for group in np.unique(groups):
+        inside = groups == group
+        many, few = int(wrong[inside].sum()), int((~wrong[inside]).sum())
+        ordered += rankdata(score[inside])[wrong[inside]].sum() - many * (many + 1) / 2
+        pairs += many * few
+    return float(ordered / pairs) if pairs else float("nan")
 
 
 def bootstrap(of: Callable[[np.ndarray], float], patients: Sequence[str]) -> tuple[float, float]:
