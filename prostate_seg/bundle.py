@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,22 @@ class BundleInfo:
 
 
 class Predictor:
-    """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`."""
+    """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`.
+
+    judge: assesses what was segmented. recogniser: the predictor whose features the judge's recognition was fitted
+    on, itself where None.
+    """
 
     def __init__(
-        self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, judge: Judge | None = None
+        self,
+        settings: Mapping[str, Any],
+        info: BundleInfo,
+        device: torch.device,
+        *,
+        judge: Judge | None = None,
+        recogniser: Predictor | None = None,
     ) -> None:
-        self.info, self.judge = info, judge
+        self.info, self.judge, self.recogniser = info, judge, recogniser
         self.device = device
         self.network = network.channels_last(build(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -78,8 +88,9 @@ class Predictor:
         if passes is not None and self.judge is not None:
             image, pred = sample["image"], sample["pred"].numpy()
             spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
-            wanted = self.judge.recognition is not None and volume.array.shape[2] > 1
-            features = self._features(image) if wanted else None
+            features = None
+            if self.judge.recognition is not None and volume.array.shape[2] > 1:
+                features = self.recogniser.features(volume) if self.recogniser else self._features(image)
             seen = transforms.seen_in(image)
             assessment = self.judge.assess(pred[1], passes, spacing.tolist(), features=features, seen=seen)
         return self._segmentation(volume, sample), assessment
@@ -182,10 +193,22 @@ def load_bundle(
         shape_model=shape_model_in(settings),
         as_fitted=refine and shape_model is None,
     )
-    predictor = Predictor(settings, info, choose_device(device), judge)
+    recogniser = None
+    if judge.recognition is None and place.resolve() / str(weights) != released_bundle().resolve() / "released":
+        recogniser = _released_recogniser(device)
+    if recogniser and recogniser.judge:
+        judge = replace(judge, recognition=recogniser.judge.recognition)
+    predictor = Predictor(settings, info, choose_device(device), judge=judge, recogniser=recogniser)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
     return predictor
+
+
+def _released_recogniser(device: str) -> Predictor | None:
+    """The released predictor, which knows a scan of a prostate whatever network segments it."""
+    if not weights_file(released_bundle(), "released").is_file():
+        return None
+    return load_bundle(device=device)
 
 
 def choose_device(name: str) -> torch.device:

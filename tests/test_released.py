@@ -124,17 +124,24 @@ def test_a_scan_upside_down_and_one_without_prostate_are_told_from_a_good_one(pr
     assert "looks upside down: give --probe-side" in assessment.warnings(ctv)[0]
 
 
-def test_score_and_recognition_are_not_used_with_weights_that_they_were_not_fitted_for(predictor):
+def test_the_score_is_not_used_with_weights_that_it_was_not_fitted_for(predictor):
     image = make_phantom(12).image
     assert predictor.assess(image)[1].wrong < 0.5
     _, other = load_bundle(weights="phantoms").assess(image)
-    assert (other.wrong, other.kinds) == (None, None)
-    assert other.reason == "not known for these weights"
+    assert (other.wrong, other.reason) == (None, "not known for these weights")
     _, plain = load_bundle(refine=False).assess(image)
     assert (plain.wrong, plain.reason) == (None, "the score is fitted with the bundle's own refinement")
     _, alone = load_bundle(ensembling="none").assess(image)
     assert (alone.wrong, alone.passes) == (None, 1)
     assert alone.reason == "the score is fitted for 2 passes, here are 1"
+
+
+def test_whatever_weights_segment_the_released_network_tells_what_the_scan_looks_like(predictor):
+    good = make_phantom(12).image
+    turned = replace(good, array=np.ascontiguousarray(good.array[:, ::-1]))
+    others = load_bundle(weights="phantoms")
+    for volume in (good, turned):
+        assert others.assess(volume)[1].kinds == predictor.assess(volume)[1].kinds
 
 
 def test_without_refinement_the_mask_is_the_mean_of_both_passes_and_with_it_it_is_not_worse(predictor):

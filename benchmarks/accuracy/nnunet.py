@@ -6,8 +6,8 @@
 
 It runs in an environment of its own and imports nothing of prostate_seg. Fingerprint, plans (3d_fullres),
 preprocessing, augmentation, network, loss, optimiser and mirrored prediction are nnU-Net's own; only its 1000
-epochs of 250 steps are replaced by a budget of seconds, over which its polynomial learning rate falls. On a CPU
-nnU-Net computes in float32.
+epochs of 250 steps are replaced by a budget of seconds of computing (of all cores together), over which its
+polynomial learning rate falls. On a CPU nnU-Net computes in float32.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def train(work: Path, folder: Path, place: int, seconds: float) -> None:
     trainer.network.train()
     spent, steps = 0.0, 0
     while spent < seconds:
-        start = time.perf_counter()
+        start = time.process_time()
         for group in trainer.optimizer.param_groups:
             group["lr"] = trainer.initial_lr * (1 - spent / seconds) ** 0.9
         trainer.train_step(next(trainer.dataloader_train))
-        spent, steps = spent + time.perf_counter() - start, steps + 1
+        spent, steps = spent + time.process_time() - start, steps + 1
     trainer.set_deep_supervision_enabled(False)
     predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False)
     predictor.manual_initialization(

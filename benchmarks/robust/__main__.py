@@ -97,7 +97,7 @@ def main() -> None:
     arms = {}
     for name, run in every.items():
         rows, doubts = zip(*run(), strict=True)
-        chances = _cross_fitted(cases, rows, doubts)
+        chances = cross_fitted(cases, rows, doubts)
         told = None
         if fixed and name in (SINGLE, SHAPE):
             told = np.where(unseen, [fixed(doubt) for doubt in doubts], np.nan)
@@ -143,7 +143,7 @@ def _shapes(cases: list[Case], fold: int) -> ShapeModel:
     return ShapeModel.of(masks)
 
 
-def _cross_fitted(cases: list[Case], rows: tuple[Metrics, ...], doubts: tuple[Doubt, ...]) -> np.ndarray:
+def cross_fitted(cases: list[Case], rows: tuple[Metrics, ...], doubts: tuple[Doubt, ...]) -> np.ndarray:
     """The chance of a far HD95 of each case, from a score fitted on the other folds."""
     folds = np.array([case.fold for case in cases])
     wrong = np.array([row.hd95_mm > FAR_MM for row in rows])
