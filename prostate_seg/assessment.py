@@ -22,6 +22,14 @@ RECOGNISED = 0.67  # chance of an upright prostate, below which a scan is told t
 SCORE, RECOGNITION = "score.json", "recognition.npz"
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """The probability of each kind of scan, and the digest of the weights that said so."""
+
+    chances: Mapping[str, float]
+    weights_sha256: str
+
+
 @dataclass(frozen=True, eq=False)
 class Judge:
     """What assesses predictions. model: the shape model in use. score, recognition: None where there is none.
@@ -49,14 +57,12 @@ class Judge:
         return cls(model, score if score and score.weights_sha256 == weights_sha256 else None, known)
 
     def assess(
-        self, mean: Array, passes: Array, spacing_mm: Sequence[float], *, features: Array | None, seen: Array
+        self, mean: Array, passes: Array, spacing_mm: Sequence[float], *, kinds: Kinds | None, seen: Array
     ) -> Assessment:
         """Assess a mean probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
 
-        features: (2, D), of the scan and of the scan turned upside down; None for one slice. seen: bool (I, J, K),
-        where the image shows anything.
+        kinds: what the scan looks like, None for one slice. seen: bool (I, J, K), where the image shows anything.
         """
-        kinds = self.recognition(*features) if self.recognition and features is not None else None
         doubt = doubt_of(mean, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
         wrong, reason = None, "one slice" if int(seen.any((0, 1)).sum()) == 1 else ""
         if self.score is None:
@@ -72,14 +78,14 @@ class Judge:
 class Assessment:
     """Of one segmentation. wrong: the probability that HD95 is above 5 mm, or None with a reason.
 
-    kinds: the probability of each kind of scan, or None. volumes_ml: the smallest and largest of the shape model.
+    kinds: what the scan looks like, or None. volumes_ml: the smallest and largest of the shape model.
     """
 
     doubt: Doubt
     passes: int
     wrong: float | None
     reason: str
-    kinds: Mapping[str, float] | None
+    kinds: Kinds | None
     volumes_ml: tuple[float, float]
 
     def facts(self, ctv: Segmentation) -> dict[str, Any]:
@@ -93,14 +99,16 @@ class Assessment:
             "passes": self.passes,
             **numbers,
             "slices_blur_mm": [_rounded(width, 2) for width in blur],
-            "looks_like": None if self.kinds is None else {kind: _rounded(p) for kind, p in self.kinds.items()},
+            "looks_like": self.kinds and {kind: _rounded(p) for kind, p in self.kinds.chances.items()},
+            "looks_like_weights_sha256": self.kinds and self.kinds.weights_sha256,
         }
 
     def warnings(self, ctv: Segmentation) -> list[str]:
         """What a user should look at before using the mask."""
         told = []
-        if self.kinds and self.kinds[PROSTATE] < RECOGNISED:
-            if self.kinds[UPSIDE_DOWN] > self.kinds[OTHER]:
+        chances = self.kinds.chances if self.kinds else {PROSTATE: 1.0}
+        if chances[PROSTATE] < RECOGNISED:
+            if chances[UPSIDE_DOWN] > chances[OTHER]:
                 told.append("The scan looks upside down: give --probe-side, or correct the file's orientation.")
             else:
                 told.append("The image does not look like a transrectal scan of a prostate; check the mask.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from monai.data import MetaTensor
 
 from . import network, recognition, transforms
-from .assessment import Assessment, Judge
+from .assessment import Assessment, Judge, Kinds
 from .bundle_settings import (
     Ensembling,
     build,
@@ -29,6 +31,7 @@ from .monai_adapters import metatensor_of
 from .volume import Segmentation, Volume
 from .weights import load_state, read_state
 
+logger = logging.getLogger(__name__)
 _OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
 
 
@@ -47,20 +50,13 @@ class BundleInfo:
 class Predictor:
     """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`.
 
-    judge: assesses what was segmented. recogniser: the predictor whose features the judge's recognition was fitted
-    on, itself where None.
+    judge: assesses what was segmented.
     """
 
     def __init__(
-        self,
-        settings: Mapping[str, Any],
-        info: BundleInfo,
-        device: torch.device,
-        *,
-        judge: Judge | None = None,
-        recogniser: Predictor | None = None,
+        self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, judge: Judge | None = None
     ) -> None:
-        self.info, self.judge, self.recogniser = info, judge, recogniser
+        self.info, self.judge = info, judge
         self.device = device
         self.network = network.channels_last(build(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -88,12 +84,30 @@ class Predictor:
         if passes is not None and self.judge is not None:
             image, pred = sample["image"], sample["pred"].numpy()
             spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
-            features = None
-            if self.judge.recognition is not None and volume.array.shape[2] > 1:
-                features = self.recogniser.features(volume) if self.recogniser else self._features(image)
             seen = transforms.seen_in(image)
-            assessment = self.judge.assess(pred[1], passes, spacing.tolist(), features=features, seen=seen)
+            kinds = self.kinds(volume, image) if volume.array.shape[2] > 1 else None
+            assessment = self.judge.assess(pred[1], passes, spacing.tolist(), kinds=kinds, seen=seen)
         return self._segmentation(volume, sample), assessment
+
+    def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
+        """What a volume, prepared as image, looks like to this network or the released one; None if unknown."""
+        own = self.judge.recognition if self.judge else None
+        if own is not None:
+            features = self._features(image)
+            return None if features is None else Kinds(own(*features), self.info.sha256)
+        other = self._released
+        if other is None or other.judge is None or other.judge.recognition is None:
+            return None
+        return Kinds(other.judge.recognition(*other.features(volume)), other.info.sha256)
+
+    @cached_property
+    def _released(self) -> Predictor | None:
+        """The released predictor, None where it is not there or damaged."""
+        try:
+            return load_bundle(device=self.device.type)
+        except (BundleError, InputError) as error:
+            logger.warning("What the scan looks like is not told: %s", error)
+            return None
 
     def features(self, volume: Volume) -> np.ndarray:
         """What recognition looks at, (2, D): of the scan, and of it turned upside down. Raises SettingsError."""
@@ -193,22 +207,10 @@ def load_bundle(
         shape_model=shape_model_in(settings),
         as_fitted=refine and shape_model is None,
     )
-    recogniser = None
-    if judge.recognition is None and place.resolve() / str(weights) != released_bundle().resolve() / "released":
-        recogniser = _released_recogniser(device)
-    if recogniser and recogniser.judge:
-        judge = replace(judge, recognition=recogniser.judge.recognition)
-    predictor = Predictor(settings, info, choose_device(device), judge=judge, recogniser=recogniser)
+    predictor = Predictor(settings, info, choose_device(device), judge)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
     return predictor
-
-
-def _released_recogniser(device: str) -> Predictor | None:
-    """The released predictor, which knows a scan of a prostate whatever network segments it."""
-    if not weights_file(released_bundle(), "released").is_file():
-        return None
-    return load_bundle(device=device)
 
 
 def choose_device(name: str) -> torch.device:

@@ -19,12 +19,13 @@ import numpy as np
 
 from .errors import InputError
 from .radial import Rays, cast_rays, last_crossings_mm, rays_of
-from .shape_prior import ShapeModel, blur_mm
+from .shape_prior import ShapeModel, blur_mm, certainty
 from .volume import Array
 
 FAR_MM = 5.0  # an HD95 above this counts as wrong
 RIDGE = 1.0
 STEPS = 50
+FAINT = 0.01  # what an unsure ray counts: where all are, the shape is told by them
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ def doubt_of(
     rays = cast_rays(mean, spacing_mm, seen=seen)
     if rays is None:
         return Doubt(np.inf, np.inf, np.inf, np.inf, 0.0)
+    fitted, _ = model.fit(rays.radii_mm, np.maximum(certainty(rays) * rays.inside, FAINT))
     return Doubt(
         _spread_mm(rays, passes, spacing_mm),
         disagreement(passes),
-        float(np.abs(model.nearest(rays) - rays.radii_mm).mean()),
+        float(np.abs(fitted - rays.radii_mm).mean()),
         float(blur_mm(rays).mean()),
         float(1 - rays.inside.mean()),
     )

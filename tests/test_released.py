@@ -1,6 +1,7 @@
 """The released weights: accurate on phantoms, steady under gain and mirror, and what comes in the wheel."""
 
 import json
+import shutil
 import subprocess
 import sys
 import venv
@@ -11,6 +12,7 @@ import pytest
 from scipy import ndimage
 
 from prostate_seg import load_bundle, read
+from prostate_seg.information import released_bundle, weights_file
 from prostate_seg.masks import read_mask
 from prostate_seg.metrics import evaluate_masks, orthogonal_spacing_mm, overlap
 from prostate_seg.phantom import make_phantom
@@ -118,7 +120,8 @@ def test_a_scan_upside_down_and_one_without_prostate_are_told_from_a_good_one(pr
     good = make_phantom(12).image
     turned = replace(good, array=np.ascontiguousarray(good.array[:, ::-1]))
     none = make_phantom(12, settings=without_prostate(12)).image
-    looks = [max(kinds, key=kinds.get) for kinds in (predictor.assess(v)[1].kinds for v in (good, turned, none))]
+    told = [predictor.assess(volume)[1].kinds.chances for volume in (good, turned, none)]
+    looks = [max(chances, key=chances.get) for chances in told]
     assert looks == ["prostate", "upside-down", "other"]
     ctv, assessment = predictor.assess(turned)
     assert "looks upside down: give --probe-side" in assessment.warnings(ctv)[0]
@@ -136,12 +139,35 @@ def test_the_score_is_not_used_with_weights_that_it_was_not_fitted_for(predictor
     assert alone.reason == "the score is fitted for 2 passes, here are 1"
 
 
-def test_whatever_weights_segment_the_released_network_tells_what_the_scan_looks_like(predictor):
+@pytest.fixture
+def own_bundle(tmp_path):
+    """A user's bundle: the released one's configuration, other weights, no files of its own for doubt."""
+    (tmp_path / "mine" / "models").mkdir(parents=True)
+    shutil.copytree(released_bundle() / "configs", tmp_path / "mine" / "configs")
+    shutil.copyfile(weights_file(released_bundle(), "phantoms"), tmp_path / "mine" / "models" / "model.pt")
+    return tmp_path / "mine"
+
+
+def test_with_a_users_weights_the_released_network_tells_what_the_scan_looks_like(predictor, own_bundle):
     good = make_phantom(12).image
     turned = replace(good, array=np.ascontiguousarray(good.array[:, ::-1]))
-    others = load_bundle(weights="phantoms")
+    mine, file = load_bundle(own_bundle), load_bundle(weights=own_bundle / "models" / "model.pt")
     for volume in (good, turned):
-        assert others.assess(volume)[1].kinds == predictor.assess(volume)[1].kinds
+        expected = predictor.assess(volume)[1].kinds
+        assert expected.weights_sha256 == predictor.info.sha256
+        assert mine.assess(volume)[1].kinds == file.assess(volume)[1].kinds == expected
+    assert mine.info.sha256 != predictor.info.sha256
+
+
+def test_without_released_weights_a_users_bundle_segments_and_does_not_tell_what_the_scan_looks_like(
+    own_bundle, monkeypatch, tmp_path, caplog
+):
+    mine = load_bundle(own_bundle)
+    monkeypatch.setattr("prostate_seg.bundle.released_bundle", lambda: tmp_path / "nowhere")
+    ctv, assessment = mine.assess(make_phantom(12).image)
+    assert ctv.labels.any()
+    assert assessment.kinds is None
+    assert "What the scan looks like is not told" in caplog.text
 
 
 def test_without_refinement_the_mask_is_the_mean_of_both_passes_and_with_it_it_is_not_worse(predictor):

@@ -3,7 +3,8 @@
     python -m benchmarks.accuracy.pretrain --network dynunet -o FOLDER [--minutes 77] [--phantoms 480]
 
 FOLDER/weights.pt has the averaged weights; give it to benchmarks.accuracy by --weights NAME=FILE. An interrupted
-training goes on. The minutes are those of computing, without the making of the phantoms.
+training goes on; a folder that holds another one stops the program. The minutes are those of computing, without the
+making of the phantoms.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from pathlib import Path
 
 import torch
 
-from .fit import Budget, Run
+from .fit import BATCH, Budget, Run
 from .networks import CONTENDERS
+from .study import keep_plan
 
 
 def pretrain(network: str, folder: Path, *, budget: Budget, phantoms: int, seed: int = 0) -> Path:
     """Train from random weights; returns the file of the averaged weights."""
-    contender = replace(CONTENDERS[network], phantoms=phantoms, start=None)
+    contender = replace(CONTENDERS[network], phantoms=phantoms, start=None, hard=0.0)
+    keep_plan(folder, {"network": network, "seconds": budget.seconds, "phantoms": phantoms, "seed": seed})
     run = Run(contender, folder, budget=budget, seed=seed)
     run.train([])
     run.describe()
@@ -40,6 +43,8 @@ def main() -> None:
     parser.add_argument("--phantoms", type=int, default=480)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.phantoms < BATCH:
+        parser.error(f"--phantoms is {BATCH}, a batch, or more, got {options.phantoms}")
     budget = Budget(60 * options.minutes)
     print(pretrain(options.network, options.output, budget=budget, phantoms=options.phantoms, seed=options.seed))
 

@@ -6,10 +6,11 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,18 +53,23 @@ def run_fold(options: argparse.Namespace, contender: Contender, folder: Path, sp
         "training": [case.name for case in split.training],
         "testing": [case.name for case in split.testing],
     }
-    plan = folder / "plan.json"
-    if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != about:
-        sys.exit(f"{folder} holds a run with other options (plan.json says which); give another -o.")
+    keep_plan(folder, about)
     if (folder / "run.json").is_file():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    plan.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     run = Run(contender, folder, budget=Budget(60 * options.minutes, options.steps), seed=options.seed, start=start)
     run.train(split.training)
     run.segment(split.testing)
     run.describe()
     print(f"{folder}: {run.steps} steps", flush=True)
+
+
+def keep_plan(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write a run's options into its folder; one that was run with others stops the program."""
+    plan = folder / "plan.json"
+    if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != about:
+        sys.exit(f"{folder} holds a run with other options (plan.json says which); give another -o.")
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def mean_shape(splits: Sequence[Split], folder: Path) -> bool:

@@ -91,17 +91,17 @@ def main() -> None:
     if hard:
         every[HARD] = lambda: [s.score(s.members[:1], refined=False) for s in hard]
     patients, folds = [case.patient for case in cases], np.array([case.fold for case in cases])
-    unseen = np.array([case.fold == 0 for case in cases_of(options.data, unseen=bool(options.score))])
-    fixed = Score.load(options.score) if options.score else None
+    score = Score.load(options.score) if options.score else None
+    unseen = [case.fold == 0 for case in cases_of(options.data, unseen=True)] if score else []
     diagonals = [diagonal_mm(s.truth.shape, orthogonal_spacing_mm(s.affine)) for s in seen]
     arms = {}
     for name, run in every.items():
         rows, doubts = zip(*run(), strict=True)
         chances = cross_fitted(cases, rows, doubts)
-        told = None
-        if fixed and name in (SINGLE, SHAPE):
-            told = np.where(unseen, [fixed(doubt) for doubt in doubts], np.nan)
-        arms[name] = Arm(name, rows, doubts, chances, folds, told)
+        fixed = None
+        if score and name in (SINGLE, SHAPE):
+            fixed = np.where(unseen, [score(doubt) for doubt in doubts], np.nan)
+        arms[name] = Arm(name, rows, doubts, chances, folds, fixed)
         print(f"{name}: done", flush=True)
     lines = [*arm_lines(list(arms.values()), patients, diagonals), ""]
     lines += [confident_line(arms[SINGLE], arms[SHAPE]), confident_line(arms[ENSEMBLE], arms[BOTH]), ""]

@@ -41,7 +41,7 @@ def main() -> None:
     predictor = load_bundle()
 
     def row(name: str, volumes: Iterable[Volume]) -> None:
-        chances = [predictor.assess(volume)[1].kinds[PROSTATE] for volume in volumes]  # type: ignore[union-attr,index]
+        chances = [predictor.assess(volume)[1].kinds.chances[PROSTATE] for volume in volumes]  # type: ignore[union-attr,index]
         print(f"| {name} | {sum(chance < RECOGNISED for chance in chances)} of {len(chances)} |", flush=True)
 
     def both(name: str, volumes: Callable[[], Iterable[Volume]]) -> None:

@@ -82,32 +82,40 @@ def confident_line(plain: Arm, refined: Arm) -> str:
 
 def score_lines(arms: Sequence[Arm], patients: Sequence[str]) -> list[str]:
     """AUROC of the chances, their calibration, and where the worst cases are."""
-    lines = [
-        "| way | wrong | AUROC within the folds (95 % interval) | over all folds | of the fixed score | "
-        "Brier score | that of the share | worst 10 % among the most doubtful 30 % |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    parted = any(arm.folds is not None for arm in arms)
+    areas = ["AUROC within the folds (95 % interval)", "over all folds"] if parted else ["AUROC (95 % interval)"]
+    if any(arm.fixed is not None for arm in arms):
+        areas.append("of the fixed score")
+    heads = ["way", "wrong", *areas, "Brier score", "that of the share"]
+    heads.append("worst 10 % among the most doubtful 30 %")
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for arm in arms:
         wrong, chances = arm.wrong, arm.chances
-        folds = np.zeros(len(wrong), int) if arm.folds is None else arm.folds
         brier, base = np.mean((chances - wrong) ** 2), wrong.mean() * (1 - wrong.mean())
         worst = np.argsort([-row.hd95_mm for row in arm.rows])[: max(1, round(WORST * len(wrong)))]
         place = np.argsort(np.argsort(-chances))
         caught = int((place[worst] < MOST_DOUBTFUL * len(wrong)).sum())
-        cells = [arm.name, f"{wrong.sum()} of {len(wrong)}", _area(chances, wrong, folds, patients)]
-        cells += [f"{auroc(chances, wrong):.2f}", "", f"{brier:.3f}", f"{base:.3f}", f"{caught} of {len(worst)}"]
-        if arm.fixed is not None:
-            known = np.isfinite(arm.fixed)
-            tested = [patient for patient, fixed in zip(patients, known, strict=True) if fixed]
-            area = _area(arm.fixed[known], wrong[known], np.zeros(known.sum(), int), tested)
-            cells[4] = f"{area}, {wrong[known].sum()} wrong of {known.sum()}"
+        cells = [arm.name, f"{wrong.sum()} of {len(wrong)}", _auroc_told(chances, wrong, arm.folds, patients)]
+        cells += [f"{auroc(chances, wrong):.2f}"] if parted else []
+        cells += [_fixed_told(arm, patients)] if areas[-1] == "of the fixed score" else []
+        cells += [f"{brier:.3f}", f"{base:.3f}", f"{caught} of {len(worst)}"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _area(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray, patients: Sequence[str]) -> str:
-    low, high = bootstrap(lambda n: auroc(score[n], wrong[n], folds[n]), patients)
-    return f"{auroc(score, wrong, folds):.2f} ({low:.2f} to {high:.2f})"
+def _fixed_told(arm: Arm, patients: Sequence[str]) -> str:
+    if arm.fixed is None:
+        return ""
+    known = np.isfinite(arm.fixed)
+    tested = [patient for patient, there in zip(patients, known, strict=True) if there]
+    told = _auroc_told(arm.fixed[known], arm.wrong[known], None, tested)
+    return f"{told}, {arm.wrong[known].sum()} wrong of {known.sum()}"
+
+
+def _auroc_told(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None, patients: Sequence[str]) -> str:
+    groups = np.zeros(len(wrong), int) if folds is None else folds
+    low, high = bootstrap(lambda n: auroc(score[n], wrong[n], groups[n]), patients)
+    return f"{auroc(score, wrong, groups):.2f} ({low:.2f} to {high:.2f})"
 
 
 def auroc(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None = None) -> float:
