@@ -30,9 +30,10 @@ WINDOW_MM = 12.0  # of the field's profile around the boundary
 SURE_MM, UNSURE_MM = 3.0, 6.0  # blur of the boundary: below the first it stays, above the second the model counts
 HUBER_MM = 2.0
 ROUNDS = 10
-PLAUSIBLE_MM = 0.75  # mean distance from the fitted shape, below which there is nothing to repair
+PLAUSIBLE_MM = 0.8  # mean distance from the fitted shape, below which there is nothing to repair
 FARTHEST_MM = 4.0  # mean move, beyond which sure edges and plausible shapes contradict each other
 FEWEST_RAYS = 12  # that are sure: fewer do not tell a shape
+FAINT = 0.01  # what an unsure ray counts: it holds the shape where all sure rays lie on one side
 FEWEST = 5  # masks of which a model is made
 SMOOTHING = 0.7  # of a mask, in voxels, before its radii are read
 
@@ -93,7 +94,7 @@ class ShapeModel:
         Along each ray the field is stretched, so that it crosses one half where the blend of both radii is; where
         the edge is sharp, or where the image's border cuts the gland, it stays as it is, bit for bit. seen: bool
         (I, J, K), where the image shows anything; outside it the boundary stays too. The field comes back where
-        nothing is found, fewer than 12 rays are sure, the boundary lies less than 0.75 mm from the fitted shape on
+        nothing is found, fewer than 12 rays are sure, the boundary lies less than 0.8 mm from the fitted shape on
         average (cut rays do not count), or would move by more than 4 mm.
         """
         rays = cast_rays(field, spacing_mm, seen=seen)
@@ -102,7 +103,7 @@ class ShapeModel:
         sure = certainty(rays) * rays.inside
         if sure.sum() < FEWEST_RAYS:
             return field
-        fitted, _ = self.fit(rays.radii_mm, sure)
+        fitted, _ = self.fit(rays.radii_mm, np.maximum(sure, FAINT) * rays.inside)
         apart = fitted - rays.radii_mm
         moved = (1 - sure) * rays.inside * apart
         if np.abs(apart[rays.inside]).mean() < PLAUSIBLE_MM or np.abs(moved).mean() > FARTHEST_MM:

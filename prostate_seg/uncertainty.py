@@ -19,13 +19,12 @@ import numpy as np
 
 from .errors import InputError
 from .radial import Rays, cast_rays, last_crossings_mm, rays_of
-from .shape_prior import ShapeModel, blur_mm, certainty
+from .shape_prior import FAINT, ShapeModel, blur_mm, certainty
 from .volume import Array
 
 FAR_MM = 5.0  # an HD95 above this counts as wrong
 RIDGE = 1.0
 STEPS = 50
-FAINT = 0.01  # what an unsure ray counts: where all are, the shape is told by them
 
 
 @dataclass(frozen=True)

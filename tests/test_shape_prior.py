@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prostate_seg.errors import InputError, SettingsError
 from prostate_seg.radial import cast_rays, sphere, spread
-from prostate_seg.shape_prior import ShapeModel, blur_mm, certainty
+from prostate_seg.shape_prior import FAINT, ShapeModel, blur_mm, certainty
 
 SPACING = (1.5, 1.5, 2.0)
 SHAPE = (48, 44, 36)
@@ -98,13 +98,13 @@ def with_apical_bulge(height_mm):
 
 def fitted_distance_mm(model, field):
     rays = cast_rays(field, SPACING)
-    fitted, _ = model.fit(rays.radii_mm, certainty(rays) * rays.inside)
+    fitted, _ = model.fit(rays.radii_mm, np.maximum(certainty(rays), FAINT) * rays.inside)
     return np.abs(fitted - rays.radii_mm)[rays.inside].mean()
 
 
 def test_a_blurred_bulge_of_8_mm_at_the_apex_is_repaired_and_one_of_2_mm_is_plausible(model):
     large, small = with_apical_bulge(8), with_apical_bulge(2)
-    assert fitted_distance_mm(model, small) < 0.75 < fitted_distance_mm(model, large)
+    assert fitted_distance_mm(model, small) < 0.8 < fitted_distance_mm(model, large)
     assert model.refine(small, SPACING) is small
     apex = [20 - np.flatnonzero((x >= 0.5)[24, 22])[0] * 2.0 for x in (large, model.refine(large, SPACING))]
     assert apex[0] - apex[1] >= 4
@@ -116,9 +116,9 @@ def test_directions_in_which_the_image_cuts_the_gland_do_not_make_it_implausible
     balls = [soft_ellipsoid((20, 20, 20), edge_mm=mm, shape=(48, 44, 24), centre=(23.5, 21.5, 5)) for mm in (6, 1)]
     field = np.where(right, *balls).astype(np.float32)
     rays = cast_rays(field, SPACING)
-    fitted, _ = model.fit(rays.radii_mm, certainty(rays) * rays.inside)
+    fitted, _ = model.fit(rays.radii_mm, np.maximum(certainty(rays), FAINT) * rays.inside)
     apart = np.abs(fitted - rays.radii_mm)
-    assert apart.mean() > 0.75 > apart[rays.inside].mean()
+    assert apart.mean() > 0.8 > apart[rays.inside].mean()
     assert certainty(rays)[rays.inside].min() < 0.7
     assert model.refine(field, SPACING) is field
 
