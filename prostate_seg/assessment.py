@@ -18,7 +18,7 @@ CUT_SHARE = 0.05  # of the directions, in which the image may end the gland with
 SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
 ODD_MM = 4.0  # mean distance from the nearest plausible shape
 DOUBTFUL = 0.5
-RECOGNISED = 0.67  # chance of an upright prostate, below which a scan is told to be none
+RECOGNISED = 0.9  # chance of an upright prostate, below which a scan is told to be none
 SCORE, RECOGNITION = "score.json", "recognition.npz"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prostate_seg.assessment import Assessment
+from prostate_seg.assessment import Assessment, Kinds
 from prostate_seg.errors import InputError, SettingsError
 from prostate_seg.recognition import KINDS, Recognition, scan_features
 from prostate_seg.uncertainty import Doubt
@@ -81,12 +81,12 @@ def test_a_sure_mask_of_usual_size_has_no_warning():
     ("changes", "volume_ml", "told"),
     [
         (
-            {"kinds": {"prostate": 0.1, "upside-down": 0.7, "other": 0.2}},
+            {"kinds": Kinds({"prostate": 0.1, "upside-down": 0.7, "other": 0.2}, "")},
             30,
             "looks upside down: give --probe-side",
         ),
         (
-            {"kinds": {"prostate": 0.1, "upside-down": 0.2, "other": 0.7}},
+            {"kinds": Kinds({"prostate": 0.1, "upside-down": 0.2, "other": 0.7}, "")},
             30,
             "does not look like a transrectal scan",
         ),
