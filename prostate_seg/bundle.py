@@ -77,15 +77,18 @@ class Predictor:
         """
         return self._segmentation(volume, self.predict(volume)[0])
 
-    def assess(self, volume: Volume) -> tuple[Segmentation, Assessment | None]:
-        """The same segmentation, and how far it can be trusted; None where the bundle's inferer has no passes."""
+    def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
+        """The same segmentation, and how far it can be trusted; None where the bundle's inferer has no passes.
+
+        recognise: whether to tell what the scan looks like.
+        """
         sample, passes = self.predict(volume)
         assessment = None
         if passes is not None and self.judge is not None:
             image, pred = sample["image"], sample["pred"].numpy()
             spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
             seen = transforms.seen_in(image)
-            kinds = self.kinds(volume, image) if volume.array.shape[2] > 1 else None
+            kinds = self.kinds(volume, image) if recognise and volume.array.shape[2] > 1 else None
             assessment = self.judge.assess(pred[1], passes, spacing.tolist(), kinds=kinds, seen=seen)
         return self._segmentation(volume, sample), assessment
 

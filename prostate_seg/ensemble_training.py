@@ -128,7 +128,7 @@ def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
         for case in part["validation"]:
             spacing = {"frame_spacing_mm": case["frame_spacing_mm"]} if "frame_spacing_mm" in case else {}
             volume, reference = read(case["image"], **spacing), read_mask(Path(case["label"]))
-            ctv, assessment = predictor.assess(volume)
+            ctv, assessment = predictor.assess(volume, recognise=False)
             if assessment is None:
                 return None
             truth = reference.labels == 1

@@ -157,6 +157,8 @@ def test_with_a_users_weights_the_released_network_tells_what_the_scan_looks_lik
         assert expected.weights_sha256 == predictor.info.sha256
         assert mine.assess(volume)[1].kinds == file.assess(volume)[1].kinds == expected
     assert mine.info.sha256 != predictor.info.sha256
+    unasked, asked = (mine.assess(good, recognise=ask)[1] for ask in (False, True))
+    assert unasked == replace(asked, kinds=None)
 
 
 def test_without_released_weights_a_users_bundle_segments_and_does_not_tell_what_the_scan_looks_like(

@@ -13,13 +13,14 @@ import numpy as np
 
 from ..errors import OutputError, SettingsError
 from ..margin import Margin, enlarged
-from ..volume import Volume
+from ..volume import Segmentation, Volume
 from . import FILES
 from .delivery import Delivery
 from .entropy import entropy_percent
 from .manifest import MANIFEST
 
 DICOM = ("dicom-seg", "dicom-probability", "rtstruct", "us-series")
+PROBABILISTIC = ("dicom-probability", "uncertainty")
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,21 @@ def check_source(volume: Volume, formats: Sequence[str]) -> None:
             import_module(".dicom_source", __package__).source_header(volume, name)
 
 
+def check_mask(ctv: Segmentation, formats: Sequence[str]) -> None:
+    """Raise OutputError where a format is made of a probability and the mask has none."""
+    for name in formats:
+        if name in PROBABILISTIC and ctv.probability is None:
+            raise OutputError(
+                f"Cannot write {name}: this mask has no probability; it comes with segment, not with a mask that "
+                "was read or corrected."
+            )
+
+
 def write_outputs(
     folder: Path, delivery: Delivery, formats: Sequence[str], planning: Planning = Planning()
 ) -> list[str]:
     """Write each format into a folder; returns the names of the files and folders. Raises OutputError."""
+    check_mask(delivery.ctv, formats)
     for name in formats:
         _WRITERS[name](folder / FILES[name], delivery, formats, planning)
     return [FILES[name] for name in formats]
@@ -102,8 +114,7 @@ def _write_surface(path: Path, delivery: Delivery) -> None:
 def _write_uncertainty(path: Path, delivery: Delivery) -> None:
     """Entropy in bits, float32: 1 where the probability is one half."""
     ctv = delivery.ctv
-    if ctv.probability is None:
-        raise OutputError("A mask that was given has no uncertainty; leave that format out.")
+    assert ctv.probability is not None  # check_mask
     bits = entropy_percent(ctv.probability).astype(np.float32) / 100
     _call("nifti", "write_nifti", path, Volume(bits, ctv.affine, orientation=ctv.orientation))
 
