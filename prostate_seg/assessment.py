@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from .recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
-from .shape_prior import ShapeModel
+from .shape_prior import ShapeModel, moved_mm
 from .uncertainty import FAR_MM, Doubt, Score, doubt_of, slice_blur_mm
 from .volume import Array, Segmentation
 
 CUT_SHARE = 0.05  # of the directions, in which the image may end the gland without a word
 SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
 ODD_MM = 4.0  # mean distance from the nearest plausible shape
+MOVED_MM = 3.0  # by the shape model in any direction, below which nothing is said
 DOUBTFUL = 0.5
 RECOGNISED = 0.9  # chance of an upright prostate, below which a scan is told to be none
 SCORE, RECOGNITION = "score.json", "recognition.npz"
@@ -57,13 +58,21 @@ class Judge:
         return cls(model, score if score and score.weights_sha256 == weights_sha256 else None, known)
 
     def assess(
-        self, mean: Array, passes: Array, spacing_mm: Sequence[float], *, kinds: Kinds | None, seen: Array
+        self,
+        field: Array,
+        passes: Array,
+        spacing_mm: Sequence[float],
+        *,
+        unrepaired: Array,
+        kinds: Kinds | None,
+        seen: Array,
     ) -> Assessment:
-        """Assess a mean probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
+        """Assess a probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
 
-        kinds: what the scan looks like, None for one slice. seen: bool (I, J, K), where the image shows anything.
+        unrepaired: the probability before the shape model, the same where that moved nothing. kinds: what the scan
+        looks like, None for one slice. seen: bool (I, J, K), where the image shows anything.
         """
-        doubt = doubt_of(mean, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
+        doubt = doubt_of(field, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
         wrong, reason = None, "one slice" if int(seen.any((0, 1)).sum()) == 1 else ""
         if self.score is None:
             reason = reason or self.unscored
@@ -71,14 +80,16 @@ class Judge:
             reason = reason or f"the score is fitted for {self.score.passes} passes, here are {len(passes)}"
         if self.score and not reason:
             wrong = self.score(doubt)
-        return Assessment(doubt, len(passes), wrong, reason, kinds, tuple(self.model.volumes_ml[[0, -1]]))
+        moved = moved_mm(unrepaired, field, spacing_mm)
+        return Assessment(doubt, len(passes), wrong, reason, kinds, tuple(self.model.volumes_ml[[0, -1]]), moved)
 
 
 @dataclass(frozen=True)
 class Assessment:
     """Of one segmentation. wrong: the probability that HD95 is above 5 mm, or None with a reason.
 
-    kinds: what the scan looks like, or None. volumes_ml: the smallest and largest of the shape model.
+    kinds: what the scan looks like, or None. volumes_ml: the smallest and largest of the shape model. repaired_mm:
+    how far the shape model moved the boundary, mean and largest of all directions.
     """
 
     doubt: Doubt
@@ -87,6 +98,7 @@ class Assessment:
     reason: str
     kinds: Kinds | None
     volumes_ml: tuple[float, float]
+    repaired_mm: tuple[float, float] = (0.0, 0.0)
 
     def facts(self, ctv: Segmentation) -> dict[str, Any]:
         """The manifest's entries; null for what there is not."""
@@ -98,6 +110,7 @@ class Assessment:
             f"probability_hd95_above_{FAR_MM:g}_mm": wrong,
             "passes": self.passes,
             **numbers,
+            "repaired_mm": dict(zip(("mean", "largest"), map(_rounded, self.repaired_mm), strict=True)),
             "slices_blur_mm": [_rounded(width, 2) for width in blur],
             "looks_like": self.kinds and {kind: _rounded(p) for kind, p in self.kinds.chances.items()},
             "looks_like_weights_sha256": self.kinds and self.kinds.weights_sha256,
@@ -124,6 +137,12 @@ class Assessment:
             )
         if np.isfinite(self.doubt.residual_mm) and self.doubt.residual_mm > ODD_MM:
             told.append(f"The shape is unusual: {self.doubt.residual_mm:.1f} mm from the nearest plausible one.")
+        mean_mm, largest_mm = self.repaired_mm
+        if largest_mm >= MOVED_MM:
+            told.append(
+                f"The shape model moved the contour by up to {largest_mm:.1f} mm ({mean_mm:.1f} mm on average), "
+                "where the network was unsure; --no-refine leaves it as it was."
+            )
         if ctv.labels.shape[2] > 1 and self.doubt.cut > CUT_SHARE:
             told.append(f"The image ends the gland in {100 * self.doubt.cut:.0f} % of the directions.")
         return told

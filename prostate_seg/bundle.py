@@ -75,7 +75,7 @@ class Predictor:
 
         Raises InputError where the volume is black everywhere.
         """
-        return self._segmentation(volume, self.predict(volume)[0])
+        return self._finished(volume, self.predict(volume)[0])[0]
 
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
         """The same segmentation, and how far it can be trusted; None where the bundle's inferer has no passes.
@@ -83,14 +83,16 @@ class Predictor:
         recognise: whether to tell what the scan looks like.
         """
         sample, passes = self.predict(volume)
-        assessment = None
-        if passes is not None and self.judge is not None:
-            image, pred = sample["image"], sample["pred"].numpy()
-            spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
-            seen = transforms.seen_in(image)
-            kinds = self.kinds(volume, image) if recognise and volume.array.shape[2] > 1 else None
-            assessment = self.judge.assess(pred[1], passes, spacing.tolist(), kinds=kinds, seen=seen)
-        return self._segmentation(volume, sample), assessment
+        ctv, unrepaired, field = self._finished(volume, sample)
+        if passes is None or self.judge is None:
+            return ctv, None
+        image = sample["image"]
+        spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
+        seen = transforms.seen_in(image)
+        kinds = self.kinds(volume, image) if recognise and volume.array.shape[2] > 1 else None
+        return ctv, self.judge.assess(
+            field, passes, spacing.tolist(), unrepaired=unrepaired, kinds=kinds, seen=seen
+        )
 
     def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
         """What a volume, prepared as image, looks like to this network or the released one; None if unknown."""
@@ -155,16 +157,21 @@ class Predictor:
         ]
         return np.stack(found)
 
-    def _segmentation(self, volume: Volume, sample: dict[Any, Any]) -> Segmentation:
-        probability: np.ndarray | None = None
+    def _finished(self, volume: Volume, sample: dict[Any, Any]) -> tuple[Segmentation, np.ndarray, np.ndarray]:
+        """The segmentation, and the probability behind it on the model's grid (I', J', K'): first and repaired."""
+        probability = unrepaired = field = np.empty(0)
         for step in self._after:
+            foreground = _array(sample["pred"])[-1]
+            if isinstance(step, transforms.RefineShaped):
+                unrepaired = foreground
+            elif isinstance(step, transforms.ToSourceGridd):
+                field = foreground
             sample = step(sample)
             if isinstance(step, transforms.ToSourceGridd):
                 probability = _array(sample["pred"])[0]
         labels = _array(sample["pred"])[0].astype(np.uint8)
-        return Segmentation(
-            labels, np.array(volume.affine), probability=probability, orientation=volume.orientation
-        )
+        ctv = Segmentation(labels, np.array(volume.affine), probability=probability, orientation=volume.orientation)
+        return ctv, unrepaired if unrepaired.size else field, field
 
 
 def load_bundle(

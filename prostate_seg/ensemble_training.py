@@ -26,7 +26,7 @@ from .uncertainty import FAR_MM, Doubt, Score
 from .weights import read_state
 
 FEWEST_OF_EACH = 5  # cases below and above 5 mm of which a score is fitted
-NAMES = ("residual_mm",)  # what one member and the mean of all have in common
+NAMES = ("residual_mm", "cut", "shape_sd")  # what one member and the mean of all have in common
 
 
 def train_folds(

@@ -34,7 +34,8 @@ class Doubt:
     spread_mm: standard deviation over the passes of the boundary's distance from the centre, mean of directions;
     0 for one pass. disagreement: 1 minus the mean Dice of all pairs of passes. residual_mm: mean distance from the
     fitted shape. blur_mm: mean width of the edge. cut: share of directions in which the image's border ends the
-    gland. Where no gland was found all are infinite but ``cut``.
+    gland. shape_sd: how odd the fitted shape is: root mean square of its modes, in standard deviations. Where no
+    gland was found all are infinite but ``cut``.
     """
 
     spread_mm: float
@@ -42,6 +43,7 @@ class Doubt:
     residual_mm: float
     blur_mm: float
     cut: float
+    shape_sd: float
 
 
 def entropy_bits(probability: Array) -> Array:
@@ -71,20 +73,21 @@ def disagreement(passes: Array) -> float:
 def doubt_of(
     mean: Array, passes: Array, *, spacing_mm: Sequence[float], model: ShapeModel, seen: Array | None = None
 ) -> Doubt:
-    """The doubt in a mean probability (I, J, K) and the passes (N, I, J, K) that it is the mean of.
+    """The doubt in a segmentation: a probability (I, J, K), the mean of passes (N, I, J, K) or that mean repaired.
 
     seen: bool (I, J, K), where the image shows anything.
     """
     rays = cast_rays(mean, spacing_mm, seen=seen)
     if rays is None:
-        return Doubt(np.inf, np.inf, np.inf, np.inf, 0.0)
-    fitted, _ = model.fit(rays.radii_mm, np.maximum(certainty(rays) * rays.inside, FAINT))
+        return Doubt(np.inf, np.inf, np.inf, np.inf, 0.0, np.inf)
+    fitted, modes = model.fit(rays.radii_mm, np.maximum(certainty(rays) * rays.inside, FAINT))
     return Doubt(
         _spread_mm(rays, passes, spacing_mm),
         disagreement(passes),
         float(np.abs(fitted - rays.radii_mm).mean()),
         float(blur_mm(rays).mean()),
         float(1 - rays.inside.mean()),
+        float(np.sqrt(np.mean(np.square(modes)))),
     )
 
 

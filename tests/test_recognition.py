@@ -68,7 +68,7 @@ def a_mask(volume_ml=30.0):
 
 
 def assessment(**changes):
-    doubt = Doubt(0.2, 0.02, 0.5, 2.5, 0.0)
+    doubt = Doubt(0.2, 0.02, 0.5, 2.5, 0.0, 1.0)
     known = {"doubt": doubt, "passes": 2, "wrong": 0.1, "reason": "", "kinds": None, "volumes_ml": (20.0, 100.0)}
     return Assessment(**(known | changes))
 
@@ -93,8 +93,9 @@ def test_a_sure_mask_of_usual_size_has_no_warning():
         ({"wrong": 0.62}, 30, "HD95 is above 5 mm with a probability of 62 %"),
         ({}, 11, "volume of 11 mL is not within the expected 12 to 140 mL"),
         ({}, 150, "volume of 150 mL is not within"),
-        ({"doubt": Doubt(0.2, 0.02, 4.5, 2.5, 0.0)}, 30, "unusual: 4.5 mm from the nearest plausible one"),
-        ({"doubt": Doubt(0.2, 0.02, 0.5, 2.5, 0.2)}, 30, "ends the gland in 20 % of the directions"),
+        ({"doubt": Doubt(0.2, 0.02, 4.5, 2.5, 0.0, 1.0)}, 30, "unusual: 4.5 mm from the nearest plausible one"),
+        ({"doubt": Doubt(0.2, 0.02, 0.5, 2.5, 0.2, 1.0)}, 30, "ends the gland in 20 % of the directions"),
+        ({"repaired_mm": (0.42, 6.26)}, 30, "moved the contour by up to 6.3 mm (0.4 mm on average)"),
     ],
 )
 def test_each_reason_for_doubt_is_one_sentence(changes, volume_ml, told):
@@ -103,8 +104,11 @@ def test_each_reason_for_doubt_is_one_sentence(changes, volume_ml, told):
 
 
 def test_facts_have_a_value_or_a_reason_and_no_infinity():
-    never = assessment(wrong=None, reason="one slice", doubt=Doubt(np.inf, np.inf, np.inf, np.inf, 0.0))
+    never = assessment(wrong=None, reason="one slice", doubt=Doubt(np.inf, np.inf, np.inf, np.inf, 0.0, np.inf))
     facts = never.facts(a_mask())
     assert facts["probability_hd95_above_5_mm"] == {"value": None, "reason": "one slice"}
     assert facts["spread_mm"] is None
     assert assessment().facts(a_mask())["probability_hd95_above_5_mm"] == {"value": 0.1}
+    moved = assessment(repaired_mm=(0.41, 2.9))
+    assert moved.facts(a_mask())["repaired_mm"] == {"mean": 0.41, "largest": 2.9}
+    assert moved.warnings(a_mask()) == []  # less than 3 mm anywhere

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from families import phantom_of
 from scipy import ndimage
 
 from prostate_seg import load_bundle, read
@@ -137,6 +138,22 @@ def test_the_score_is_not_used_with_weights_that_it_was_not_fitted_for(predictor
     _, alone = load_bundle(ensembling="none").assess(image)
     assert (alone.wrong, alone.passes) == (None, 1)
     assert alone.reason == "the score is fitted for 2 passes, here are 1"
+
+
+def test_what_is_told_is_the_doubt_of_the_repaired_mask_not_of_the_first_one(predictor):
+    """An odd gland whose first mask lies 1.0 mm off its fitted shape; the repair moves it to 0.6 mm."""
+    image = phantom_of("odd shapes", 311).image
+    ctv, told = predictor.assess(image)
+    plain, first = load_bundle(refine=False).assess(image)
+    assert not np.array_equal(ctv.labels, plain.labels)
+    assert first.doubt.residual_mm == pytest.approx(1.0, abs=0.1)
+    assert told.doubt.residual_mm == pytest.approx(0.6, abs=0.1)
+    assert told.doubt.disagreement == first.doubt.disagreement  # of the passes, whatever became of their mean
+    assert first.repaired_mm == (0, 0)
+    mean_mm, largest_mm = told.repaired_mm
+    assert 0.3 < mean_mm < 1.5
+    assert 3 < largest_mm < 15
+    assert predictor.assess(make_phantom(12).image)[1].repaired_mm == (0, 0)  # plausible, so it stays
 
 
 @pytest.fixture

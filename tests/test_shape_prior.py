@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prostate_seg.errors import InputError, SettingsError
 from prostate_seg.radial import cast_rays, sphere, spread
-from prostate_seg.shape_prior import FAINT, ShapeModel, blur_mm, certainty
+from prostate_seg.shape_prior import FAINT, ShapeModel, blur_mm, certainty, moved_mm
 
 SPACING = (1.5, 1.5, 2.0)
 SHAPE = (48, 44, 36)
@@ -36,6 +36,13 @@ def test_a_ball_has_its_radius_along_every_ray_wherever_it_lies(radius, shift):
     assert np.abs(rays.radii_mm - radius).max() < 0.6
     assert np.allclose(rays.centre_mm, middle * SPACING, atol=0.2)
     assert rays.inside.all()
+
+
+def test_a_ball_that_grew_by_2_mm_was_moved_by_2_mm_everywhere_and_an_equal_one_by_none():
+    before, after = soft_ellipsoid((18, 18, 18)), soft_ellipsoid((20, 20, 20))
+    assert moved_mm(before, after, SPACING) == pytest.approx((2, 2), abs=0.3)
+    assert moved_mm(before, before.copy(), SPACING) == (0, 0)
+    assert moved_mm(np.zeros(SHAPE), np.zeros(SHAPE), SPACING) == (0, 0)
 
 
 def test_of_two_balls_the_larger_is_seen_and_of_nothing_there_are_no_rays():

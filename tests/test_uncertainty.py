@@ -8,6 +8,8 @@ from hypothesis.extra import numpy as arrays
 from test_shape_prior import SPACING, model, soft_ellipsoid  # noqa: F401 - the fixture
 
 from prostate_seg.errors import InputError
+from prostate_seg.radial import sphere
+from prostate_seg.shape_prior import ShapeModel
 from prostate_seg.uncertainty import (
     Doubt,
     Score,
@@ -70,6 +72,23 @@ def test_a_ball_whose_passes_differ_by_2_mm_has_a_spread_of_1_mm(model):  # noqa
     assert doubt.residual_mm < 0.5
 
 
+def test_a_gland_that_is_two_deviations_longer_than_the_mean_is_told_so():
+    """One mode, elongation: at two standard deviations a ball of 20 mm reaches 24 mm at both ends."""
+    along = sphere()[:, 2] ** 2 - 1 / 3
+    mode = along / np.linalg.norm(along)
+    deviation = 0.1 / mode.max()  # a tenth of the radius at the ends
+    elongation = ShapeModel(np.ones(642), mode[None], np.array([deviation]), np.array([20.0, 60.0]))
+    offsets = (np.moveaxis(np.indices((48, 48, 48)), 0, -1) - 23.5) * 1.5
+    distance = np.linalg.norm(offsets, axis=-1)
+    for deviations in (0, 2):
+        end = (offsets[..., 2] / distance) ** 2 - 1 / 3
+        radius = 20 * (1 + deviations * 0.1 * end / along.max())
+        field = np.clip(0.5 - (distance - radius) / 2, 0, 1)
+        doubt = doubt_of(field, field[None], spacing_mm=(1.5, 1.5, 1.5), model=elongation)
+        assert doubt.shape_sd == pytest.approx(deviations, abs=0.05)
+        assert doubt.residual_mm < 0.1
+
+
 def test_an_empty_probability_is_as_doubtful_as_can_be(model):  # noqa: F811
     empty = np.zeros((2, 8, 8, 8))
     doubt = doubt_of(empty[0], empty, spacing_mm=SPACING, model=model)
@@ -78,7 +97,7 @@ def test_an_empty_probability_is_as_doubtful_as_can_be(model):  # noqa: F811
 
 
 def doubts(count, rng):
-    return [Doubt(spread, 0.1, 1.0, 3.0, 0.0) for spread in rng.uniform(0.2, 2.0, count)]
+    return [Doubt(spread, 0.1, 1.0, 3.0, 0.0, 1.0) for spread in rng.uniform(0.2, 2.0, count)]
 
 
 def test_a_score_grows_with_doubt_and_its_mean_is_the_share_of_wrong_cases():
@@ -88,7 +107,7 @@ def test_a_score_grows_with_doubt_and_its_mean_is_the_share_of_wrong_cases():
     score = Score.fit(cases, wrong, ("spread_mm",), "drawn")
     values = [score(case) for case in cases]
     assert np.mean(values) == pytest.approx(np.mean(wrong), abs=0.01)
-    low, high = (score(Doubt(spread, 0.1, 1.0, 3.0, 0.0)) for spread in (0.3, 1.9))
+    low, high = (score(Doubt(spread, 0.1, 1.0, 3.0, 0.0, 1.0)) for spread in (0.3, 1.9))
     assert low < 0.1
     assert high > 0.8
 
@@ -107,7 +126,7 @@ def test_a_score_is_the_same_after_it_was_written(tmp_path):
 def test_a_case_without_a_gland_does_not_spoil_the_score_of_the_others():
     cases = doubts(20, np.random.default_rng(1))
     wrong = [case.spread_mm > 1 for case in cases]
-    none = Doubt(np.inf, np.inf, np.inf, np.inf, 0.0)
+    none = Doubt(np.inf, np.inf, np.inf, np.inf, 0.0, np.inf)
     with_it = Score.fit([*cases, none], [*wrong, True], ("spread_mm",), "")
     assert with_it(cases[0]) == pytest.approx(Score.fit(cases, wrong, ("spread_mm",), "")(cases[0]))
     assert with_it(none) == 1

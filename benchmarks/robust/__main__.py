@@ -6,15 +6,15 @@
 
 RUNS holds the folds of benchmarks.accuracy and the members of benchmarks.robust.members. Every case is segmented by
 networks that never saw its patient; shape model and score are made of the other folds. Scored on the images' own
-grids, the largest component of each mask. --score: a score of benchmarks.robust.score, used as it is on the cases
-whose column patient_in_trus27 says no, for one model, whose two passes are those of its fit.
+grids, the largest component of each mask. --score: one of benchmarks.robust.score, used with the released shape
+model and as it is, on the cases whose column patient_in_trus27 says no: one network's masks, repaired.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +26,16 @@ from benchmarks.accuracy.networks import CONTENDERS
 from prostate_seg.masks import read_mask
 from prostate_seg.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
 from prostate_seg.shape_prior import ShapeModel
-from prostate_seg.transforms import resample_axes
+from prostate_seg.transforms import released_shape_model, resample_axes
 from prostate_seg.uncertainty import FAR_MM, Doubt, Score, doubt_of
 
 from .figures import calibration_svg
 from .passes import Passes, members_of_fold, passes_of
 from .table import Arm, arm_lines, confident_line, score_lines
 
-NAMES = ("spread_mm", "residual_mm")
-SINGLE, ENSEMBLE, SHAPE, BOTH, HARD = (
+NAMES = ("spread_mm", "residual_mm", "cut", "shape_sd")
+PLAIN, SINGLE, ENSEMBLE, SHAPE, BOTH, HARD = (
+    "one pass",
     "one model",
     "five members",
     "one model, shape",
@@ -54,11 +55,11 @@ class Seen:
     affine: np.ndarray
 
     def score(self, members: list[Passes], *, refined: bool) -> tuple[Metrics, Doubt]:
-        """The mean of members against the reference, and its doubt (before the refinement)."""
+        """The mean of members, repaired or not, against the reference, and its doubt."""
         passes = np.concatenate([member.passes for member in members])
         mean, first = passes.mean(axis=0), members[0]
-        doubt = doubt_of(mean, passes, spacing_mm=first.spacing_mm, model=self.model, seen=first.seen)
         field = self.model.refine(mean, first.spacing_mm, first.seen) if refined else mean
+        doubt = doubt_of(field, passes, spacing_mm=first.spacing_mm, model=self.model, seen=first.seen)
         probability = resample_axes(torch.as_tensor(field), first.affine, self.affine, self.truth.shape)
         mask = KeepLargestConnectedComponent()((probability >= 0.5)[None].float())[0].numpy() > 0
         return evaluate_masks(mask, self.truth, orthogonal_spacing_mm(self.affine)), doubt
@@ -83,6 +84,7 @@ def main() -> None:
         else []
     )
     every: dict[str, Callable[[], list[tuple[Metrics, Doubt]]]] = {
+        PLAIN: lambda: [s.score([s.members[0].first()], refined=False) for s in seen],
         SINGLE: lambda: [s.score(s.members[:1], refined=False) for s in seen],
         ENSEMBLE: lambda: [s.score(s.members, refined=False) for s in seen],
         SHAPE: lambda: [s.score(s.members[:1], refined=True) for s in seen],
@@ -91,27 +93,33 @@ def main() -> None:
     if hard:
         every[HARD] = lambda: [s.score(s.members[:1], refined=False) for s in hard]
     patients, folds = [case.patient for case in cases], np.array([case.fold for case in cases])
-    score = Score.load(options.score) if options.score else None
-    unseen = [case.fold == 0 for case in cases_of(options.data, unseen=True)] if score else []
     diagonals = [diagonal_mm(s.truth.shape, orthogonal_spacing_mm(s.affine)) for s in seen]
     arms = {}
     for name, run in every.items():
         rows, doubts = zip(*run(), strict=True)
-        chances = cross_fitted(cases, rows, doubts)
-        fixed = None
-        if score and name in (SINGLE, SHAPE):
-            fixed = np.where(unseen, [score(doubt) for doubt in doubts], np.nan)
-        arms[name] = Arm(name, rows, doubts, chances, folds, fixed)
+        arms[name] = Arm(name, rows, doubts, cross_fitted(cases, rows, doubts), folds)
         print(f"{name}: done", flush=True)
     lines = [*arm_lines(list(arms.values()), patients, diagonals), ""]
     lines += [confident_line(arms[SINGLE], arms[SHAPE]), confident_line(arms[ENSEMBLE], arms[BOTH]), ""]
     lines += score_lines(list(arms.values()), patients)
+    if options.score:
+        unseen = [case.fold == 0 for case in cases_of(options.data, unseen=True)]
+        tested = [one for one, there in zip(seen, unseen, strict=True) if there]
+        lines += ["", *score_lines([fixed(tested, Score.load(options.score))], [s.case.patient for s in tested])]
     print("\n".join(lines))
     if options.report:
         options.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if options.figure:
-        best = arms[BOTH]
-        options.figure.write_text(calibration_svg(best.chances, best.wrong), encoding="utf-8")
+        told = arms[SHAPE]  # what prostate-seg segment tells
+        options.figure.write_text(calibration_svg(told.chances, told.wrong), encoding="utf-8")
+
+
+def fixed(seen: list[Seen], score: Score) -> Arm:
+    """One model's masks, repaired with the released shape model, and what a score fitted elsewhere tells."""
+    model = ShapeModel.load(released_shape_model())
+    results = [replace(one, model=model).score(one.members[:1], refined=True) for one in seen]
+    rows, doubts = zip(*results, strict=True)
+    return Arm("released score and shape model", rows, doubts, np.array([score(doubt) for doubt in doubts]))
 
 
 def seen_cases(

@@ -4,7 +4,8 @@
         [--report results.md]
 
 RUNS holds the folds of benchmarks.accuracy. Every case is segmented by the network that never saw its patient, each
-pass with its mirror image; no shape model. The score of doubt is fitted on the other folds, for each way anew.
+pass with its mirror image, and repaired by the shape model of the other folds; the score of doubt is fitted on
+these, for each way anew.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def main() -> None:
     patients, folds = [case.patient for case in cases], np.array([case.fold for case in cases])
     arms = []
     for way, ones in variants(seen, options.output, options.network).items():
-        rows, doubts = zip(*[one.score(one.members, refined=False) for one in ones], strict=True)
+        rows, doubts = zip(*[one.score(one.members, refined=True) for one in ones], strict=True)
         arms.append(Arm(way, rows, doubts, cross_fitted(cases, rows, doubts), folds))
     diagonals = [diagonal_mm(one.truth.shape, orthogonal_spacing_mm(one.affine)) for one in seen]
     lines = [*arm_lines(arms, patients, diagonals), "", *score_lines(arms, patients)]

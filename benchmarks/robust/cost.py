@@ -48,7 +48,7 @@ def main() -> None:
         "network, five members": lambda: predictor.inferer(batch, ensemble),
         "shape model": lambda: model.refine(field, spacing, seen),
         "doubt and checks": lambda: judge.assess(
-            field, passes, spacing, kinds=predictor.kinds(volume, image), seen=seen
+            field, passes, spacing, unrepaired=field, kinds=predictor.kinds(volume, image), seen=seen
         ),
         "everything but the file": lambda: predictor.assess(volume),
     }

@@ -10,7 +10,9 @@ How far a mask goes beyond its reference is measured along the axis from base to
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from .__main__ import Seen, seen_cases
 
 FAR_MM, FARTHER_MM = 5.0, 10.0
 CONE = 0.7
+LARGEST = 6  # errors that are told
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,21 @@ def lines_of(ends: list[Ends], name: str) -> list[str]:
     ]
 
 
+def patient_lines(metrics: Sequence[Metrics], patients: Sequence[str]) -> list[str]:
+    """Whose the largest errors are, and whether two scans of one patient are equally wrong, of all such pairs."""
+    hd, hd95 = (np.array([getattr(one, name) for one in metrics]) for name in ("hd_mm", "hd95_mm"))
+    largest = np.argsort(-hd)[:LARGEST]
+    pairs = [pair for pair in combinations(range(len(patients)), 2) if patients[pair[0]] == patients[pair[1]]]
+    both = np.array([(hd95[first], hd95[second]) for first, second in pairs])
+    symmetric = np.concatenate([both, both[:, ::-1]])
+    return [
+        f"The largest HD: {', '.join(f'{mm:.1f}' for mm in hd[largest])} mm, of "
+        f"{len({patients[n] for n in largest})} patients.",
+        f"Two scans of one patient ({len(pairs)} pairs, {len({patients[first] for first, _ in pairs})} patients): "
+        f"correlation of their HD95 {np.corrcoef(symmetric.T)[0, 1]:.2f}.",
+    ]
+
+
 def main() -> None:
     """Print what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -88,10 +106,13 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--network", choices=CONTENDERS, default="segmenter, from phantoms")
     options = parser.parse_args()
-    seen = seen_cases(options.output, options.network, cases_of(options.data))
+    cases = cases_of(options.data)
+    seen = seen_cases(options.output, options.network, cases)
     preparation = Preparation(CONTENDERS[options.network].window)
     for name, refined in (("One model", False), ("With the shape model", True)):
-        print("\n".join(lines_of([ends_of(one, preparation, refined=refined) for one in seen], name)))
+        ends = [ends_of(one, preparation, refined=refined) for one in seen]
+        lines = patient_lines([one.metrics for one in ends], [case.patient for case in cases])
+        print("\n".join([*lines_of(ends, name), *lines]))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""The same on hard phantoms, with released weights: one model, its passes, a shape model, several weights together.
+"""The same on hard phantoms: ways to use the released weights, and members that were trained on other phantoms.
 
-    python -m benchmarks.robust.families [--seeds 20] [--weights phantoms FILE] [--report results.md]
+    python -m benchmarks.robust.families [--seeds 20] [--run RUN] [--sampling BUNDLE] [--report results.md]
 
-Families (benchmarks/families.py) that no training drew, seeds from 300 on. --weights: further members beside the
-released weights. Shape model and score of doubt are the bundle's own.
+Families (benchmarks/families.py) that no training drew, seeds from 300 on. --run: what ``train --folds`` left; its
+ensemble is held against its first member. --sampling: a bundle trained as that member was, but with
+``--hard-examples``. Shape model and score of doubt are the bundles' own.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,36 +20,37 @@ from families import phantom_of
 from prostate_seg import Volume, load_bundle
 from prostate_seg.bundle import Predictor
 from prostate_seg.metrics import Metrics, diagonal_mm, evaluate_masks
-from prostate_seg.network import Ensemble
 from prostate_seg.uncertainty import Doubt
 
 from .table import Arm, arm_lines, confident_line, score_lines
 
 HARD = ("shadows, lost contact", "faint edge", "dark and noisy", "odd shapes")
 FIRST = 300
+SHAPE = ", shape"
+
+Ways = dict[str, Predictor]
 
 
-def together(predictors: Sequence[Predictor]) -> Predictor:
-    """The first predictor with the networks of all as members."""
-    first = predictors[0]
-    ensemble = Ensemble(first.network, len(predictors)).eval()
-    for member, predictor in zip(ensemble.members, predictors, strict=True):
-        member.load_state_dict(predictor.network.state_dict())
-    first.network = ensemble
-    return first
+def released_ways() -> Ways:
+    """One pass, with its mirror image, and at three scales; each refined or not."""
+    passes = {"one pass": "none", "one model": "flip", "one model, three scales": "full"}
+    return {
+        name + SHAPE * refine: load_bundle(refine=refine, ensembling=ensembling)  # type: ignore[arg-type]
+        for refine in (False, True)
+        for name, ensembling in passes.items()
+    }
 
 
-def arms_of(weights: Sequence[str]) -> dict[str, Predictor]:
-    """Each way to segment, refined or not."""
-    ways: dict[str, Predictor] = {}
-    for refine in (False, True):
-        then = ", shape" * refine
-        ways[f"one model{then}"] = load_bundle(refine=refine)
-        ways[f"one model, three scales{then}"] = load_bundle(refine=refine, ensembling="full")
-        members = [load_bundle(refine=refine, weights=name) for name in ("released", *weights)]
-        if len(members) > 1:
-            ways[f"{len(members)} members{then}"] = together(members)
-    return ways
+def trained_ways(run: Path, sampling: Path | None) -> Ways:
+    """A member, the ensemble, and the member trained with hard-example sampling; each refined or not."""
+    folders = {"one member": run / "fold-0" / "bundle", "all members": run / "bundle"}
+    if sampling:
+        folders["one member, sampling"] = sampling
+    return {
+        name + SHAPE * refine: load_bundle(folder, refine=refine)
+        for refine in (False, True)
+        for name, folder in folders.items()
+    }
 
 
 def assessed(predictor: Predictor, volume: Volume, truth: np.ndarray) -> tuple[Metrics, Doubt, float]:
@@ -61,38 +62,49 @@ def assessed(predictor: Predictor, volume: Volume, truth: np.ndarray) -> tuple[M
     return evaluate_masks(ctv.labels == 1, truth, volume.spacing_mm), assessment.doubt, chance
 
 
+def lines_of(
+    ways: Ways, results: dict[str, list[tuple[Metrics, Doubt, float]]], cases: list[str], diagonals: list[float]
+) -> list[str]:
+    """The tables of some ways, the first of which the others are held against."""
+    arms = {}
+    for name in ways:
+        rows, doubts, _ = zip(*results[name], strict=True)
+        told = results[name.removesuffix(SHAPE) + SHAPE]  # the score is of repaired masks
+        arms[name] = Arm(name, rows, doubts, np.array([chance for _, _, chance in told]))
+    known = [arm for arm in arms.values() if np.isfinite(arm.chances).all()]
+    lines = [*arm_lines(list(arms.values()), cases, diagonals), ""]
+    for arm in known:
+        if not arm.name.endswith(SHAPE):
+            lines += [confident_line(arm, arms[arm.name + SHAPE]), ""]
+    return lines + score_lines(known, cases)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--weights", nargs="*", default=["phantoms"])
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--sampling", type=Path)
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
-    ways = arms_of(options.weights)
-    found: dict[str, list[tuple[Metrics, Doubt, float]]] = {name: [] for name in ways}
-    patients, diagonals = [], []
+    tables = [released_ways()] + ([trained_ways(options.run, options.sampling)] if options.run else [])
+    found: list[dict[str, list[tuple[Metrics, Doubt, float]]]] = [{name: [] for name in ways} for ways in tables]
+    cases, diagonals = [], []
     for family in HARD:
         for seed in range(FIRST, FIRST + options.seeds):
             phantom = phantom_of(family, seed)
-            patients.append(f"{family} {seed}")
+            cases.append(f"{family} {seed}")
             diagonals.append(diagonal_mm(phantom.image.array.shape, phantom.image.spacing_mm))
-            for name, predictor in ways.items():
-                found[name].append(assessed(predictor, phantom.image, phantom.structures["ctv"]))
+            for ways, results in zip(tables, found, strict=True):
+                for name, predictor in ways.items():
+                    results[name].append(assessed(predictor, phantom.image, phantom.structures["ctv"]))
         print(f"{family}: done", file=sys.stderr, flush=True)
-    arms = []
-    for name, results in found.items():
-        rows, doubts, _ = zip(*results, strict=True)
-        chances = [chance for _, _, chance in found.get(f"{name}, shape", results)]  # doubt is told before refining
-        arms.append(Arm(name, rows, doubts, np.array(chances)))
-    plain = [arm for arm in arms if not arm.name.endswith("shape")]
-    lines = [*arm_lines(arms, patients, diagonals), ""]
-    lines += [
-        confident_line(arm, next(other for other in arms if other.name == f"{arm.name}, shape")) for arm in plain
-    ]
-    lines += ["", *score_lines([arm for arm in arms if np.isfinite(arm.chances).all()], patients)]
+    lines = []
+    for ways, results in zip(tables, found, strict=True):
+        lines += [*lines_of(ways, results, cases, diagonals), ""]
     print("\n".join(lines))
     if options.report:
-        options.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        options.report.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,10 @@ class Passes:
     def spacing_mm(self) -> list[float]:
         """Of the model's grid."""
         return np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+
+    def first(self) -> Passes:
+        """The first pass alone, without its mirror image."""
+        return replace(self, passes=self.passes[:1])
 
 
 def members_of_fold(runs: Path, name: str, fold: int) -> list[Path]:

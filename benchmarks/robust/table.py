@@ -22,7 +22,6 @@ class Arm:
     """A way to segment: the scores of all cases, their doubts, and the chance that each is wrong.
 
     folds: of each case; chances of one fold come from one score, fitted on the others (all 0: one score for all).
-    fixed: the chance by a score that was fitted on other patients, not a number for cases of these.
     """
 
     name: str
@@ -30,7 +29,6 @@ class Arm:
     doubts: Sequence[Doubt]
     chances: np.ndarray
     folds: np.ndarray | None = None
-    fixed: np.ndarray | None = None
 
     @property
     def wrong(self) -> np.ndarray:
@@ -84,8 +82,6 @@ def score_lines(arms: Sequence[Arm], patients: Sequence[str]) -> list[str]:
     """AUROC of the chances, their calibration, and where the worst cases are."""
     parted = any(arm.folds is not None for arm in arms)
     areas = ["AUROC within the folds (95 % interval)", "over all folds"] if parted else ["AUROC (95 % interval)"]
-    if any(arm.fixed is not None for arm in arms):
-        areas.append("of the fixed score")
     heads = ["way", "wrong", *areas, "Brier score", "that of the share"]
     heads.append("worst 10 % among the most doubtful 30 %")
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
@@ -97,19 +93,9 @@ def score_lines(arms: Sequence[Arm], patients: Sequence[str]) -> list[str]:
         caught = int((place[worst] < MOST_DOUBTFUL * len(wrong)).sum())
         cells = [arm.name, f"{wrong.sum()} of {len(wrong)}", _auroc_told(chances, wrong, arm.folds, patients)]
         cells += [f"{auroc(chances, wrong):.2f}"] if parted else []
-        cells += [_fixed_told(arm, patients)] if areas[-1] == "of the fixed score" else []
         cells += [f"{brier:.3f}", f"{base:.3f}", f"{caught} of {len(worst)}"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def _fixed_told(arm: Arm, patients: Sequence[str]) -> str:
-    if arm.fixed is None:
-        return ""
-    known = np.isfinite(arm.fixed)
-    tested = [patient for patient, there in zip(patients, known, strict=True) if there]
-    told = _auroc_told(arm.fixed[known], arm.wrong[known], None, tested)
-    return f"{told}, {arm.wrong[known].sum()} wrong of {known.sum()}"
 
 
 def _auroc_told(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None, patients: Sequence[str]) -> str:

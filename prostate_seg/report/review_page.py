@@ -16,7 +16,7 @@ from .page import Html, listed, section, table, write_page
 PAGE, TABLE = "review.html", "review.csv"
 PROBABILITY = "probability_hd95_above_5_mm"
 NO_PROSTATE = "probability_no_upright_prostate"
-NUMBERS = ("spread_mm", "residual_mm", "blur_mm", "cut")
+NUMBERS = ("spread_mm", "residual_mm", "shape_sd", "blur_mm", "cut")
 
 
 def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -60,6 +60,7 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
         "Of no prostate",
         "Spread mm",
         "Off the shape mm",
+        "Odd shape SD",
         "Edge mm",
         "Cut",
     )
