@@ -20,6 +20,7 @@ ODD_MM = 4.0  # mean distance from the nearest plausible shape
 MOVED_MM = 3.0  # by the shape model in any direction, below which nothing is said
 DOUBTFUL = 0.5
 RECOGNISED = 0.9  # chance of an upright prostate, below which a scan is told to be none
+IN_3D = ("residual_mm", "cut", "shape_sd")  # numbers of a doubt that one slice does not have
 SCORE, RECOGNITION = "score.json", "recognition.npz"
 
 
@@ -103,7 +104,10 @@ class Assessment:
     def facts(self, ctv: Segmentation) -> dict[str, Any]:
         """The manifest's entries; null for what there is not."""
         doubt = self.doubt
-        numbers = {name: _rounded(value) for name, value in vars(doubt).items()}
+        single = ctv.labels.shape[2] == 1
+        numbers = {
+            name: None if single and name in IN_3D else _rounded(value) for name, value in vars(doubt).items()
+        }
         blur = [] if ctv.probability is None else slice_blur_mm(ctv.probability, ctv.spacing_mm)
         wrong = {"value": _rounded(self.wrong)} | ({"reason": self.reason} if self.reason else {})
         return {
@@ -130,20 +134,24 @@ class Assessment:
         if self.wrong is not None and self.wrong >= DOUBTFUL:
             likely = f"{100 * self.wrong:.0f} %"
             told.append(f"Doubtful: HD95 is above {FAR_MM:g} mm with a probability of {likely}; check the contour.")
-        low, high = SMALLEST * self.volumes_ml[0], LARGEST * self.volumes_ml[1]
-        if ctv.labels.shape[2] > 1 and not low <= ctv.volume_ml <= high:
-            told.append(
-                f"The volume of {ctv.volume_ml:.0f} mL is not within the expected {low:.0f} to {high:.0f} mL."
-            )
-        if np.isfinite(self.doubt.residual_mm) and self.doubt.residual_mm > ODD_MM:
-            told.append(f"The shape is unusual: {self.doubt.residual_mm:.1f} mm from the nearest plausible one.")
         mean_mm, largest_mm = self.repaired_mm
         if largest_mm >= MOVED_MM:
             told.append(
                 f"The shape model moved the contour by up to {largest_mm:.1f} mm ({mean_mm:.1f} mm on average), "
                 "where the network was unsure; --no-refine leaves it as it was."
             )
-        if ctv.labels.shape[2] > 1 and self.doubt.cut > CUT_SHARE:
+        return told + (self._shape_warnings(ctv) if ctv.labels.shape[2] > 1 else [])
+
+    def _shape_warnings(self, ctv: Segmentation) -> list[str]:
+        told = []
+        low, high = SMALLEST * self.volumes_ml[0], LARGEST * self.volumes_ml[1]
+        if not low <= ctv.volume_ml <= high:
+            told.append(
+                f"The volume of {ctv.volume_ml:.0f} mL is not within the expected {low:.0f} to {high:.0f} mL."
+            )
+        if np.isfinite(self.doubt.residual_mm) and self.doubt.residual_mm > ODD_MM:
+            told.append(f"The shape is unusual: {self.doubt.residual_mm:.1f} mm from the nearest plausible one.")
+        if self.doubt.cut > CUT_SHARE:
             told.append(f"The image ends the gland in {100 * self.doubt.cut:.0f} % of the directions.")
         return told
 

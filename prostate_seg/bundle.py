@@ -159,19 +159,25 @@ class Predictor:
 
     def _finished(self, volume: Volume, sample: dict[Any, Any]) -> tuple[Segmentation, np.ndarray, np.ndarray]:
         """The segmentation, and the probability behind it on the model's grid (I', J', K'): first and repaired."""
-        probability = unrepaired = field = np.empty(0)
+        probability: np.ndarray | None = None
+        unrepaired: np.ndarray | None = None
+        field: np.ndarray | None = None
         for step in self._after:
-            foreground = _array(sample["pred"])[-1]
+            before, sample = sample, step(sample)
             if isinstance(step, transforms.RefineShaped):
-                unrepaired = foreground
+                unrepaired = _foreground(before) if unrepaired is None else unrepaired
+                field = _foreground(sample)
             elif isinstance(step, transforms.ToSourceGridd):
-                field = foreground
-            sample = step(sample)
-            if isinstance(step, transforms.ToSourceGridd):
                 probability = _array(sample["pred"])[0]
-        labels = _array(sample["pred"])[0].astype(np.uint8)
-        ctv = Segmentation(labels, np.array(volume.affine), probability=probability, orientation=volume.orientation)
-        return ctv, unrepaired if unrepaired.size else field, field
+                field = _foreground(before) if field is None else field
+        assert field is not None  # there is a ToSourceGridd
+        ctv = Segmentation(
+            _array(sample["pred"])[0].astype(np.uint8),
+            np.array(volume.affine),
+            probability=probability,
+            orientation=volume.orientation,
+        )
+        return ctv, field if unrepaired is None else unrepaired, field
 
 
 def load_bundle(
@@ -232,6 +238,11 @@ def choose_device(name: str) -> torch.device:
         there = ", ".join(key for key, value in present.items() if value)
         raise SettingsError(f"There is no device {name} here, only {there}; choose one of these or auto.")
     return torch.device(name)
+
+
+def _foreground(sample: dict[Any, Any]) -> np.ndarray:
+    """Class 1 of the prediction (K, I', J', K') on the model's grid."""
+    return _array(sample["pred"])[1]
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

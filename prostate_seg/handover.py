@@ -19,7 +19,7 @@ from .export import FILES
 from .export.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
 from .export.files import check_free, replacing_folder
 from .export.manifest import mask_digest
-from .export.outputs import Planning, check_mask, check_source, is_result
+from .export.outputs import Planning, check_probability, check_source, is_result
 from .given_mask import GivenMask, check_not_corrected, given_mask
 from .masks import on_grid_of, read_segments, stem_of
 from .readers import read
@@ -83,7 +83,7 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     volume = _source(order, given, acquisition)
     check_source(volume, order.formats)
     delivery, notes = _delivery(order, given, volume)
-    check_mask(delivery.ctv, order.formats)
+    check_probability(delivery.ctv, order.formats)
     notes = [*volume.warnings, *notes, *remarks(delivery.ctv)]
     with replacing_folder(folder, may_replace=may_replace) as partial:
         about = {"acquisition": asdict(acquisition), "warnings": notes}

@@ -61,14 +61,12 @@ def cast_rays(
     seen: bool (I, J, K), where the image shows anything; a ray that ends less than 1 mm from what shows
     nothing is not inside.
     """
-    parts, count = ndimage.label(field >= level)
-    if count == 0:
+    main, islands = main_part(field, level)
+    if not main.any():
         return None
-    largest = np.bincount(parts.ravel())[1:].argmax() + 1
     spacing = np.asarray(spacing_mm, float)
-    centre = np.argwhere(parts == largest).mean(axis=0) * spacing
-    kept = np.where((parts == largest) | (parts == 0), field, 0)
-    profiles = rays_of(kept, spacing, centre)
+    centre = np.argwhere(main).mean(axis=0) * spacing
+    profiles = rays_of(np.where(islands, 0, field), spacing, centre)
     radii = last_crossings_mm(profiles, level)
     ends = (centre + sphere() * radii[:, None]) / spacing
     inside = ((ends >= -0.25) & (ends <= np.array(field.shape) - 0.75)).all(axis=1)
@@ -76,6 +74,13 @@ def cast_rays(
         beyond = np.rint((centre + sphere() * (radii[:, None] + BEYOND_MM)) / spacing).astype(int)
         inside &= seen[tuple(beyond.clip(0, np.array(seen.shape) - 1).T)]
     return Rays(centre, profiles, radii, inside)
+
+
+def main_part(field: Array, level: float = 0.5) -> tuple[Array, Array]:
+    """Of the voxels (I, J, K) at or above the level: the largest part, and all others; both bool (I, J, K)."""
+    parts, count = ndimage.label(field >= level)
+    largest = np.bincount(parts.ravel())[1:].argmax() + 1 if count else 1
+    return parts == largest, (parts != largest) & (parts != 0)
 
 
 def rays_of(field: Array, spacing_mm: Sequence[float] | Array, centre_mm: Array) -> Array:

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from .errors import InputError, SettingsError
-from .radial import STEP_MM, Rays, cast_rays, last_crossings_mm, rays_of, sphere, spread
+from .radial import STEP_MM, Rays, cast_rays, last_crossings_mm, main_part, rays_of, sphere, spread
 from .volume import Array
 
 MOST_MODES = 12
@@ -148,11 +148,17 @@ def blur_mm(rays: Rays) -> Array:
 
 
 def moved_mm(before: Array, after: Array, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """How far the boundary of a probability (I, J, K) was moved, in mm: mean and largest of 642 directions."""
-    rays = cast_rays(before, spacing_mm)
-    if rays is None or np.array_equal(before, after):
+    """How far the boundary of a probability (I, J, K) was moved, in mm: mean and largest of 642 directions.
+
+    Of its largest part; the others do not count, before or after.
+    """
+    rays = None if np.array_equal(before, after) else cast_rays(before, spacing_mm)
+    if rays is None:
         return 0.0, 0.0
-    moves = np.abs(last_crossings_mm(rays_of(after, spacing_mm, rays.centre_mm)) - rays.radii_mm)
+    _, islands = main_part(before)
+    moves = np.abs(
+        last_crossings_mm(rays_of(np.where(islands, 0, after), spacing_mm, rays.centre_mm)) - rays.radii_mm
+    )
     return float(moves.mean()), float(moves.max())
 
 

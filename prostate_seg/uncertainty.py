@@ -71,13 +71,13 @@ def disagreement(passes: Array) -> float:
 
 
 def doubt_of(
-    mean: Array, passes: Array, *, spacing_mm: Sequence[float], model: ShapeModel, seen: Array | None = None
+    field: Array, passes: Array, *, spacing_mm: Sequence[float], model: ShapeModel, seen: Array | None = None
 ) -> Doubt:
     """The doubt in a segmentation: a probability (I, J, K), the mean of passes (N, I, J, K) or that mean repaired.
 
     seen: bool (I, J, K), where the image shows anything.
     """
-    rays = cast_rays(mean, spacing_mm, seen=seen)
+    rays = cast_rays(field, spacing_mm, seen=seen)
     if rays is None:
         return Doubt(np.inf, np.inf, np.inf, np.inf, 0.0, np.inf)
     fitted, modes = model.fit(rays.radii_mm, np.maximum(certainty(rays) * rays.inside, FAINT))
@@ -132,7 +132,8 @@ class Score:
     def fit(cls, doubts: Sequence[Doubt], wrong: Sequence[bool], names: Sequence[str], about: str) -> Score:
         """Fit by Newton's method, a ridge of 1 on the weights. wrong: of each case, whether HD95 was above 5 mm.
 
-        Cases without a gland are left out: their chance is 1 anyway.
+        Cases without a gland are left out: their chance is 1 anyway. Names whose weight would be negative are left
+        out one by one, since nothing of a doubt makes a mask better.
         """
         table = np.array([_logarithms(doubt, names) for doubt in doubts])
         found = np.isfinite(table).all(axis=1)
@@ -145,6 +146,9 @@ class Score:
             p = _logistic(design @ weights)
             slope = design.T @ (target - p) - ridge @ weights
             weights = weights + np.linalg.solve(design.T @ (design * (p * (1 - p))[:, None]) + ridge, slope)
+        if len(names) and weights[:-1].min() < 0:
+            kept = [name for n, name in enumerate(names) if n != weights[:-1].argmin()]
+            return cls.fit(doubts, wrong, kept, about)
         return cls(tuple(names), tuple(means), tuple(deviations), tuple(weights), len(table), about)
 
     def __call__(self, doubt: Doubt) -> float:

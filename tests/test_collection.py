@@ -94,6 +94,11 @@ def test_an_empty_mask_comes_first_then_the_larger_probability_then_the_odder_sh
         "odd": manifest(None, 3.0), "usual": manifest(None, 0.5),
     }  # fmt: skip
     assert by_doubt(cohort) == ["empty", "wrong", "sure", "odd", "usual"]
+    cohort["usual"]["uncertainty"]["repaired_mm"] = {
+        "mean": 3.5,
+        "largest": 9.0,
+    }  # no usual shape before the repair
+    assert by_doubt(cohort) == ["empty", "wrong", "sure", "usual", "odd"]
     cohort["usual"]["uncertainty"]["looks_like"] = {"prostate": 0.05, "upside-down": 0.9, "other": 0.05}
     assert by_doubt(cohort) == ["empty", "usual", "wrong", "sure", "odd"]
 
@@ -103,6 +108,10 @@ def test_review_lists_every_case_once_with_a_link_to_its_report(segmented):
         rows = list(csv.DictReader(stream))
     assert sorted(row["case"] for row in rows) == ["phantom3", "phantom4"]
     assert [row["place"] for row in rows] == ["1", "2"]
+    for row in rows:
+        told = json.loads((segmented / "out" / row["case"] / "manifest.json").read_text())["uncertainty"]
+        assert float(row["repaired_largest_mm"]) == told["repaired_mm"]["largest"] >= told["repaired_mm"]["mean"]
+        assert float(row["shape_sd"]) == told["shape_sd"]
     page = (segmented / "out" / "review.html").read_text()
     assert 'href="phantom3/report.html"' in page
 

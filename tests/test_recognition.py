@@ -108,6 +108,13 @@ def test_facts_have_a_value_or_a_reason_and_no_infinity():
     facts = never.facts(a_mask())
     assert facts["probability_hd95_above_5_mm"] == {"value": None, "reason": "one slice"}
     assert facts["spread_mm"] is None
+    slice_ = Segmentation(a_mask().labels[:, :, :1], a_mask().affine)
+    odd = assessment(doubt=Doubt(0.2, 0.02, 4.5, 2.5, 0.9, 1.0))
+    assert [odd.facts(slice_)[name] for name in ("residual_mm", "cut", "shape_sd", "spread_mm")] == [
+        *[None] * 3,
+        0.2,
+    ]
+    assert odd.warnings(slice_) == []  # a gland's shape cannot be told from one slice
     assert assessment().facts(a_mask())["probability_hd95_above_5_mm"] == {"value": 0.1}
     moved = assessment(repaired_mm=(0.41, 2.9))
     assert moved.facts(a_mask())["repaired_mm"] == {"mean": 0.41, "largest": 2.9}

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from families import phantom_of
 from scipy import ndimage
 
@@ -154,6 +155,16 @@ def test_what_is_told_is_the_doubt_of_the_repaired_mask_not_of_the_first_one(pre
     assert 0.3 < mean_mm < 1.5
     assert 3 < largest_mm < 15
     assert predictor.assess(make_phantom(12).image)[1].repaired_mm == (0, 0)  # plausible, so it stays
+
+
+def test_of_three_classes_the_doubt_is_that_of_the_gland(predictor):
+    image = make_phantom(12).image
+    sample, _ = predictor.predict(image)
+    ctv, _, field = predictor._finished(image, dict(sample))
+    sample["pred"] = torch.cat([sample["pred"], torch.zeros_like(sample["pred"][:1])])
+    again, _, of_three = predictor._finished(image, sample)
+    assert np.array_equal(of_three, field)
+    assert np.array_equal(again.labels, ctv.labels)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.accuracy.networks import segmenter
 from benchmarks.robust import families
+from benchmarks.robust.__main__ import Seen, fixed
 from benchmarks.robust.cheap import drop_blocks
 from benchmarks.robust.ends import Ends, lines_of, patient_lines
 from benchmarks.robust.figures import calibration_svg
@@ -17,7 +18,7 @@ from benchmarks.robust.table import Arm, arm_lines, auroc, bootstrap, confident_
 from prostate_seg.metrics import evaluate_masks
 from prostate_seg.phantom import make_phantom, without_prostate
 from prostate_seg.radial import cast_rays, last_crossings_mm, rays_of, sphere
-from prostate_seg.uncertainty import Doubt
+from prostate_seg.uncertainty import Doubt, Score
 
 
 def test_members_of_a_fold_are_those_that_were_trained_without_it(tmp_path):
@@ -63,7 +64,7 @@ def shifted_arm(name, shifts, chances):
 def test_the_tables_say_how_far_the_tail_reaches_and_where_the_worst_case_is():
     """Ten boxes shifted by 1 mm, one of them by 10 in the first arm: HD95 over 5 mm once, the highest chance."""
     first = shifted_arm("one", [1] * 9 + [10], [0.1] * 9 + [0.8])
-    second = shifted_arm("two", [1] * 10, [0.1] * 10)
+    second = shifted_arm("two", [1] * 10, [0.1] * 9 + [0.8])
     patients, diagonals = [str(n) for n in range(10)], [45.0] * 10
     head, _, plain, better = arm_lines([first, second], patients, diagonals)
     assert "1 of 10 | 0 of 10" in plain
@@ -124,6 +125,17 @@ def test_scans_of_one_patient_that_are_equally_wrong_correlate():
     assert pairs == "Two scans of one patient (2 pairs, 2 patients): correlation of their HD95 1.00."
     opposite = [metrics[n] for n in (0, 2, 3, 1)]
     assert patient_lines(opposite, ["A", "A", "B", "B"])[1].endswith("HD95 -1.00.")
+
+
+def test_a_score_fitted_elsewhere_is_used_with_the_released_shape_model_as_it_is():
+    """Equal passes spread by 0 mm; a weight of 1 makes 1 / (1 + 1 / 0.01) of the logarithm of 0.01."""
+    field = ball(16)
+    one = Seen(
+        None, [Passes(np.stack([field] * 2), np.eye(4), np.ones(field.shape, bool))], None, field > 0, np.eye(4)
+    )
+    arm = fixed([one], Score(("spread_mm",), (0.0,), (1.0,), (1.0, 0.0), 1, "elsewhere"))
+    assert arm.rows[0].dice > 0.95
+    assert arm.chances == pytest.approx([0.01 / 1.01], rel=1e-3)
 
 
 def test_left_out_branches_change_a_pass_until_they_are_put_back():

@@ -42,6 +42,8 @@ def test_a_ball_that_grew_by_2_mm_was_moved_by_2_mm_everywhere_and_an_equal_one_
     before, after = soft_ellipsoid((18, 18, 18)), soft_ellipsoid((20, 20, 20))
     assert moved_mm(before, after, SPACING) == pytest.approx((2, 2), abs=0.3)
     assert moved_mm(before, before.copy(), SPACING) == (0, 0)
+    island = soft_ellipsoid((4, 4, 4), centre=(4, 4, 4))
+    assert moved_mm(before + island, after + island, SPACING) == pytest.approx((2, 2), abs=0.3)
     assert moved_mm(np.zeros(SHAPE), np.zeros(SHAPE), SPACING) == (0, 0)
 
 

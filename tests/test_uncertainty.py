@@ -112,6 +112,19 @@ def test_a_score_grows_with_doubt_and_its_mean_is_the_share_of_wrong_cases():
     assert high > 0.8
 
 
+def test_nothing_of_a_doubt_makes_a_mask_better():
+    """Wrong cases have the larger spread and the smaller blur: the blur is left out, whatever a fit makes of it."""
+    rng = np.random.default_rng(2)
+    cases = [Doubt(s, 0.1, 1.0, 4 - s + rng.uniform(-0.5, 0.5), 0.0, 1.0) for s in rng.uniform(0.2, 2, 200)]
+    wrong = [case.blur_mm + rng.normal(0, 0.2) < 2.5 for case in cases]
+    score = Score.fit(cases, wrong, ("spread_mm", "blur_mm"), "drawn")
+    assert score.names == ("spread_mm",)
+    assert score.weights[0] > 0
+    alone = Score.fit(cases, wrong, ("blur_mm",), "drawn")
+    assert alone.names == ()
+    assert alone(cases[0]) == pytest.approx(np.mean(wrong), abs=1e-3)
+
+
 def test_a_score_is_the_same_after_it_was_written(tmp_path):
     rng = np.random.default_rng(1)
     cases = doubts(20, rng)

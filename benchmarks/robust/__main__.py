@@ -57,8 +57,11 @@ class Seen:
     def score(self, members: list[Passes], *, refined: bool) -> tuple[Metrics, Doubt]:
         """The mean of members, repaired or not, against the reference, and its doubt."""
         passes = np.concatenate([member.passes for member in members])
-        mean, first = passes.mean(axis=0), members[0]
+        first = members[0]
+        mean = passes.mean(axis=0) * first.seen.any(axis=2)[..., None]  # as the bundle's postprocessing
         field = self.model.refine(mean, first.spacing_mm, first.seen) if refined else mean
+        if field is not mean:
+            field = np.where(first.seen, field, np.minimum(field, mean))
         doubt = doubt_of(field, passes, spacing_mm=first.spacing_mm, model=self.model, seen=first.seen)
         probability = resample_axes(torch.as_tensor(field), first.affine, self.affine, self.truth.shape)
         mask = KeepLargestConnectedComponent()((probability >= 0.5)[None].float())[0].numpy() > 0

@@ -4,8 +4,8 @@
         [--report results.md]
 
 RUNS holds the folds of benchmarks.accuracy. Every case is segmented by the network that never saw its patient, each
-pass with its mirror image, and repaired by the shape model of the other folds; the score of doubt is fitted on
-these, for each way anew.
+pass with its mirror image, as it is and repaired by the shape model of the other folds; the score of doubt is that
+of the repaired masks, fitted on the other folds, for each way anew.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from prostate_seg.monai_adapters import averaged
 from prostate_seg.network import Segmenter
 
 from .__main__ import Seen, cross_fitted, seen_cases
-from .table import Arm, arm_lines, score_lines
+from .table import Arm, arm_lines, confident_line, score_lines
 
 DROPPED = 0.1
 DRAWS = 4
@@ -96,12 +96,15 @@ def main() -> None:
     cases = cases_of(options.data)
     seen = seen_cases(options.output, options.network, cases)
     patients, folds = [case.patient for case in cases], np.array([case.fold for case in cases])
-    arms = []
+    plain, repaired = [], []
     for way, ones in variants(seen, options.output, options.network).items():
-        rows, doubts = zip(*[one.score(one.members, refined=True) for one in ones], strict=True)
-        arms.append(Arm(way, rows, doubts, cross_fitted(cases, rows, doubts), folds))
+        for arms, name, refined in ((plain, way, False), (repaired, f"{way}, shape", True)):
+            rows, doubts = zip(*[one.score(one.members, refined=refined) for one in ones], strict=True)
+            arms.append(Arm(name, rows, doubts, cross_fitted(cases, rows, doubts), folds))
     diagonals = [diagonal_mm(one.truth.shape, orthogonal_spacing_mm(one.affine)) for one in seen]
-    lines = [*arm_lines(arms, patients, diagonals), "", *score_lines(arms, patients)]
+    lines = [*arm_lines([*plain, *repaired], patients, diagonals), ""]
+    lines += [confident_line(*pair) for pair in zip(plain, repaired, strict=True)]
+    lines += ["", *score_lines(repaired, patients)]
     print("\n".join(lines))
     if options.report:
         options.report.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -88,12 +88,17 @@ def patient_lines(metrics: Sequence[Metrics], patients: Sequence[str]) -> list[s
     """Whose the largest errors are, and whether two scans of one patient are equally wrong, of all such pairs."""
     hd, hd95 = (np.array([getattr(one, name) for one in metrics]) for name in ("hd_mm", "hd95_mm"))
     largest = np.argsort(-hd)[:LARGEST]
+    told = (
+        f"The largest HD: {', '.join(f'{mm:.1f}' for mm in hd[largest])} mm, of "
+        f"{len({patients[n] for n in largest})} patients."
+    )
     pairs = [pair for pair in combinations(range(len(patients)), 2) if patients[pair[0]] == patients[pair[1]]]
+    if not pairs:
+        return [told]
     both = np.array([(hd95[first], hd95[second]) for first, second in pairs])
     symmetric = np.concatenate([both, both[:, ::-1]])
     return [
-        f"The largest HD: {', '.join(f'{mm:.1f}' for mm in hd[largest])} mm, of "
-        f"{len({patients[n] for n in largest})} patients.",
+        told,
         f"Two scans of one patient ({len(pairs)} pairs, {len({patients[first] for first, _ in pairs})} patients): "
         f"correlation of their HD95 {np.corrcoef(symmetric.T)[0, 1]:.2f}.",
     ]

@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--sampling", type=Path)
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
+    if options.sampling and not options.run:
+        parser.error("--sampling is held against a member of --run; give that too")
     tables = [released_ways()] + ([trained_ways(options.run, options.sampling)] if options.run else [])
     found: list[dict[str, list[tuple[Metrics, Doubt, float]]]] = [{name: [] for name in ways} for ways in tables]
     cases, diagonals = [], []

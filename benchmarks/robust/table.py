@@ -66,9 +66,9 @@ def arm_lines(arms: Sequence[Arm], patients: Sequence[str], diagonals: Sequence[
 
 
 def confident_line(plain: Arm, refined: Arm) -> str:
-    """What the shape model did to cases that were thought right."""
+    """What the shape model did to cases that were thought right, by the chance told of the repaired mask."""
     change = np.array([after.dice - before.dice for before, after in zip(plain.rows, refined.rows, strict=True)])
-    sure = plain.chances < CONFIDENT
+    sure = refined.chances < CONFIDENT
     if not sure.any():
         return f"Shape model on {plain.name}: no case has a chance below {CONFIDENT:g}."
     return (

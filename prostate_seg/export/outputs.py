@@ -73,7 +73,7 @@ def check_source(volume: Volume, formats: Sequence[str]) -> None:
             import_module(".dicom_source", __package__).source_header(volume, name)
 
 
-def check_mask(ctv: Segmentation, formats: Sequence[str]) -> None:
+def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
     """Raise OutputError where a format is made of a probability and the mask has none."""
     for name in formats:
         if name in PROBABILISTIC and ctv.probability is None:
@@ -87,7 +87,7 @@ def write_outputs(
     folder: Path, delivery: Delivery, formats: Sequence[str], planning: Planning = Planning()
 ) -> list[str]:
     """Write each format into a folder; returns the names of the files and folders. Raises OutputError."""
-    check_mask(delivery.ctv, formats)
+    check_probability(delivery.ctv, formats)
     for name in formats:
         _WRITERS[name](folder / FILES[name], delivery, formats, planning)
     return [FILES[name] for name in formats]
@@ -114,7 +114,7 @@ def _write_surface(path: Path, delivery: Delivery) -> None:
 def _write_uncertainty(path: Path, delivery: Delivery) -> None:
     """Entropy in bits, float32: 1 where the probability is one half."""
     ctv = delivery.ctv
-    assert ctv.probability is not None  # check_mask
+    assert ctv.probability is not None  # check_probability
     bits = entropy_percent(ctv.probability).astype(np.float32) / 100
     _call("nifti", "write_nifti", path, Volume(bits, ctv.affine, orientation=ctv.orientation))
 

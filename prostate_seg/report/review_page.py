@@ -16,13 +16,15 @@ from .page import Html, listed, section, table, write_page
 PAGE, TABLE = "review.html", "review.csv"
 PROBABILITY = "probability_hd95_above_5_mm"
 NO_PROSTATE = "probability_no_upright_prostate"
+REPAIRED = "repaired_largest_mm"
 NUMBERS = ("spread_mm", "residual_mm", "shape_sd", "blur_mm", "cut")
 
 
 def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Names of cases, the most doubtful first: by the chance of a far HD95, or of no upright scan.
 
-    An empty mask comes before all; cases of equal or unknown chance are ordered by their distance from the shape.
+    An empty mask comes before all; cases of equal or unknown chance are ordered by their distance from a plausible
+    shape, or by how far the repair moved them, whichever is more.
     """
 
     def key(name: str) -> tuple[bool, float, float]:
@@ -30,7 +32,11 @@ def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
         doubt = manifest["uncertainty"]
         chances = [(doubt.get(PROBABILITY) or {}).get("value"), _no_prostate(doubt)]
         largest = max((chance for chance in chances if chance is not None), default=-1.0)
-        return not any(manifest["extent_mm"]["axes"]), largest, doubt.get("residual_mm") or 0.0
+        return (
+            not any(manifest["extent_mm"]["axes"]),
+            largest,
+            max(doubt.get("residual_mm") or 0.0, _repaired(doubt, "mean") or 0.0),
+        )
 
     return sorted(sorted(manifests), key=key, reverse=True)
 
@@ -42,7 +48,7 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
     """
     order = by_doubt(manifests)
     rows = [_row(name, manifests[name]) for name in order]
-    head = ("place", "case", PROBABILITY, NO_PROSTATE, *NUMBERS, "volume_ml", "warnings")
+    head = ("place", "case", PROBABILITY, NO_PROSTATE, *NUMBERS, REPAIRED, "volume_ml", "warnings")
     with replacing(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(head)
@@ -63,6 +69,7 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
         "Odd shape SD",
         "Edge mm",
         "Cut",
+        "Repaired mm",
     )
     known = any(row[0] is not None for row in rows)
     notes = [] if known else ["The chance of a far HD95 is not known here: each manifest says why."]
@@ -74,6 +81,11 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
     return [folder / TABLE, folder / PAGE]
 
 
+def _repaired(doubt: Mapping[str, Any], which: str) -> float | None:
+    found: float | None = (doubt.get("repaired_mm") or {}).get(which)
+    return found
+
+
 def _no_prostate(doubt: Mapping[str, Any]) -> float | None:
     kinds = doubt.get("looks_like")
     return None if kinds is None else 1 - kinds["prostate"]
@@ -83,4 +95,5 @@ def _row(name: str, manifest: Mapping[str, Any]) -> Sequence[Any]:
     doubt = manifest["uncertainty"]
     wrong = (doubt.get(PROBABILITY) or {}).get("value")
     numbers = [doubt.get(number) for number in NUMBERS]
-    return [wrong, _no_prostate(doubt), *numbers, manifest["volume_ml"], " ".join(manifest["warnings"])]
+    last = [_repaired(doubt, "largest"), manifest["volume_ml"], " ".join(manifest["warnings"])]
+    return [wrong, _no_prostate(doubt), *numbers, *last]
