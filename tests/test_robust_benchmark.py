@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.accuracy.networks import segmenter
-from benchmarks.robust import families
+from benchmarks.robust import families, told
 from benchmarks.robust.__main__ import Seen, fixed
 from benchmarks.robust.cheap import drop_blocks
 from benchmarks.robust.ends import Ends, lines_of, patient_lines
@@ -125,6 +125,16 @@ def test_scans_of_one_patient_that_are_equally_wrong_correlate():
     assert pairs == "Two scans of one patient (2 pairs, 2 patients): correlation of their HD95 1.00."
     opposite = [metrics[n] for n in (0, 2, 3, 1)]
     assert patient_lines(opposite, ["A", "A", "B", "B"])[1].endswith("HD95 -1.00.")
+
+
+def test_where_no_mask_is_wrong_only_the_mean_chance_is_told():
+    """Two boxes moved by 1 mm with chances of 0.1 and 0.3; a third, moved by 10 mm, has 0.8 and comes first."""
+    arm = shifted_arm("boxes", [1, 1, 10], [0.1, 0.3, 0.8])
+    results = [(row, None, chance) for row, chance in zip(arm.rows, arm.chances, strict=True)]
+    assert told.lines_of("boxes", results[:2], ["a", "b"]) == ["boxes:", "", "Mean chance 0.20, wrong 0.00."]
+    *_, row, _, mean = told.lines_of("boxes", results, ["a", "b", "c"])
+    assert "| 1 of 3 | 1.00 (" in row
+    assert mean == "Mean chance 0.40, wrong 0.33."
 
 
 def test_a_score_fitted_elsewhere_is_used_with_the_released_shape_model_as_it_is():

@@ -1,0 +1,52 @@
+"""Whether the released bundle's chance of a far HD95 is true, as a user gets it: unseen patients and phantoms.
+
+    python -m benchmarks.robust.told --trus FOLDER [--phantoms 40]
+
+--trus: a folder with images/, labels/ and cases.csv; the cases count whose column patient_in_trus27 says no.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.data import cases_of
+from prostate_seg import load_bundle, read
+from prostate_seg.masks import read_mask
+from prostate_seg.metrics import Metrics
+from prostate_seg.phantom import make_phantom
+from prostate_seg.uncertainty import Doubt
+
+from .families import assessed
+from .table import Arm, score_lines
+
+
+def lines_of(name: str, results: Sequence[tuple[Metrics, Doubt, float]], patients: Sequence[str]) -> list[str]:
+    """The score's table, and how much doubt is told on average."""
+    rows, doubts, chances = zip(*results, strict=True)
+    arm = Arm(name, rows, doubts, np.array(chances))
+    mean = f"Mean chance {arm.chances.mean():.2f}, wrong {arm.wrong.mean():.2f}."
+    return [*(score_lines([arm], patients) if 0 < arm.wrong.mean() < 1 else [f"{name}:"]), "", mean]
+
+
+def main() -> None:
+    """Print what is told and what is so."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trus", type=Path, required=True)
+    parser.add_argument("--phantoms", type=int, default=40)
+    options = parser.parse_args()
+    predictor = load_bundle()
+    unseen = [case for case in cases_of(options.trus, unseen=True) if case.fold == 0]
+    found = [assessed(predictor, read(case.image), read_mask(case.label).labels == 1) for case in unseen]
+    print("\n".join(lines_of("unseen patients", found, [case.patient for case in unseen])), flush=True)
+    if options.phantoms:
+        phantoms = [make_phantom(seed) for seed in range(options.phantoms)]
+        found = [assessed(predictor, phantom.image, phantom.structures["ctv"]) for phantom in phantoms]
+        print("\n".join(["", *lines_of("phantoms", found, [str(n) for n in range(options.phantoms)])]))
+
+
+if __name__ == "__main__":
+    main()
