@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 from zipfile import BadZipFile, ZipFile
 
 from .errors import InputError
+from .guard import Limits
 
 FileKind = Literal["dicom", "nifti", "nrrd", "metaimage", "zip"]
 
@@ -49,18 +52,36 @@ class ZipMember:
         return PurePosixPath(self.at).name
 
     def read_bytes(self) -> bytes:
-        """The uncompressed content."""
-        with ZipFile(self.archive) as archive:
-            return archive.read(self.at)
+        """The uncompressed content. Raises InputError if it is encrypted or larger than the memory for reading."""
+        archive = archive_at(self.archive)
+        entry, most = archive.getinfo(self.at), Limits.from_environment().gigabytes * 2**30
+        if entry.flag_bits & 1:
+            raise InputError("it is encrypted in its zip; unpack it first.")
+        if entry.file_size > most:
+            raise InputError(
+                f"it unpacks to {entry.file_size / 2**30:.1f} GB, expected at most {most / 2**30:.1f} GB; unpack "
+                "its zip first, or give --read-gigabytes."
+            )
+        return archive.read(entry)
 
     def beside(self, name: str) -> ZipMember | None:
         """The member of this name in the same folder of the zip, or None."""
         at = str(PurePosixPath(self.at).with_name(name))
-        with ZipFile(self.archive) as archive:
-            return ZipMember(self.archive, at) if at in archive.namelist() else None
+        return ZipMember(self.archive, at) if at in archive_at(self.archive).NameToInfo else None
 
 
 InputFile = Path | ZipMember
+
+
+def archive_at(path: Path) -> ZipFile:
+    """An open zip, whose directory is read once. Raises OSError and what a damaged zip makes zipfile raise."""
+    status = path.stat()
+    return _archive(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)
+def _archive(path: Path, _changed: int, _size: int) -> ZipFile:
+    return ZipFile(path)
 
 
 def opened(file: InputFile) -> BinaryIO:
@@ -68,9 +89,15 @@ def opened(file: InputFile) -> BinaryIO:
     return file.open("rb") if isinstance(file, Path) else io.BytesIO(file.read_bytes())
 
 
+def bytes_on_disk(files: Sequence[InputFile]) -> int:
+    """Size of files, 0 for those that are not there; a member of a zip counts as the whole zip."""
+    places = {file if isinstance(file, Path) else file.archive for file in files}
+    return sum(os.path.getsize(place) for place in places if place.is_file())
+
+
 def file_kind(file: InputFile) -> FileKind | None:
-    """What a file is: by its first bytes, else by its suffix, else None. Raises OSError."""
-    with opened(file) as stream:
+    """A file's type, by its content first, then by its suffix; None if unknown. Raises OSError."""
+    with file.open("rb") if isinstance(file, Path) else archive_at(file.archive).open(file.at) as stream:
         head = stream.read(1024)
         if head[:2] == b"\x1f\x8b":
             stream.seek(0)

@@ -1,7 +1,8 @@
 """Paths to volumes: finds the cases in files, folders and zips, and reads them.
 
-What a file is decides its content, then its suffix. One case is one DICOM series of single-frame images, one
-multi-frame DICOM file, or one NIfTI, NRRD or MetaImage file.
+A file's type is determined by its content first, then by its suffix. One case is one DICOM series of single-frame
+images, one multi-frame DICOM file, or one NIfTI, NRRD or MetaImage file. Files are opened in a child process
+(:mod:`prostate_seg.guard`).
 """
 
 from __future__ import annotations
@@ -9,24 +10,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
-
-from pydicom import Dataset
 
 from .acquisition import Acquisition, FrameOrder, ProbeSide
-from .dicom_frames import frame_count
-from .dicom_pixels import damage_refused
-from .dicom_us import is_ultrasound, read_header, read_us
-from .errors import InputError
-from .image_files import header_fields, is_label_map, read_itk, read_nifti
-from .input_files import READ_ERRORS, InputFile, ZipMember, file_kind, stem
-from .volume import Volume
+from .dicom_us import read_us
+from .errors import GeometryError, InputError
+from .field_of_view import over_frames
+from .guard import guarded
+from .image_files import read_itk, read_nifti
+from .input_files import READ_ERRORS, SUFFIXES, InputFile, bytes_on_disk, file_kind, stem, suffix
+from .inspection import Finding, inspect_each, members_of
+from .volume import Array, Volume
 
 EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # of a folder of results
 LONGEST_NAME = 80  # bytes
-_TAGS = ["SOPClassUID", "Modality", "SeriesInstanceUID", "NumberOfFrames", "Rows"]
+AT_A_TIME = 32  # files inspected by one call of the child process
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,14 @@ class Case:
     """One image to segment.
 
     name: of its file or series folder, unique among the cases found together and safe as a file name. kind:
-    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip.
+    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip. damaged: names of DICOM files
+    beside those of a series that cannot be read and may be its slices.
     """
 
     name: str
     kind: str
     files: tuple[InputFile, ...]
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,33 +53,34 @@ class Skipped:
 
 @dataclass
 class _Found:
-    """What the inputs hold, before naming."""
+    """What the inputs hold, before naming. damaged: DICOM files by their folder."""
 
     images: list[tuple[str, str, InputFile]] = field(default_factory=list)  # name, kind, file
-    series: dict[tuple[str, str], list[tuple[InputFile, Dataset]]] = field(default_factory=dict)
+    series: dict[tuple[str, str], list[InputFile]] = field(default_factory=dict)
+    damaged: dict[str, list[str]] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
 
 
 def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]:
     """The cases in files, folders (searched recursively) and zips, and what was skipped.
 
-    Files of one DICOM series that lie in one folder are one case, also where they are given one by one.
-    Raises InputError where an input does not exist or nothing at all can be segmented.
+    Files of one DICOM series that lie in one folder are one case, also if they are given one by one. Links to
+    folders are not followed, hidden files and folders not looked at. Raises InputError if an input does not exist
+    or nothing at all can be segmented.
     """
     found = _Found()
     looked_at: set[InputFile] = set()
-    for given in map(Path, inputs):
-        if not (given.is_file() or given.is_dir()):
-            what = "neither a file nor a folder" if given.exists() else "no such file or folder"
-            raise InputError(f"{given.name}: {what}.")
-        given = Path(os.path.abspath(given))  # noqa: PLW2901 - '.' has no name; a link keeps its own
-        for file in _files_in(given, found):
-            if file not in looked_at:  # also given twice, or beside its folder
-                looked_at.add(file)
-                _look_at(file, found, direct=file == given)
+    given = [_existing(Path(path)) for path in inputs]
+    for place in given:
+        files = [file for file in _files_in(place, found) if file not in looked_at]  # given twice, or by its folder
+        looked_at.update(files)
+        for start in range(0, len(files), AT_A_TIME):
+            some = files[start : start + AT_A_TIME]
+            for file, finding in zip(some, _inspected(some), strict=True):
+                _sort(file, finding, found, direct=file == place)
     cases = _named(found)
     if not cases:
-        names = ", ".join(Path(given).resolve().name for given in inputs) or "no input"
+        names = ", ".join(place.name for place in given) or "no input"
         reasons = "; ".join(f"{skip.name}: {skip.reason}" for skip in found.skipped[:5])
         raise InputError(
             f"{names}: nothing to segment{f' ({reasons})' if reasons else ''}; expected ultrasound DICOM, "
@@ -101,15 +103,31 @@ def read_case(
     """
     acquisition = Acquisition(frame_spacing_mm, frame_order, probe_side)
     try:
-        if case.kind == "dicom":
-            return read_us(case.files, acquisition)
-        if case.kind == "nifti":
-            return read_nifti(case.files[0], acquisition)
-        return read_itk(case.files[0], case.kind, acquisition)
+        if case.damaged:
+            raise GeometryError(
+                f"{len(case.damaged)} DICOM files beside its {len(case.files)} cannot be read "
+                f"({', '.join(case.damaged[:3])}) and may be slices of it; repair them, or move them away."
+            )
+        volume, mask = guarded(_read, case, acquisition, bytes_on_disk=bytes_on_disk(case.files))
+        return replace(volume, field_of_view=over_frames(mask, volume.array.shape[2]))
     except InputError as error:
         raise type(error)(f"{case.name}: {error}") from error
+
+
+def _read(case: Case, acquisition: Acquisition) -> tuple[Volume, Array]:
+    """A volume without its field of view, and that (I, J): to be sent to another process."""
+    try:
+        if case.kind == "dicom":
+            volume = read_us(case.files, acquisition)
+            volume.source.header.buffer = None  # the whole file, if it lies in a zip
+        elif case.kind == "nifti":
+            volume = read_nifti(case.files[0], acquisition)
+        else:
+            volume = read_itk(case.files[0], case.kind, acquisition)
     except READ_ERRORS as error:
-        raise InputError(f"{case.name}: the file cannot be read ({type(error).__name__}).") from error
+        raise InputError(f"the file cannot be read ({type(error).__name__}).") from error
+    assert volume.field_of_view is not None
+    return replace(volume, field_of_view=None), volume.field_of_view[..., 0]
 
 
 def read(
@@ -127,74 +145,95 @@ def read(
     return read_case(cases[0], frame_spacing_mm=frame_spacing_mm, frame_order=frame_order, probe_side=probe_side)
 
 
+def _existing(given: Path) -> Path:
+    """An absolute path: '.' has no name; a link keeps its own."""
+    shown = given.name[:LONGEST_NAME] or str(given)
+    try:
+        if given.is_file() or given.is_dir():
+            return Path(os.path.abspath(given))
+        what = "neither a file nor a folder" if given.exists() else "no such file or folder"
+    except (OSError, ValueError) as error:  # a path that is too long, or with a NUL
+        what = f"no such file or folder ({getattr(error, 'strerror', None) or error})"
+    raise InputError(f"{shown}: {what}.")
+
+
 def _files_in(given: Path, found: _Found) -> Iterator[InputFile]:
     """The files of an input in the order of their names; a zip's are its members."""
-    paths = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else [given]
-    for path in paths:
-        if path.name.startswith(".") and path != given:
-            continue
+    for path in sorted(_walked(given, found)) if given.is_dir() else [given]:
         if path.name == EARLIER_IMAGE and path != given and path.with_name(EARLIER_MANIFEST).exists():
             found.skipped.append(Skipped(f"{path.parent.name}/{path.name}", "of an earlier result"))
             continue
         try:
-            if file_kind(path) != "zip":
-                yield path
-                continue
-            with ZipFile(path) as archive:
-                names = sorted(name for name in archive.namelist() if not name.endswith("/"))
-        except (OSError, BadZipFile) as error:
-            found.skipped.append(Skipped(path.name, f"cannot be read ({type(error).__name__})"))
+            zipped = file_kind(path) == "zip"
+        except OSError:
+            zipped = False  # whoever inspects it says why
+        if not zipped:
+            yield path
             continue
-        yield from (ZipMember(path, name) for name in names if not name.startswith("__MACOSX/"))
+        try:
+            members, reason = guarded(members_of, path, bytes_on_disk=bytes_on_disk([path]))
+        except InputError as error:
+            members, reason = [], str(error).rstrip(".")
+        if reason:
+            found.skipped.append(Skipped(path.name, reason))
+        yield from members
 
 
-def _look_at(file: InputFile, found: _Found, *, direct: bool) -> None:
-    """Sort one file into the findings; direct: the user named this very file."""
+def _walked(folder: Path, found: _Found) -> Iterator[Path]:
+    """The files below a folder; what cannot be looked at is skipped with its reason."""
+
+    def unreadable(error: OSError) -> None:
+        name = Path(error.filename).name if error.filename else folder.name
+        found.skipped.append(Skipped(name, f"a folder that cannot be read ({error.strerror})"))
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            if (Path(place) / name).is_symlink():
+                found.skipped.append(Skipped(name, "a link to a folder, not followed; give the folder itself"))
+        for name in names:
+            path = Path(place) / name
+            if name.startswith("."):
+                continue
+            if path.is_file():
+                yield path
+            else:
+                what = "a link to nothing" if path.is_symlink() else "a named pipe or a device"
+                found.skipped.append(Skipped(name, f"{what}, expected a file"))
+
+
+def _inspected(files: Sequence[InputFile]) -> list[Finding]:
+    """What files are; one that takes the child process with it spoils no other."""
     try:
-        kind = file_kind(file)
-        if kind == "dicom":
-            _look_at_dicom(file, found, direct=direct)
-        elif kind in ("nrrd", "metaimage") and any(name.startswith("segment0_") for name in header_fields(file)):
-            found.skipped.append(Skipped(file.name, "a segmentation, expected an ultrasound image"))
-        elif kind == "nifti" and is_label_map(file):
-            found.skipped.append(
-                Skipped(file.name, "a label map (NIfTI intent 1002), expected an ultrasound image")
-            )
-        elif kind in ("nifti", "nrrd", "metaimage"):
-            found.images.append((stem(file.name), kind, file))
-        elif direct:
-            found.skipped.append(Skipped(file.name, "neither DICOM, NIfTI, NRRD nor MetaImage by its content"))
-    except READ_ERRORS as error:
-        found.skipped.append(Skipped(file.name, f"cannot be read ({type(error).__name__})"))
+        return guarded(inspect_each, files, bytes_on_disk=bytes_on_disk(files))
     except InputError as error:
-        found.skipped.append(Skipped(file.name, str(error).removeprefix(f"{file.name}: ").rstrip(".")))
+        if len(files) == 1:
+            return [Finding("damaged", SUFFIXES.get(suffix(files[0].name), ""), reason=str(error).rstrip("."))]
+    return [finding for file in files for finding in _inspected([file])]
 
 
-def _look_at_dicom(file: InputFile, found: _Found, *, direct: bool) -> None:
-    header = read_header(file, _TAGS)
-    with damage_refused(f"{file.name}: its attributes cannot be understood"):
-        ultrasound, frames = is_ultrasound(header), frame_count(header)
-        series = str(header.get("SeriesInstanceUID", ""))
-    if not ultrasound:
-        modality = header.get("Modality") or header.SOPClassUID.name
-        name = file.name if direct else _folder_name(file)
-        skip = Skipped(name, f"not ultrasound ((0008,0060) Modality {modality})")
-        if skip not in found.skipped:
+def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> None:
+    """Put one file among the findings; direct: the user named this very file."""
+    if finding.verdict == "image":
+        found.images.append((stem(file.name), finding.kind, file))
+    elif finding.verdict == "slice":
+        found.series.setdefault((str(_folder(file)), finding.series), []).append(file)
+    elif finding.verdict != "unknown" or direct:
+        name = _folder_name(file) if finding.of_folder and not direct else file.name
+        if (skip := Skipped(name, finding.reason)) not in found.skipped:
             found.skipped.append(skip)
-    elif frames > 1:
-        found.images.append((stem(file.name), "dicom", file))
-    else:
-        found.series.setdefault((str(_folder(file)), series), []).append((file, header))
+        if finding.verdict == "damaged" and finding.kind == "dicom":
+            found.damaged.setdefault(str(_folder(file)), []).append(file.name)
 
 
 def _named(found: _Found) -> list[Case]:
     """Cases with unique names: of the file, or of the folder of a series with several files."""
     cases: list[Case] = []
     taken: set[str] = set()
-    for (_, _), members in found.series.items():
-        files = tuple(file for file, _ in members)
+    for (folder, _), files in found.series.items():
         name = stem(files[0].name) if len(files) == 1 else _folder_name(files[0])
-        cases.append(Case(_free(name, taken), "dicom", files))
+        damaged = tuple(found.damaged.get(folder, ())) if len(files) > 1 else ()
+        cases.append(Case(_free(name, taken), "dicom", tuple(files), damaged))
     for name, kind, file in found.images:
         cases.append(Case(_free(name, taken), kind, (file,)))
     return cases

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from ..errors import ProstateSegError
+from ..guard import GIGABYTES, SECONDS, Limits
 from .making import info, phantom, train
 from .measuring import compare, evaluate
 from .modelling import collect, shape_model
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal cannot show
     try:
+        _limit_reading(options)
         status = _VERBS[options.verb](options)
         sys.stdout.flush()
         return status
@@ -61,6 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f"{type(cause).__name__} ({(str(cause).strip() or 'no text').splitlines()[0]})"
         say(f"prostate-seg: unexpected {said}; run again with --debug for the traceback.")
         return SOME_FAILED
+
+
+def _limit_reading(options: argparse.Namespace) -> None:
+    """Set the limits for this process and those that it starts. Raises SettingsError."""
+    for variable, name in ((SECONDS, "read_seconds"), (GIGABYTES, "read_gigabytes")):
+        if (value := getattr(options, name, None)) is not None:
+            os.environ[variable] = str(value)
+    Limits.from_environment()
 
 
 def _cause(error: BaseException) -> BaseException:

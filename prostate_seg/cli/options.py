@@ -155,4 +155,8 @@ def _format_options(verb: argparse.ArgumentParser, *, default: str | None) -> No
 def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
     verb.add_argument("--debug", action="store_true", help="show tracebacks")
+    if name not in ("compare", "phantom", "info"):
+        limits = verb.add_argument_group("limits of reading one file", "a large file may take more by its size")
+        limits.add_argument("--read-seconds", type=float, metavar="S", help="time (default 10)")
+        limits.add_argument("--read-gigabytes", type=float, metavar="GB", help="memory (default 1.5)")
     return verb
