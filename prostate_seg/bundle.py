@@ -149,7 +149,7 @@ class Predictor:
         if not isinstance(first, network.Segmenter):
             return None
         x = image.as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.inference_mode(), network.autocast(self.device.type):
             logits, tokens = first.with_features(torch.cat([x, x.flip(3)]))
         foreground = logits.float().softmax(1)[:, 1].cpu().numpy()
         found = [

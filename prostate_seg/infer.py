@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import SettingsError
-from .network import members_of, slice_stack
+from .network import autocast, members_of, slice_stack
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -35,7 +35,7 @@ class ScaleFlipInferer(Inferer):
     each combination of them is a pass, and the flips of one scale are one batch. In arrays of this package
     axis 0 is left-right in the patient. enlarge_small: enlarge an image whose shortest side is below the
     window, as the paper's release does, where otherwise it is seen as it is or padded. autocast: run the
-    network in bfloat16; sums and softmax stay float32.
+    network in bfloat16 if the device computes in it; sums and softmax stay float32.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ScaleFlipInferer(Inferer):
 
     def _logits(self, batch: Tensor, network: Callable[..., Tensor]) -> Tensor:
         def forward(x: Tensor) -> Tensor:
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+            with autocast(x.device.type, enabled=self.autocast):
                 return network(x).float()
 
         logits = forward(batch) if self._window_covers(batch) else self.inferer(batch, forward)

@@ -12,7 +12,7 @@ from monai.inferers import SimpleInferer, SlidingWindowInferer
 
 from prostate_seg.errors import SettingsError
 from prostate_seg.infer import PAPER_SCALES, ScaleFlipInferer, SliceStackInferer, paper_inferer
-from prostate_seg.network import ConvStem, MaskTransformer, Segmenter, VisionTransformer
+from prostate_seg.network import ConvStem, MaskTransformer, Segmenter, VisionTransformer, precision
 
 sides = st.integers(5, 24)
 few = settings(max_examples=8, deadline=None)
@@ -132,7 +132,22 @@ def test_monai_steps_by_the_stride_asked_for(window, stride):
     assert int(window * (1 - overlap)) == stride
 
 
-def test_autocast_stays_within_0_02_of_float32_and_returns_float32():
+def test_without_bfloat16_in_the_processor_autocast_changes_no_bit(monkeypatch):
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: False)
+    image, network = torch.rand(1, 1, 16, 16), torch.nn.Conv2d(1, 2, 3, padding=1)
+    slow, fast = (ScaleFlipInferer(windows(), autocast=on)(image, network) for on in (False, True))
+    assert torch.equal(slow, fast)
+
+
+@pytest.mark.parametrize(("avx512", "amx"), [(False, False), (True, False), (False, True)])
+def test_a_cpu_computes_bfloat16_with_avx512_or_amx_alone(monkeypatch, avx512, amx):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert precision.computes_bfloat16("cpu") is (avx512 or amx)
+
+
+def test_autocast_stays_within_0_02_of_float32_and_returns_float32(monkeypatch):
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: True)
     network, image = tiny(), torch.rand(1, 1, 16, 16)
     exact = ScaleFlipInferer(windows())(image, network)
     fast = ScaleFlipInferer(windows(), autocast=True)(image, network)

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from prostate_seg import Segmentation, read, write
 from prostate_seg.infer import ScaleFlipInferer
 from prostate_seg.monai_adapters import averaged, clusters_of, error_mm, sampling_weights
+from prostate_seg.network import autocast
 from prostate_seg.transforms import resample_axes
 from prostate_seg.weights import load_state, read_state
 
@@ -111,7 +112,7 @@ class Run:
         """How likely each case is drawn from now on: by the error of the cases that look alike."""
         network = self.average.module.eval()
         features, errors = [], []
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), autocast("cpu"):
             for sample in samples:
                 image = sample["image"].as_tensor()[None]
                 features.append(network.features(image)[0].float().numpy())
@@ -120,7 +121,7 @@ class Run:
         return sampling_weights(errors, clusters_of(np.stack(features)), self.contender.hard)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             logits = self.network(images)
         return logits.float()
 

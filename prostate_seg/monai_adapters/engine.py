@@ -14,7 +14,7 @@ from monai.inferers import Inferer
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import BundleError
-from ..network import channels_last
+from ..network import autocast, channels_last
 from ..weights import load_state, read_state
 from .data import EpochSampler
 
@@ -22,7 +22,7 @@ STATE_FILE = "training_state.pt"
 
 
 class AutocastInferer(Inferer):
-    """Call the network on the whole input, in bfloat16 where ``amp`` is set; works on CPU and GPU."""
+    """Call the network on the whole input, in bfloat16 if ``amp`` is set and the device computes in it."""
 
     def __init__(self, amp: bool = True) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class AutocastInferer(Inferer):
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """(B, C, ...) -> float32 logits (B, K, ...)."""
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.amp):
+        with autocast(inputs.device.type, enabled=self.amp):
             return network(inputs, *args, **kwargs).float()
 
 

@@ -9,6 +9,7 @@ N patches, T tokens (patches and class tokens), H heads; ``*grid`` is the number
 from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder
 from .encoder import ConvStem, PatchEmbed, VisionTransformer, resize_position_embedding
 from .ensemble import Ensemble, members_of
+from .precision import autocast
 from .segmenter import (
     Segmenter,
     channels_last,
@@ -30,6 +31,7 @@ __all__ = [
     "Segmenter",
     "SkipDecoder",
     "VisionTransformer",
+    "autocast",
     "channels_last",
     "members_of",
     "resize_position_embedding",
