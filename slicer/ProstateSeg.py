@@ -5,6 +5,7 @@ nothing is installed into Slicer's Python. One file: Edit > Application Settings
 paths > the folder of this file. Research use only.
 """
 
+import io
 import os
 import subprocess
 import tempfile
@@ -72,11 +73,11 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
         paths = [os.path.join(place, name) for place, _, names in os.walk(study) for name in names] or [study]
         for path in paths:
             try:
-                if zipfile.is_zipfile(path):
+                if os.path.isfile(path) and zipfile.is_zipfile(path):
                     with zipfile.ZipFile(path) as archive:
                         found = any(self._isDicomFile(archive.open, name) for name in archive.namelist())
                 else:
-                    found = self._isDicomFile(lambda file: open(file, "rb"), path)
+                    found = os.path.isfile(path) and self._isDicomFile(io.FileIO, path)
             except (OSError, RuntimeError, zipfile.BadZipFile):
                 continue
             if found:
@@ -234,7 +235,8 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
                 self.logic.saveSegmentation(node, mask)
                 command = self.logic.exportCommand(
                     self.executable.currentPath, mask, self.study.currentPath,
-                    os.path.join(self.output.currentPath, "exported"), formats=self.logic.formats(self.study.currentPath),
+                    os.path.join(self.output.currentPath, "exported"),
+                    formats=self.logic.formats(self.study.currentPath),
                     segment="CTV" if "CTV" in names else names[0], structures=[n for n in names[1:] if n != "CTV"],
                     margin=self.margin.text, **self.reading(),
                 )  # fmt: skip
