@@ -11,17 +11,32 @@ import numpy as np
 from .errors import SettingsError
 from .export import FILES
 from .export.delivery import Delivery
-from .export.manifest import MANIFEST, mask_digest, write_manifest
-from .export.outputs import Planning, write_outputs
+from .export.manifest import DIGESTS, MANIFEST, digests_of, mask_digest, write_manifest
+from .export.outputs import DICOM, Planning, write_outputs
 from .volume import Segmentation, Volume, extent_mm
 
 REPORT = "report"
 
 
-def check_identity(formats: Sequence[str], *, identify: bool) -> None:
-    """Raise SettingsError where a report is to name the patient and there is none."""
+def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = False) -> None:
+    """Raise SettingsError if a report is to name the patient and there is none, or names are to be secret."""
+    if identify and anonymous:
+        raise SettingsError(
+            "--anonymous-names keeps names out of the results, --identify puts them into the report; give one."
+        )
     if identify and REPORT not in formats:
         raise SettingsError(f"--identify is about {FILES[REPORT]}; add {REPORT} to --format.")
+
+
+def identity_remark(formats: Sequence[str]) -> str:
+    """A warning of the formats that hold the patient's attributes; empty if there is none."""
+    named = ", ".join(FILES[name] for name in formats if name in DICOM)
+    if not named:
+        return ""
+    return (
+        f"Not anonymous: {named} with the patient's name, ID and dates, as DICOM asks; leave DICOM formats out, or "
+        "take the identity out of the images first."
+    )
 
 
 def mask_facts(volume: Volume, ctv: Segmentation) -> dict[str, Any]:
@@ -67,5 +82,5 @@ def fill_case_folder(
         write_case_page(folder / FILES[REPORT], report)
         written.append(FILES[REPORT])
     outputs = [*written, MANIFEST]
-    write_manifest(folder / MANIFEST, {**manifest, "outputs": outputs})
+    write_manifest(folder / MANIFEST, {**manifest, "outputs": outputs, DIGESTS: digests_of(folder)})
     return outputs

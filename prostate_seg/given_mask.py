@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, OutputError
+from .errors import InputError
 from .export import FILES
 from .export.manifest import MANIFEST, mask_digest
 from .masks import read_mask
+
+ENTRIES: dict[str, type] = {  # of a manifest, if they are there
+    **dict.fromkeys(("input", "acquisition", "bundle"), dict),
+    **dict.fromkeys(("ctv_sha256", "orientation", "drawn"), str),
+    "outputs": list,
+}
 
 
 @dataclass(frozen=True)
@@ -37,43 +43,36 @@ def given_mask(path: Path) -> GivenMask:
         raise InputError(
             f"{path} holds neither {FILES['seg-nrrd']} nor {FILES['nifti']}; give a mask file or one case's folder."
         )
-    changed = [file for file in found if len(found) > 1 and _is_changed(file, manifest)]
+    changed = [file for file in found if len(found) > 1 and is_changed(file, manifest)]
     if len(changed) > 1 and len({mask_digest(read_mask(file)) for file in changed}) > 1:
         names = " and ".join(file.name for file in changed)
         raise InputError(f"{names} in {path} were both changed and differ; give the file that counts.")
     return GivenMask([*changed, *found][0], manifest)
 
 
-def check_not_corrected(folder: Path) -> None:
-    """Raise OutputError where a case's folder holds a mask that was changed since it was written."""
-    if not folder.is_dir():
-        return
-    manifest = manifest_of(folder)
-    for file in _masks(folder):
-        if _is_changed(file, manifest):
-            raise OutputError(
-                f"{folder} holds {file.name}, which was changed since it was written and would be lost; move it "
-                "away or give another output folder."
-            )
-
-
 def manifest_of(folder: Path) -> Mapping[str, Any]:
-    """The manifest of a case's folder, empty where it has none. Raises InputError for one that is no JSON."""
+    """The manifest of a case's folder, empty if it has none. Raises InputError for one that is not as written."""
     if not (folder / MANIFEST).is_file():
         return {}
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{folder / MANIFEST} is no JSON ({error}); segment the case again.") from error
-    return content if isinstance(content, dict) else {}
+    except (ValueError, RecursionError, OSError) as error:
+        raise InputError(
+            f"{folder / MANIFEST} is no JSON that can be read ({type(error).__name__}); segment the case again."
+        ) from error
+    if not isinstance(content, dict):
+        return {}
+    wrong = [key for key, kind in ENTRIES.items() if not isinstance(content.get(key, kind()), kind)]
+    if wrong:
+        raise InputError(
+            f"{folder / MANIFEST}: {wrong[0]} is no {ENTRIES[wrong[0]].__name__}, as prostate-seg writes it; "
+            "segment the case again."
+        )
+    return content
 
 
-def _masks(folder: Path) -> list[Path]:
-    return [folder / FILES[name] for name in ("seg-nrrd", "nifti") if (folder / FILES[name]).is_file()]
-
-
-def _is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether a mask is not what the manifest knows; also where it holds several segments or cannot be read."""
+def is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a mask is not what the manifest knows; also if it holds several segments or cannot be read."""
     expected = manifest.get("ctv_sha256")
     if not expected:
         return False
@@ -81,3 +80,7 @@ def _is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
         return mask_digest(read_mask(file)) != expected
     except InputError:
         return True
+
+
+def _masks(folder: Path) -> list[Path]:
+    return [folder / FILES[name] for name in ("seg-nrrd", "nifti") if (folder / FILES[name]).is_file()]

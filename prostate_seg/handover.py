@@ -14,13 +14,15 @@ import numpy as np
 
 from .acquisition import Acquisition
 from .case_folder import check_identity, fill_case_folder, mask_facts
-from .errors import InputError, OutputError, SettingsError
+from .earlier_results import check_apart, is_unchanged_result
+from .errors import InputError, SettingsError
 from .export import FILES
 from .export.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
 from .export.files import check_free, replacing_folder
+from .export.half_written import remove_abandoned
 from .export.manifest import mask_digest
-from .export.outputs import Planning, check_probability, check_source, is_result
-from .given_mask import GivenMask, check_not_corrected, given_mask
+from .export.outputs import Planning, check_probability, check_source
+from .given_mask import GivenMask, given_mask
 from .masks import on_grid_of, read_segments, stem_of
 from .readers import read
 from .volume import Array, Segmentation, Volume
@@ -75,10 +77,10 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
         )
     given = given_mask(order.mask)
     folder = output / (order.mask.resolve().name if order.mask.is_dir() else stem_of(given.file))
-    _check_apart(folder, [given.file, *([order.source] if order.source else [])])
-    may_replace = is_result if overwrite else None
+    check_apart(folder, [given.file, *([order.source] if order.source else [])])
+    remove_abandoned(output)
+    may_replace = is_unchanged_result if overwrite else None
     check_free(folder, may_replace=may_replace)
-    check_not_corrected(folder)
     acquisition = _acquisition(order, given.manifest)
     volume = _source(order, given, acquisition)
     check_source(volume, order.formats)
@@ -92,14 +94,6 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
             partial, delivery, manifest, order.formats, planning=order.planning, identify=order.identify
         )
     return HandedOver(folder, outputs, notes)
-
-
-def _check_apart(folder: Path, inputs: list[Path]) -> None:
-    """Raise OutputError where the results would replace what they are made of."""
-    place = folder.resolve()
-    for path in inputs:
-        if path.resolve() == place or place in path.resolve().parents:
-            raise OutputError(f"{folder} holds {path.name}, which it would replace; give another output folder.")
 
 
 def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,15 +18,17 @@ import numpy as np
 from .acquisition import Acquisition
 from .assessment import Assessment
 from .bundle import Predictor, load_bundle
-from .case_folder import fill_case_folder, mask_facts
-from .errors import GeometryError, InputError, ProstateSegError
-from .export import DEFAULT_FORMATS
+from .case_folder import fill_case_folder, identity_remark, mask_facts
+from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
+from .errors import GeometryError, InputError, OutputError
+from .export import DEFAULT_FORMATS, FILES
 from .export.delivery import Delivery, Maker, remarks
 from .export.files import check_free, replacing_folder
-from .export.outputs import Planning, check_source, is_result
-from .given_mask import check_not_corrected
+from .export.half_written import remove_abandoned
+from .export.outputs import Planning, check_source
+from .failures import sentence, traceback_of
 from .information import package_versions
-from .input_files import READ_ERRORS, opened, stem
+from .input_files import READ_ERRORS, opened
 from .parallel import in_processes
 from .readers import Case, read, read_case
 from .volume import Segmentation, Volume
@@ -41,8 +42,8 @@ class Options:
     """What ``prostate-seg segment`` was asked for.
 
     formats: keys of export.FILES. planning: of the structure set. overwrite: replace folders that hold nothing
-    but earlier results. anonymous: the cases were named by :func:`anonymised`; their errors name no file. identify:
-    the report names case and patient.
+    but unchanged earlier results. skip_existing: cases whose folder is finished are done. anonymous: the cases were
+    named by :func:`anonymised`; their errors name no file. identify: the report names case and patient.
     """
 
     output: Path
@@ -50,24 +51,30 @@ class Options:
     acquisition: Acquisition = field(default_factory=Acquisition)
     planning: Planning = field(default_factory=Planning)
     overwrite: bool = False
+    skip_existing: bool = False
     anonymous: bool = False
     identify: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: its manifest and folder, or why it failed: a sentence that names the file."""
+    """What became of a case: its manifest and folder, or why it failed: a sentence that names the file.
+
+    skipped: the case was done before, and left as it is.
+    """
 
     case: str
     folder: Path | None = None
     manifest: dict[str, Any] | None = None
     error: str = ""
     traceback: str = ""
+    skipped: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as ``segment --json`` tells it; null for what there is not."""
         folder = None if self.folder is None else str(self.folder)
-        return {"case": self.case, "folder": folder, "error": self.error or None, "manifest": self.manifest}
+        told = {"case": self.case, "folder": folder, "error": self.error or None, "manifest": self.manifest}
+        return told | {"skipped": self.skipped}
 
 
 def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
@@ -88,6 +95,7 @@ def segment_cases(
     the main thread where jobs is more than 1.
     """
     predictor = load()
+    remove_abandoned(options.output)
     jobs = min(jobs, len(cases))
     if jobs <= 1:
         for case in cases:
@@ -97,7 +105,7 @@ def segment_cases(
     outcomes = in_processes(partial(_in_worker, options=options), cases, jobs, start=(_start_worker, (load,)))
     for case, outcome in zip(cases, outcomes, strict=True):
         died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
-        yield outcome or Outcome(case.name, error=_sentence(case, died, anonymous=options.anonymous))
+        yield outcome or Outcome(case.name, error=sentence(case, died, anonymous=options.anonymous))
 
 
 def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
@@ -105,15 +113,18 @@ def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
     try:
         return _segmented(case, predictor, options)
     except Exception as error:  # whatever a library raises, the other cases must still be done
-        sentence = _sentence(case, error, anonymous=options.anonymous)
-        return Outcome(case.name, error=sentence, traceback=traceback.format_exc())
+        secret = options.anonymous
+        told = sentence(case, error, anonymous=secret)
+        return Outcome(case.name, error=told, traceback=traceback_of(error, anonymous=secret))
 
 
 def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     folder = options.output / case.name
-    may_replace = is_result if options.overwrite else None
+    may_replace = is_unchanged_result if options.overwrite else None
+    check_apart(folder, case.files)
+    if os.path.lexists(folder) and not options.overwrite:
+        return _done_before(case, folder, predictor, options)
     check_free(folder, may_replace=may_replace)
-    check_not_corrected(folder)
     start = time.perf_counter()
     volume = read_case(case, **asdict(options.acquisition))
     _check_size(volume)
@@ -122,6 +133,8 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     ctv, assessment = predictor.assess(volume)
     segmented_at = time.perf_counter()
     manifest = describe(volume, ctv, predictor, assessment) | {"acquisition": asdict(options.acquisition)}
+    if options.anonymous and (remark := identity_remark(options.formats)):
+        manifest["warnings"].append(remark)
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
     delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
     with replacing_folder(folder, may_replace=may_replace) as partial:
@@ -129,6 +142,32 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
             partial, delivery, manifest, options.formats, planning=options.planning, identify=options.identify
         )
     return Outcome(case.name, folder, manifest)
+
+
+def _done_before(case: Case, folder: Path, predictor: Predictor, options: Options) -> Outcome:
+    """The outcome of a case whose folder is there. Raises OutputError unless it is what would be made now."""
+    if not options.skip_existing:
+        raise OutputError(
+            f"{folder} exists already; give --overwrite to replace it, --skip-existing to count it as done, or "
+            "another output folder."
+        )
+    manifest = segmented_manifest(folder)
+    missing = [FILES[name] for name in options.formats if not (folder / FILES[name]).exists()]
+    if manifest is None or missing:
+        lacks = " and ".join(missing) or "manifest.json of segment"
+        raise OutputError(f"{folder} exists already but has no {lacks}; give --overwrite or another output folder.")
+    image = read_case(case, **asdict(options.acquisition)).source.sha256
+    for what, before, now in (
+        ("image (or it has changed since)", manifest["input"].get("sha256"), image),
+        ("bundle", manifest["bundle"].get("sha256"), predictor.info.sha256),
+        ("--frame-spacing, --frame-order or --probe-side", manifest["acquisition"], asdict(options.acquisition)),
+    ):
+        if before != now:
+            raise OutputError(
+                f"{folder} was made with another {what}; give --overwrite instead of --skip-existing, or another "
+                "output folder."
+            )
+    return Outcome(case.name, folder, manifest, skipped=True)
 
 
 def _check_size(volume: Volume) -> None:
@@ -139,24 +178,6 @@ def _check_size(volume: Volume) -> None:
             f"the image measures {' x '.join(f'{side:.3g}' for side in sides)} mm, expected {SMALLEST_MM:g} to "
             f"{LARGEST_MM:g} mm along its longest side; correct its spacing, whose unit may be wrong."
         )
-
-
-def _sentence(case: Case, error: Exception, *, anonymous: bool) -> str:
-    """Why a case failed, beginning with its file, or where anonymous with its name and without any file's."""
-    if isinstance(error, ProstateSegError):
-        text = str(error).removeprefix(f"{case.name}: ")
-    elif isinstance(error, MemoryError) or "allocate" in str(error):  # torch raises a RuntimeError
-        text = "it does not fit into memory; segment a smaller volume, or check its spacing."
-    else:
-        said = "" if anonymous else f" ({(str(error).strip() or 'no text').splitlines()[0]})"
-        text = f"unexpected {type(error).__name__}{said}; run again with --debug for the traceback."
-    if not anonymous:
-        files = case.files
-        return f"{files[0].name if len(files) == 1 else f'{case.name} ({len(files)} files)'}: {text}"
-    names = {name for file in case.files for name in (file.name, stem(file.name))}
-    longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    scrubbed = re.sub(rf"(?<!\w)(?:{longest_first})(?!\w)", "a file", text)
-    return f"{case.name}: {scrubbed}"
 
 
 def anonymised(cases: Sequence[Case]) -> list[Case]:

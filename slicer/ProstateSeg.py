@@ -5,9 +5,11 @@ nothing is installed into Slicer's Python. One file: Edit > Application Settings
 paths > the folder of this file. Research use only.
 """
 
+import io
 import os
 import subprocess
 import tempfile
+import zipfile
 
 import slicer
 import vtk
@@ -25,7 +27,8 @@ except ImportError:  # slicer-core has no Qt: the logic works without
     ScriptedLoadableModule = ScriptedLoadableModuleLogic = ScriptedLoadableModuleWidget = object
 
 SETTING = "ProstateSeg/executable"
-FORMATS = ("dicom-seg", "rtstruct", "us-series", "nifti", "stl")
+DICOM_FORMATS = ("dicom-seg", "rtstruct", "us-series", "nifti", "stl")
+OTHER_FORMATS = ("nifti", "stl", "report")  # of a NIfTI, NRRD or MetaImage study; the report shows all structures
 
 
 class ProstateSeg(ScriptedLoadableModule):
@@ -60,6 +63,32 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
         """What the study's files leave open, as options; segmenting and exporting need the same."""
         stated = {"--frame-spacing": frameSpacing, "--frame-order": frameOrder, "--probe-side": probeSide}
         return [part for option, value in stated.items() if value for part in (option, str(value))]
+
+    def formats(self, study):
+        """What a study can be exported to: DICOM refers to the images, so the study must be DICOM."""
+        return DICOM_FORMATS if self.isDicom(study) else OTHER_FORMATS
+
+    def isDicom(self, study):
+        """Whether a file, or any in a folder or zip, is DICOM: by its content, else by its suffix."""
+        paths = [os.path.join(place, name) for place, _, names in os.walk(study) for name in names] or [study]
+        for path in paths:
+            try:
+                if os.path.isfile(path) and zipfile.is_zipfile(path):
+                    with zipfile.ZipFile(path) as archive:
+                        found = any(self._isDicomFile(archive.open, name) for name in archive.namelist())
+                else:
+                    found = os.path.isfile(path) and self._isDicomFile(io.FileIO, path)
+            except (OSError, RuntimeError, zipfile.BadZipFile):
+                continue
+            if found:
+                return True
+        return False
+
+    def _isDicomFile(self, opened, name):
+        if name.lower().endswith((".dcm", ".dicom")):
+            return True
+        with opened(name) as file:
+            return file.read(132)[128:] == b"DICM"
 
     def exportCommand(
         self, executable, mask, study, folder, *, formats, segment=None, structures=(), margin=None, **reading
@@ -206,7 +235,8 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
                 self.logic.saveSegmentation(node, mask)
                 command = self.logic.exportCommand(
                     self.executable.currentPath, mask, self.study.currentPath,
-                    os.path.join(self.output.currentPath, "exported"), formats=FORMATS,
+                    os.path.join(self.output.currentPath, "exported"),
+                    formats=self.logic.formats(self.study.currentPath),
                     segment="CTV" if "CTV" in names else names[0], structures=[n for n in names[1:] if n != "CTV"],
                     margin=self.margin.text, **self.reading(),
                 )  # fmt: skip

@@ -114,7 +114,9 @@ def _segment_options(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
     segment.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
     segment.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
-    segment.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    existing = segment.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace results that nobody changed since")
+    existing.add_argument("--skip-existing", action="store_true", help="leave finished cases: they count as done")
     segment.add_argument("--json", action="store_true", help="results as JSON on stdout")
 
 
@@ -127,7 +129,7 @@ def _export_options(export: argparse.ArgumentParser) -> None:
     export.add_argument("--drawn", choices=("automatic", "semiautomatic", "manual"), help="how the mask came about")
     _acquisition_options(export)
     _format_options(export, default=None)
-    export.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    export.add_argument("--overwrite", action="store_true", help="replace results that nobody changed since")
     export.add_argument("--json", action="store_true", help="results as JSON on stdout")
 
 

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, SettingsError
+from ..errors import InputError, ProstateSegError, SettingsError
 from ..parallel import check_jobs
 from .telling import DONE, NOTHING_DONE, SOME_FAILED, say
 
@@ -28,6 +28,7 @@ def segment(options: argparse.Namespace) -> int:
     cases, skipped = _found(options)
     check_writable(options.output)
     from ..bundle import load_bundle
+    from ..case_folder import identity_remark
     from ..pipeline import Options, anonymised, segment_cases
 
     wanted = Options(
@@ -35,9 +36,10 @@ def segment(options: argparse.Namespace) -> int:
         formats,
         acquisition,
         planning,
-        options.overwrite,
-        options.anonymous_names,
-        options.identify,
+        overwrite=options.overwrite,
+        skip_existing=options.skip_existing,
+        anonymous=options.anonymous_names,
+        identify=options.identify,
     )
     load = partial(
         load_bundle,
@@ -49,23 +51,25 @@ def segment(options: argparse.Namespace) -> int:
         shape_model=options.shape_model,
     )
     named = anonymised(cases) if options.anonymous_names else cases
+    known = identity_remark(formats) if options.anonymous_names else ""
+    if known:
+        say(f"note: {known}")
     outcomes: list[Outcome] = []
     interrupted = False
     try:
         for outcome in segment_cases(named, load, wanted, jobs=options.jobs):
             outcomes.append(outcome)
-            _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options)
+            _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options, known)
     except KeyboardInterrupt:
         interrupted = True
         say("prostate-seg: interrupted; finished cases are kept.")
-    if options.review:
-        _review(outcomes, options)
+    reviewed = _review(outcomes, options) if options.review else True
     if options.json:
         print(json.dumps({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped}, indent=1))
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed and len(failed) == len(outcomes) and not interrupted:
         return NOTHING_DONE
-    return SOME_FAILED if failed or interrupted else DONE
+    return SOME_FAILED if failed or interrupted or not reviewed else DONE
 
 
 def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str | None]]]:
@@ -82,12 +86,20 @@ def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str 
             f"Nothing to segment in the {len(options.inputs)} inputs; expected ultrasound DICOM, NIfTI, NRRD or "
             "MetaImage. Without --anonymous-names the reason names the files."
         ) from None
+    except Exception as error:
+        if not anonymous:
+            raise
+        raise InputError(
+            f"Searching the {len(options.inputs)} inputs failed (unexpected {type(error).__name__}); without "
+            "--anonymous-names the reason is told."
+        ) from None
     for entry in skipped:
         say(f"skipped{'' if anonymous else f' {entry.name}'}: {entry.reason}")
     return cases, [{"name": None if anonymous else entry.name, "reason": entry.reason} for entry in skipped]
 
 
-def _report(progress: str, outcome: Outcome, options: argparse.Namespace) -> None:
+def _report(progress: str, outcome: Outcome, options: argparse.Namespace, known: str) -> None:
+    """Tell what became of a case; known: a warning that was told before the first one."""
     if outcome.manifest is None or outcome.folder is None:
         say(f"{progress}failed: {outcome.error}")
         if options.debug:
@@ -95,23 +107,31 @@ def _report(progress: str, outcome: Outcome, options: argparse.Namespace) -> Non
         return
     volume = outcome.manifest["volume_ml"]
     found = "one slice" if volume is None else f"{volume:.1f} mL"
-    say(f"{progress}{outcome.case}: {found} -> {outcome.folder}")
+    before = "done before, skipped, " if outcome.skipped else ""
+    say(f"{progress}{outcome.case}: {before}{found} -> {outcome.folder}")
     for warning in outcome.manifest["warnings"]:
-        say(f"  note: {warning}")
+        if warning != known:
+            say(f"  note: {warning}")
     if not options.json:
         for file in outcome.manifest["outputs"]:
             print(outcome.folder / file)
 
 
-def _review(outcomes: list[Outcome], options: argparse.Namespace) -> None:
-    """The cases of this run in the order of their doubt."""
+def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
+    """The cases of this run in the order of their doubt; False if that could not be written, which is told."""
     from ..report import write_review
 
-    done = [outcome for outcome in outcomes if outcome.folder]
-    manifests = {outcome.case: outcome.manifest for outcome in done if outcome.manifest}
-    if manifests:
-        for path in write_review(options.output, manifests):
-            say(f"review: {path}")
+    manifests = {outcome.case: outcome.manifest for outcome in outcomes if outcome.manifest}
+    if not manifests:
+        return True
+    try:
+        written = write_review(options.output, manifests)
+    except ProstateSegError as error:
+        say(f"prostate-seg: the cases are done, but not the review: {error}")
+        return False
+    for path in written:
+        say(f"review: {path}")
+    return True
 
 
 def export(options: argparse.Namespace) -> int:
@@ -156,5 +176,6 @@ def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...],
     margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
     planning = Planning(margin, options.contour_every, options.rtstruct_reference)
     planning.check(formats)
-    check_identity(formats, identify=options.identify)
+    anonymous = options.verb == "segment" and options.anonymous_names
+    check_identity(formats, identify=options.identify, anonymous=anonymous)
     return formats, planning

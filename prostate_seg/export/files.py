@@ -15,7 +15,9 @@ import numpy as np
 
 from ..errors import OutputError
 from ..volume import Segmentation, Volume
+from .half_written import REPLACED, hidden_folder, remove_abandoned
 
+SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")  # what macOS and Windows put into folders, in lower case
 Array = np.ndarray[Any, Any]
 
 
@@ -40,9 +42,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
         raise OutputError(
-            f"Cannot write {path.name} in {path.parent}: {reason}; give a folder that can be written and has space."
+            f"Cannot write {path.name} in {path.parent}: {reason_of(error)}; give a folder that can be written and "
+            "has space."
         ) from error
     finally:
         with suppress(OSError):
@@ -54,25 +56,36 @@ def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None
     """Fill a folder under a temporary name beside its place and rename it there, as :func:`replacing` does.
 
     Yields an empty folder of the same name inside a hidden one. When the block ends it takes the place of
-    ``folder``, whose parents are made; when the block raises, ``folder`` stays as it was. may_replace: see
-    :func:`check_free`. Raises OutputError.
+    ``folder``, whose parents are made; when the block raises, ``folder`` stays as it was. What killed runs left
+    beside it is removed. may_replace: see :func:`check_free`. Raises OutputError.
     """
-    hidden = folder.with_name(f".{secrets.token_hex(4)}-{folder.name}")
+    remove_abandoned(folder.parent)
     try:
-        (hidden / folder.name).mkdir(parents=True)
-        yield hidden / folder.name
-        check_free(folder, may_replace=may_replace)
-        _exchange(hidden / folder.name, folder, hidden / "replaced")
-    except OutputError as error:
-        raise OutputError(str(error).replace(str(hidden / folder.name), str(folder))) from error
+        with hidden_folder(folder) as hidden:
+            new = hidden / folder.name
+            new.mkdir()
+            try:
+                yield new
+            except OutputError as error:
+                raise OutputError(str(error).replace(str(new), str(folder))) from error
+            check_free(folder, may_replace=may_replace)
+            _exchange(new, folder, hidden / f"{folder.name}{REPLACED}")
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written ({error.strerror or error}); give a folder that can be written and has "
-            "space."
+            f"{folder} cannot be written ({reason_of(error)}); give a folder that can be written and has space."
         ) from error
-    finally:
-        if not (hidden / "replaced").exists():
-            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says of an error, or of the one that a library wrapped into it; never the library's text."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
+        found = found.__cause__ or found.__context__
+    return "not all of it was stored"
 
 
 def _exchange(new: Path, place: Path, old: Path) -> None:
@@ -92,8 +105,9 @@ def _exchange(new: Path, place: Path, old: Path) -> None:
 def check_free(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> None:
     """Raise OutputError where results may not go to ``folder`` because it is there already.
 
-    may_replace: of what is in it, whether it is an earlier result that may be lost; None: nothing may. A
-    folder that holds anything else is never replaced.
+    may_replace: of what is in it, whether it is an earlier result that may be lost, or an OutputError that says
+    why not; None: nothing may. A folder that holds anything else is never replaced; files that the system put
+    there (``.DS_Store``, ``Thumbs.db``, ``desktop.ini``, ``._*``) do not count.
     """
     if not os.path.lexists(folder):
         return
@@ -101,12 +115,18 @@ def check_free(folder: Path, *, may_replace: Callable[[Path], bool] | None = Non
         raise OutputError(f"{folder} exists already; give --overwrite to replace it, or another output folder.")
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{folder} is not a folder of results; move it away or give another output folder.")
-    others = sorted(path.name for path in folder.iterdir() if not may_replace(path))
+    others = [path.name for path in sorted(folder.iterdir()) if not is_of_system(path) and not may_replace(path)]
     if others:
         raise OutputError(
             f"{folder} holds {', '.join(others[:3])}, which is no earlier result and would be lost; move it away "
             "or give another output folder."
         )
+
+
+def is_of_system(path: Path) -> bool:
+    """Whether a file is one that macOS or Windows put beside others, unasked."""
+    plain = path.is_file() and not path.is_symlink()
+    return plain and (path.name.lower() in SYSTEM_FILES or path.name.startswith("._"))
 
 
 def check_writable(folder: Path) -> None:

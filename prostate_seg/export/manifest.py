@@ -16,6 +16,7 @@ from ..volume import Segmentation
 from .files import replacing
 
 MANIFEST = "manifest.json"  # its name in a case's folder
+DIGESTS = "outputs_sha256"  # the entry that holds the SHA-256 of every other file there
 
 
 def mask_digest(segmentation: Segmentation) -> str:
@@ -48,6 +49,12 @@ def sha256_of_files(paths: Iterable[str | os.PathLike[str]]) -> str:
     for path in paths:
         total.update(bytes.fromhex(sha256_of_file(path)))
     return total.hexdigest()
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Hex SHA-256 of every file in a folder, also further down, by its path there with slashes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
 
 
 def _plain(value: Any, where: str) -> Any:

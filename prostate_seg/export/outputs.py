@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +16,6 @@ from ..volume import Segmentation, Volume
 from . import FILES
 from .delivery import Delivery
 from .entropy import entropy_percent
-from .manifest import MANIFEST
 
 DICOM = ("dicom-seg", "dicom-probability", "rtstruct", "us-series")
 PROBABILISTIC = ("dicom-probability", "uncertainty")
@@ -45,14 +43,6 @@ class Planning:
         ):
             if value is not None and "rtstruct" not in formats:
                 raise SettingsError(f"{name} is about the structure set; add rtstruct to --format.")
-
-
-def is_result(path: Path) -> bool:
-    """Whether a file or folder in a case's folder was written by this package, by its name and place."""
-    if path.is_dir():
-        names = {file.name for file in path.iterdir()}
-        return path.name == FILES["us-series"] and all(re.fullmatch(r"us_\d{4,}\.dcm", name) for name in names)
-    return path.name in {MANIFEST, *FILES.values()} - {FILES["us-series"]}
 
 
 def chosen_formats(text: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from ..errors import OutputError, SettingsError
 from ..volume import Array, Volume, lps_from_affine
 from .dicom_values import decimal, decimals, item
 from .enhanced_us import add_functional_groups
+from .files import reason_of
 
 Kind = Literal["multiframe", "series", "series-without-positions", "enhanced-volume"]
 Photometric = Literal["MONOCHROME2", "MONOCHROME1", "RGB", "YBR_FULL", "PALETTE COLOR"]
@@ -258,6 +259,6 @@ def save(dataset: Dataset, path: Path) -> Path:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); free space or choose another."
+            f"{path} cannot be written ({reason_of(error)}); free space or choose another."
         ) from error
     return path
