@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from ..errors import SettingsError
-from .telling import DONE, SOME_FAILED, say
+from .telling import DONE, SOME_FAILED, say, show, show_json
 
 
 def shape_model(options: argparse.Namespace) -> int:
@@ -22,7 +21,7 @@ def shape_model(options: argparse.Namespace) -> int:
     with replacing(options.output) as temporary:
         model.save(temporary)
     low, high = model.volumes_ml[[0, -1]]
-    print(options.output)
+    show(options.output)
     say(f"{len(model.volumes_ml)} shapes of {low:.0f} to {high:.0f} mL, {len(model.modes)} modes")
     say(f"segment with it: prostate-seg segment INPUT -o OUT --shape-model {options.output}")
     return DONE
@@ -46,9 +45,9 @@ def collect(options: argparse.Namespace) -> int:
         say(f"left out {name}: {reason}")
     if options.json:
         found = {"datalist": str(done.datalist), "taken": done.taken, "left_out": done.left_out}
-        print(json.dumps(found, indent=1))
+        show_json(found)
     else:
-        print(done.datalist)
+        show(done.datalist)
     more = "" if options.validation else " --set validation_phantoms=8   (or --folds 5, or collect --validation 5)"
     say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
     return SOME_FAILED if any("not changed" not in reason for reason in done.left_out.values()) else DONE
