@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import warnings
-from _thread import interrupt_main
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -89,7 +88,7 @@ def _end_when_asked(ended: Connection) -> None:
         ended.recv()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # no last words
     _asked.set()
-    interrupt_main(signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, also where it sleeps
     time.sleep(TIDY_S)
     os._exit(1)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +31,13 @@ class _Parser(argparse.ArgumentParser):
 def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is empty; give one")
+    try:
+        os.lstat(text)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            raise argparse.ArgumentTypeError(
+                f"a path of {len(text)} characters has a name that no file can have; give a shorter one"
+            ) from error
     return Path(text)
 
 

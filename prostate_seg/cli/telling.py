@@ -48,9 +48,13 @@ def show_json(content: Any) -> None:
 class VisibleLines(logging.Formatter):
     """Log records as lines of one sentence."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record's level and message; its traceback below, if it has one."""
-        return "\n".join(map(visible, super().format(record).splitlines()))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record's level and message in one line."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback below, if there is one."""
+        return "\n".join(map(visible, super().formatException(ei).splitlines()))
 
 
 def _write(stream: TextIO | None, text: str) -> None:
