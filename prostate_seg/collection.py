@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def collect(
     unnamed = [] if patients is None else [name for name in names if name not in patients]
     if unnamed:
         raise InputError(f"The table of patients does not name {', '.join(unnamed)}; add them.")
-    if output.exists():
+    if os.path.lexists(output):
         raise OutputError(f"{output} is there already; give a new folder.")
     entries, left_out = [], {}
     with replacing_folder(output) as partial:
@@ -68,6 +69,9 @@ def collect(
                 entry = _taken(case, partial, unchanged=unchanged)
             except ProstateSegError as error:
                 left_out[case.name] = str(error)
+                continue
+            except Exception as error:  # whatever a library raises, the other cases must still be taken
+                left_out[case.name] = f"unexpected {type(error).__name__} in its files; segment the case again"
                 continue
             entries.append(entry | {"patient": case.name if patients is None else patients[case.name]})
         if not entries:

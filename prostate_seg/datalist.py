@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
+from .input_files import stem
 
 SECTIONS = ("training", "validation", "testing")
 _KEYS = {"image", "label", "patient", "case", "frame_spacing_mm", "provenance"}
@@ -78,7 +79,7 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
     spacing = case.get("frame_spacing_mm", 1.0)
     if isinstance(spacing, bool) or not isinstance(spacing, int | float) or spacing <= 0:
         raise SettingsError(f"{where} has frame_spacing_mm {spacing!r}, expected a length above 0.")
-    case.setdefault("case", Path(entry["image"]).name.split(".")[0])
+    case.setdefault("case", stem(Path(entry["image"]).name))
     return case
 
 

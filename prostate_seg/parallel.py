@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import signal
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any, TypeVar
 
 from .errors import SettingsError
@@ -16,6 +23,8 @@ from .errors import SettingsError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Start = tuple[Callable[..., None], tuple[Any, ...]]
+TIDY_S = 0.5  # given to a process to remove what it has half-written
+_asked = threading.Event()  # in a process of the pool: whether it was asked to end
 
 
 def check_jobs(jobs: int | None) -> None:
@@ -30,37 +39,65 @@ def in_processes(
     """``function`` of each item, in order, in ``jobs`` processes; None where an item took its process with it.
 
     start: a function and its arguments, called first in each process. When one dies, the items that it leaves are
-    done in a process each. Ctrl-C ends this process only: what the others are at is finished, what they have not
-    begun is not done. A script that calls this guards its main part by ``if __name__ == "__main__"``.
+    done in a process each. Ctrl-C ends all of them at once, as does closing this iterator: what they are at is not
+    finished. A script that calls this guards its main part by ``if __name__ == "__main__"``.
     """
     with _pool(jobs, start) as pool:
         futures = _submitted(pool, function, items, threads=max(1, (os.cpu_count() or 1) // jobs))
-        try:
-            for item, future in zip(items, futures, strict=True):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:  # some item took its process and with it the pool: each on its own
-                    yield _apart(function, item, start)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for item, future in zip(items, futures, strict=True):
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # some item took its process and with it the pool: each on its own
+                yield _apart(function, item, start)
 
 
-def _pool(jobs: int, start: Start | None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (start,))
+@contextmanager
+def _pool(jobs: int, start: Start | None) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end when the block does, or at once if it raises or this process is killed."""
+    context = get_context("spawn")
+    ended, stop = context.Pipe(duplex=False)  # closing ``stop`` is what the processes hear
+    pool = ProcessPoolExecutor(jobs, context, _begin, (pickle.dumps(start), ended))
+    try:
+        yield pool
+    except BaseException:
+        stop.close()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        stop.close()
+        ended.close()
 
 
-def _begin(start: Start | None) -> None:
-    """In a new process: end with the one that started it, also where that is killed; then what ``start`` says."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if start is not None:
-        function, arguments = start
+def _begin(start: bytes, ended: Connection) -> None:
+    """In a new process: listen for the end, say nothing but what is returned, then do what ``start`` says.
+
+    start: pickled, since loading it may import for seconds, in which the process must listen already.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_when_asked, args=(ended,), daemon=True).start()
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    if (first := pickle.loads(start)) is not None:
+        function, arguments = first
         function(*arguments)
 
 
-def _end_with_parent() -> None:
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os._exit(1)
+def _end_when_asked(ended: Connection) -> None:
+    """End this process when the other end is closed: tidily if the work listens, else by force."""
+    with suppress(OSError, EOFError):
+        ended.recv()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # no last words
+    _asked.set()
+    os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, also where it sleeps
+    time.sleep(TIDY_S)
+    os._exit(1)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Give up the work in hand if the parent asks for it; a signal from elsewhere ends the process."""
+    if _asked.is_set():
+        raise KeyboardInterrupt
+    os._exit(1)
 
 
 def _submitted(
@@ -83,6 +120,6 @@ def _submitted(
 def _apart(function: Callable[[Item], Result], item: Item, start: Start | None) -> Result | None:
     with _pool(1, start) as pool:
         try:
-            return pool.submit(function, item).result()
+            return _submitted(pool, function, [item], threads=os.cpu_count() or 1)[0].result()
         except BrokenProcessPool:
             return None

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
-from .radial import Rays, cast_rays, last_crossings_mm, rays_of
+from .radial import Rays, cast_rays, last_crossings_mm, main_part, rays_of
 from .shape_prior import FAINT, ShapeModel, blur_mm, certainty
 from .volume import Array
 
@@ -92,7 +92,9 @@ def doubt_of(
 
 
 def _spread_mm(rays: Rays, passes: Array, spacing_mm: Sequence[float]) -> float:
-    radii = [last_crossings_mm(rays_of(one, spacing_mm, rays.centre_mm)) for one in passes]
+    """Spread of the boundary over passes; of each pass only its largest part counts, as of the mean."""
+    alone = (np.where(main_part(one)[1], 0, one) for one in passes)
+    radii = [last_crossings_mm(rays_of(one, spacing_mm, rays.centre_mm)) for one in alone]
     return float(np.std(radii, axis=0).mean())
 
 

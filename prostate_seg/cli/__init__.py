@@ -9,9 +9,14 @@ import argparse
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from ..errors import ProstateSegError
 from ..guard import GIGABYTES, SECONDS, Limits
@@ -20,7 +25,7 @@ from .measuring import compare, evaluate
 from .modelling import collect, shape_model
 from .options import parser
 from .segmenting import export, segment
-from .telling import NOTHING_DONE, SOME_FAILED, say
+from .telling import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines
 
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "segment": segment,
@@ -37,25 +42,20 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal cannot show
+    options = parser().parse_args(arguments)
     try:
         _limit_reading(options)
-        status = _VERBS[options.verb](options)
-        sys.stdout.flush()
-        return status
+        with _own_sentences_only(debug=options.debug), _terminated_as_interrupted():
+            return _VERBS[options.verb](options)
     except KeyboardInterrupt:
         say("prostate-seg: interrupted; nothing is half-written.")
         return SOME_FAILED
-    except BrokenPipeError:  # the reader of stdout has gone, as head does; Python must not write to it on exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return SOME_FAILED
     except Exception as error:
         if options.debug:
-            traceback.print_exc()
+            say_lines(traceback.format_exc())
         cause = _cause(error)
         if isinstance(cause, ProstateSegError):
             say(f"prostate-seg: {cause}")
@@ -78,3 +78,38 @@ def _cause(error: BaseException) -> BaseException:
     while not isinstance(error, ProstateSegError) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+@contextmanager
+def _own_sentences_only(*, debug: bool) -> Iterator[None]:
+    """Log to stderr, and leave out what libraries warn of unless the user looks for a fault."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleLines("%(levelname)s: %(message)s"))
+    if not debug:
+        handler.addFilter(logging.Filter("prostate_seg"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeHandler(handler)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let a request to end (SIGTERM) tidy up as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # another one cannot change signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

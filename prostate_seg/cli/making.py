@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ..errors import OutputError, SettingsError
-from .telling import DONE, SOME_FAILED, say
+from .telling import DONE, SOME_FAILED, say, show, show_json
 
 
 def phantom(options: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def phantom(options: argparse.Namespace) -> int:
     for made in range(options.count):
         try:
             for path in write_phantom(options.output, options.seed + made, image_format=options.format, kind=kind):
-                print(path)
+                show(path)
         except OutputError as error:
             if not made:
                 raise
@@ -54,7 +54,7 @@ def train(options: argparse.Namespace) -> int:
         from ..ensemble_training import train_folds
 
         bundle = train_folds(options.output, options.data, options.folds, **chosen)
-    print(bundle)
+    show(bundle)
     say(f"segment with it: prostate-seg segment INPUT -o OUT --bundle {bundle}")
     return DONE
 
@@ -64,7 +64,11 @@ def info(options: argparse.Namespace) -> int:
     from ..information import describe_installation
 
     facts = describe_installation()
-    print(json.dumps(facts, indent=1) if options.json else "\n".join(_lines(facts)))
+    if options.json:
+        show_json(facts)
+    else:
+        for line in _lines(facts):
+            show(line)
     return DONE
 
 

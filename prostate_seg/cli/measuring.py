@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, SettingsError
 from ..parallel import check_jobs
-from .telling import DONE, NOTHING_DONE, SOME_FAILED, say
+from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, show, show_json
 
 DEFAULT_PAGES = 5
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Masks against references."""
-    from ..evaluation import between_observers, evaluate_folders, read_patients, write_results
+    from ..evaluation import between_observers, check_results, evaluate_folders, read_patients
     from ..export.files import check_writable
 
     check_jobs(options.jobs)
@@ -27,7 +26,11 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.prediction.resolve() in {path.resolve() for path in options.reference}:
         raise InputError(f"{options.prediction} is given as prediction and as reference; give two.")
     if options.output:
+        from ..report import check_cohort
+
         check_writable(options.output)
+        check_results(options.output)
+        check_cohort(options.output)
     how = {
         "patients": read_patients(options.patients) if options.patients else None,
         "resample": options.resample,
@@ -36,28 +39,54 @@ def evaluate(options: argparse.Namespace) -> int:
     rows = evaluate_folders(options.prediction, options.reference, **how)
     several = len(options.reference) > 1
     observers = between_observers(options.reference, rows, **how) if several else None
+    alone = sum(row.alone for row in [*rows, *(observers.rows if observers else [])])
+    if options.partial:
+        rows = [row for row in rows if not row.alone]
+        observers = observers and replace(observers, rows=[row for row in observers.rows if not row.alone])
     if options.json:
-        print(json.dumps([row.as_json() for row in rows], indent=1))
+        show_json([row.as_json() for row in rows])
     else:
-        _print_rows(rows, observers)
+        _show_rows(rows, observers)
     rows_of_all = [*rows, *(observers.rows if observers else [])]
-    for row in rows_of_all:
+    _say_what_failed(rows_of_all, alone, partial=options.partial)
+    if options.output:
+        _write(options, rows, observers, left_out=alone if options.partial else 0)
+    if all(row.error for row in rows):
+        return NOTHING_DONE
+    return SOME_FAILED if any(row.error for row in rows_of_all) else DONE
+
+
+def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> None:
+    """Failures and notes of the rows; alone: how many of all rows lack a partner."""
+    for row in rows:
         if row.error:
             say(f"failed: {row.name}: {row.error}")
         elif row.note:
             say(f"note: {row.name}: {row.note}")
-    if options.output:
-        from ..report import PAGE, write_cohort
+    if alone and partial:
+        say(f"note: {alone} rows lack a prediction or a reference and are left out.")
+    elif alone:
+        say(f"note: {alone} rows lack a prediction or a reference and count as failed; --partial leaves them out.")
 
-        (options.output / PAGE).unlink(missing_ok=True)  # never beside newer numbers
-        written = write_results(rows, options.output, observers=observers)
-        written += write_cohort(
-            rows, options.output, observers=observers, images=options.images, pages=_pages(options)
-        )
-        say(f"written: {', '.join(map(str, written))}")
-    if all(row.error for row in rows):
-        return NOTHING_DONE
-    return SOME_FAILED if any(row.error for row in rows_of_all) else DONE
+
+def _write(
+    options: argparse.Namespace, rows: list[CaseResult], observers: Observers | None, *, left_out: int
+) -> None:
+    """Tables first, then the pages made of them."""
+    from ..evaluation import write_results
+    from ..report import PAGE, write_cohort
+
+    (options.output / PAGE).unlink(missing_ok=True)  # never beside newer numbers
+    written = write_results(rows, options.output, observers=observers, left_out=left_out)
+    written += write_cohort(
+        rows,
+        options.output,
+        observers=observers,
+        images=options.images,
+        pages=_pages(options),
+        left_out=left_out,
+    )
+    say(f"written: {', '.join(map(str, written))}")
 
 
 def _check_report(options: argparse.Namespace) -> None:
@@ -79,30 +108,35 @@ def _pages(options: argparse.Namespace) -> int:
     return DEFAULT_PAGES if options.pages is None else int(options.pages)
 
 
-def _print_rows(rows: list[CaseResult], observers: Observers | None) -> None:
-    print(f"{'case':24s} {'dice':>6s} {'hd_mm':>7s} {'hd95_mm':>8s} {'assd_mm':>8s} {'mL':>6s} {'ref mL':>7s}")
+def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:
+    show(f"{'case':24s} {'dice':>6s} {'hd_mm':>7s} {'hd95_mm':>8s} {'assd_mm':>8s} {'mL':>6s} {'ref mL':>7s}")
     for row in rows:
         if not row.error:
-            print(row.as_line())
+            show(row.as_line())
     if observers is None or not observers.differences:
         return
     cases = observers.differences[0].cases
-    print(f"\nmodel beside the observers' own agreement, {cases} cases")
-    print(f"{'metric':24s} {'model':>9s} {'observers':>9s} {'difference (95 % interval)':>30s}")
+    show("")
+    show(f"model beside the observers' own agreement, {cases} cases")
+    show(f"{'metric':24s} {'model':>9s} {'observers':>9s} {'difference (95 % interval)':>30s}")
     for one in observers.differences:
         interval = "" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})"
-        print(f"{one.metric:24s} {one.mean_second:9.3f} {one.mean_first:9.3f} {one.mean_difference:+.3f}{interval}")
+        show(f"{one.metric:24s} {one.mean_second:9.3f} {one.mean_first:9.3f} {one.mean_difference:+.3f}{interval}")
 
 
 def compare(options: argparse.Namespace) -> int:
     """Evaluations against each other."""
-    from ..comparison import HEAD, MAIN, read_table, remarks, write_comparison
+    from ..comparison import HEAD, MAIN, check_comparison, read_table, remarks, write_comparison
     from ..comparison import compare as differences_of
     from ..export.files import check_writable
     from ..input_files import distinct_names
 
     if options.output:
+        from ..report import COMPARISON_PAGE, check_comparison_page, write_comparison_page
+
         check_writable(options.output)
+        check_comparison(options.output)
+        check_comparison_page(options.output)
     names = distinct_names([path.parent if path.is_file() else path for path in options.evaluations])
     tables = [read_table(path, name) for path, name in zip(options.evaluations, names, strict=True)]
     metrics = tuple(name.strip() for name in (options.metrics or ",".join(MAIN)).split(",") if name.strip())
@@ -110,12 +144,11 @@ def compare(options: argparse.Namespace) -> int:
     for remark in remarks(tables):
         say(f"note: {remark}")
     if options.json:
-        print(json.dumps([asdict(one) | {"verdict": one.verdict} for one in differences], indent=1))
+        show_json([asdict(one) | {"verdict": one.verdict} for one in differences])
     else:
-        print(HEAD, *(one.as_line() for one in differences), sep="\n")
+        for line in (HEAD, *(one.as_line() for one in differences)):
+            show(line)
     if options.output:
-        from ..report import COMPARISON_PAGE, write_comparison_page
-
         (options.output / COMPARISON_PAGE).unlink(missing_ok=True)  # never beside newer numbers
         written = write_comparison(differences, tables, options.output)
         written.append(write_comparison_page(differences, tables, options.output))

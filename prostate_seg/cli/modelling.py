@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
+from pathlib import Path
 
-from ..errors import SettingsError
-from .telling import DONE, SOME_FAILED, say
+from ..errors import InputError, OutputError, SettingsError
+from .telling import DONE, SOME_FAILED, say, show, show_json
 
 
 def shape_model(options: argparse.Namespace) -> int:
@@ -18,14 +19,34 @@ def shape_model(options: argparse.Namespace) -> int:
         raise SettingsError(f"--phantoms is a whole number from 0, got {options.phantoms}.")
     if options.output.suffix != ".npz":
         raise SettingsError(f"A shape model is a file .npz, got {options.output.name}; give another -o.")
+    _check_place(options.output)
     model = shape_model_of(options.masks, options.phantoms)
     with replacing(options.output) as temporary:
         model.save(temporary)
     low, high = model.volumes_ml[[0, -1]]
-    print(options.output)
+    show(options.output)
     say(f"{len(model.volumes_ml)} shapes of {low:.0f} to {high:.0f} mL, {len(model.modes)} modes")
     say(f"segment with it: prostate-seg segment INPUT -o OUT --shape-model {options.output}")
     return DONE
+
+
+def _check_place(file: Path) -> None:
+    """Refuse, before anything is computed, a place that cannot be written or holds what is no shape model."""
+    from ..export.files import check_writable
+
+    check_writable(file.parent)
+    if os.path.lexists(file) and not (file.is_file() and _is_shape_model(file)):
+        raise OutputError(f"{file} is no shape model and would be lost; move it away or give another -o.")
+
+
+def _is_shape_model(file: Path) -> bool:
+    from ..shape_prior import ShapeModel
+
+    try:
+        ShapeModel.load(file)
+    except InputError:
+        return False
+    return True
 
 
 def collect(options: argparse.Namespace) -> int:
@@ -46,9 +67,9 @@ def collect(options: argparse.Namespace) -> int:
         say(f"left out {name}: {reason}")
     if options.json:
         found = {"datalist": str(done.datalist), "taken": done.taken, "left_out": done.left_out}
-        print(json.dumps(found, indent=1))
+        show_json(found)
     else:
-        print(done.datalist)
+        show(done.datalist)
     more = "" if options.validation else " --set validation_phantoms=8   (or --folds 5, or collect --validation 5)"
     say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
     return SOME_FAILED if any("not changed" not in reason for reason in done.left_out.values()) else DONE

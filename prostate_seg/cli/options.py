@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
 from ..export import DEFAULT_FORMATS, FILES
+from .telling import say
 
 USAGE_ERROR = 2
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
@@ -21,12 +24,20 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit 2."""
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help.\n")
+        say(f"{self.prog}: {message}; see {self.prog} --help.")
+        self.exit(USAGE_ERROR)
 
 
 def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is empty; give one")
+    try:
+        os.lstat(text)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            raise argparse.ArgumentTypeError(
+                f"a path of {len(text)} characters has a name that no file can have; give a shorter one"
+            ) from error
     return Path(text)
 
 
@@ -59,6 +70,7 @@ def _measuring(verbs: Any) -> None:
         "reference", nargs="+", type=_path, help="mask, or folder of masks with the same names; one an observer"
     )
     evaluate.add_argument("--patients", type=_path, metavar="CSV", help="columns case, patient: for the intervals")
+    evaluate.add_argument("--partial", action="store_true", help="leave out cases that lack a partner")
     evaluate.add_argument("--resample", action="store_true", help="bring masks on another grid to the reference's")
     evaluate.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
     evaluate.add_argument("-o", "--output", type=_path, help="folder for tables (CSV, JSON) and report.html")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, ProstateSegError, SettingsError
 from ..parallel import check_jobs
-from .telling import DONE, NOTHING_DONE, SOME_FAILED, say
+from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, say_lines, show, show_json
 
 if TYPE_CHECKING:
     from ..export.outputs import Planning
@@ -27,6 +26,10 @@ def segment(options: argparse.Namespace) -> int:
     check_jobs(options.jobs)
     cases, skipped = _found(options)
     check_writable(options.output)
+    if options.review:
+        from ..report import check_review
+
+        check_review(options.output)
     from ..bundle import load_bundle
     from ..case_folder import identity_remark
     from ..pipeline import Options, anonymised, segment_cases
@@ -65,7 +68,7 @@ def segment(options: argparse.Namespace) -> int:
         say("prostate-seg: interrupted; finished cases are kept.")
     reviewed = _review(outcomes, options) if options.review else True
     if options.json:
-        print(json.dumps({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped}, indent=1))
+        show_json({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped})
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed and len(failed) == len(outcomes) and not interrupted:
         return NOTHING_DONE
@@ -103,7 +106,7 @@ def _report(progress: str, outcome: Outcome, options: argparse.Namespace, known:
     if outcome.manifest is None or outcome.folder is None:
         say(f"{progress}failed: {outcome.error}")
         if options.debug:
-            say(outcome.traceback)
+            say_lines(outcome.traceback)
         return
     volume = outcome.manifest["volume_ml"]
     found = "one slice" if volume is None else f"{volume:.1f} mL"
@@ -114,7 +117,7 @@ def _report(progress: str, outcome: Outcome, options: argparse.Namespace, known:
             say(f"  note: {warning}")
     if not options.json:
         for file in outcome.manifest["outputs"]:
-            print(outcome.folder / file)
+            show(outcome.folder / file)
 
 
 def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
@@ -160,10 +163,10 @@ def export(options: argparse.Namespace) -> int:
     for note in done.notes:
         say(f"note: {note}")
     if options.json:
-        print(json.dumps({"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes}, indent=1))
+        show_json({"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes})
     else:
         for name in done.outputs:
-            print(done.folder / name)
+            show(done.folder / name)
     return DONE
 
 

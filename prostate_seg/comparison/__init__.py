@@ -1,6 +1,6 @@
 """Is A better than B? Evaluations of the same cases, paired."""
 
-from .differences import HEAD, MAIN, Difference, compare, worst_first, write_comparison
+from .differences import HEAD, MAIN, Difference, check_comparison, compare, worst_first, write_comparison
 from .tables import Table, paired, read_table, remarks
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "MAIN",
     "Difference",
     "Table",
+    "check_comparison",
     "compare",
     "paired",
     "read_table",

@@ -7,7 +7,6 @@ metrics. A missed case counts with the diagonal of its image, so missing one nev
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import SettingsError
-from ..export.files import replacing
+from ..export.csv_files import write_rows
 from ..export.manifest import write_manifest
+from ..export.replaced import check_replaceable
 from ..metrics import SCORES
 from ..volume import Array
 from .tables import SIGNIFICANT, Table, paired, remarks
@@ -27,6 +27,9 @@ MAIN = ("dice", "hd_mm", "hd95_mm", "assd_mm", "surface_dice_2mm", "slice_dice")
 EXACT_UP_TO = 12  # patients: 4096 sign patterns
 FLIPS = 9999
 RESAMPLES = 2000
+INFINITE = "replaced by the diagonal of the reference image in mm"
+CASE_COLUMNS = ("first", "second", "case", "dice_first", "dice_second", "difference")
+_MARKS = {"comparison.json": f'"infinite_distances": "{INFINITE}"', "cases.csv": ",".join(CASE_COLUMNS)}
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,14 @@ def worst_first(first: Table, second: Table, metric: str = "dice") -> list[tuple
     return [(names[index], float(a[index]), float(b[index])) for index in order]
 
 
+def check_comparison(folder: Path) -> None:
+    """Raise OutputError if the tables would take the place of files that this package did not write."""
+    check_replaceable(folder, _MARKS)
+
+
 def write_comparison(differences: Sequence[Difference], tables: Sequence[Table], folder: Path) -> list[Path]:
     """Write ``comparison.json`` and ``cases.csv`` (worst first, by Dice, pair by pair). Raises OutputError."""
+    check_comparison(folder)
     folder.mkdir(parents=True, exist_ok=True)
     told = remarks(tables)
     summary, cases = folder / "comparison.json", folder / "cases.csv"
@@ -112,15 +121,15 @@ def write_comparison(differences: Sequence[Difference], tables: Sequence[Table],
             "remarks": told,
             "interval": f"95 % bootstrap of the mean difference over patients, {RESAMPLES} resamples",
             "test": f"sign flips of patients, exact up to {EXACT_UP_TO}, else {FLIPS}; Holm over all rows",
-            "infinite_distances": "replaced by the diagonal of the reference image in mm",
+            "infinite_distances": INFINITE,
         },
     )
-    with replacing(cases) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["first", "second", "case", "dice_first", "dice_second", "difference"])
-        for first, second in itertools.combinations(tables, 2):
-            for case, a, b in worst_first(first, second):
-                writer.writerow([first.name, second.name, case, f"{a:.6g}", f"{b:.6g}", f"{b - a:.6g}"])
+    rows = (
+        [first.name, second.name, case, f"{a:.6g}", f"{b:.6g}", f"{b - a:.6g}"]
+        for first, second in itertools.combinations(tables, 2)
+        for case, a, b in worst_first(first, second)
+    )
+    write_rows(cases, CASE_COLUMNS, rows)
     return [summary, cases]
 
 

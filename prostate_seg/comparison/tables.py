@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..export.csv_files import NUMBER, read_rows
 from ..metrics import DISTANCES, SCORES
 from ..volume import Array
 
@@ -43,22 +44,21 @@ def read_table(path: Path, name: str | None = None) -> Table:
     is a patient. Raises InputError.
     """
     file = path / TABLE if path.is_dir() else path
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            everything = list(csv.DictReader(stream))
-        rows = [row for row in everything if not row.get("error")]
-        cases, failed = [_name(row) for row in rows], tuple(_name(row) for row in everything if row.get("error"))
-        metrics = [name for name in SCORES if rows and name in rows[0]]
-        diagonals = np.array([float(row["diagonal_mm"]) for row in rows])
-        values = {name: np.array([float(row[name] or "nan") for row in rows]) for name in metrics}
-        volumes = np.array([float(row.get("reference_volume_ml") or "nan") for row in rows])
-    except FileNotFoundError as error:
-        raise InputError(f"There is no {TABLE} in {path}; give a folder that evaluate -o wrote.") from error
-    except (OSError, LookupError, ValueError) as error:
+    if not file.exists():
+        raise InputError(f"There is no {TABLE} in {path}; give a folder that evaluate -o wrote.")
+    columns, everything = read_rows(file)
+    if missing := [name for name in ("case", "diagonal_mm") if name not in columns]:
         raise InputError(
-            f"{file} is no table of prostate-seg evaluate (unreadable: {error}); give a folder that evaluate -o "
-            "wrote."
-        ) from error
+            f"{file} is no table of prostate-seg evaluate (no column {' and '.join(missing)}); give a folder that "
+            "evaluate -o wrote."
+        )
+    rows = [row for row in everything if not row.get("error")]
+    cases, failed = [_name(row) for row in rows], tuple(_name(row) for row in everything if row.get("error"))
+    values = {name: _column(file, rows, name) for name in SCORES if name in columns}
+    diagonals = _column(file, rows, "diagonal_mm")
+    if not (np.isfinite(diagonals) & (diagonals > 0)).all():
+        raise InputError(f"{file} has a diagonal_mm that is no positive length in mm; evaluate again.")
+    volumes = _column(file, rows, "reference_volume_ml")
     if not cases or len(set(cases)) != len(cases):
         what = "no case without an error" if not cases else "two rows of one case and observer"
         raise InputError(f"{file} has {what}; evaluate again.")
@@ -68,6 +68,19 @@ def read_table(path: Path, name: str | None = None) -> Table:
     patients = [row.get("patient") or row["case"] for row in rows]
     name = name or file.resolve().parent.name
     return Table(name, cases, patients, values, failed=failed, reference_ml=volumes, missed=missed)
+
+
+def _column(file: Path, rows: Sequence[Mapping[str, str]], name: str) -> Array:
+    """A column's numbers (cases,): NaN for an empty cell, infinite only for a distance. Raises InputError."""
+    texts = [row.get(name, "") for row in rows]
+    for row, text in zip(rows, texts, strict=True):
+        known = not text or (name in DISTANCES and text == "inf")
+        if not known and not (NUMBER.fullmatch(text) and math.isfinite(float(text))):
+            raise InputError(
+                f"{file} has {text[:20]!r} as {name} of case {_name(row)}, expected a number such as 0.5, inf for "
+                "an infinite distance, or nothing; evaluate again."
+            )
+    return np.array([float(text or "nan") for text in texts])
 
 
 def _name(row: Mapping[str, str]) -> str:

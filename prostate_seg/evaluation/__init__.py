@@ -3,12 +3,13 @@
 from .case import CaseResult, evaluate
 from .folders import evaluate_folders, read_patients
 from .observers import Observers, between_observers
-from .tables import write_results
+from .tables import check_results, write_results
 
 __all__ = [
     "CaseResult",
     "Observers",
     "between_observers",
+    "check_results",
     "evaluate",
     "evaluate_folders",
     "read_patients",

@@ -28,7 +28,7 @@ class CaseResult:
 
     observer: whose reference, where there are several. note: what was done to the masks, what is missing and why.
     prediction, reference: the files, None where there is not exactly one. slices: the counts of its slices for the
-    panoptic quality of the data set.
+    panoptic quality of the data set. alone: whether the case lacks a prediction or a reference.
     """
 
     case: str
@@ -41,6 +41,7 @@ class CaseResult:
     prediction: Path | None = None
     reference: Path | None = None
     slices: Panoptic | None = None
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -100,7 +101,9 @@ def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
     for role, paths in (("prediction", pair.predictions), ("reference", pair.references)):
         if len(paths) != 1:
             got = " and ".join(path.name for path in paths) or "none"
-            return CaseResult(**about, error=f"Expected one {role} of case {pair.case}, got {got}.")
+            return CaseResult(
+                **about, error=f"Expected one {role} of case {pair.case}, got {got}.", alone=not paths
+            )
     try:
         files = current_mask(pair.predictions[0]), current_mask(pair.references[0])
         about |= dict(zip(("prediction", "reference"), files, strict=True))

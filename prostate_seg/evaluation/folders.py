@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
+from ..export.csv_files import read_rows
 from ..parallel import in_processes
 from .case import CaseResult, measured
 from .pairs import Pair, case_name, find_pairs, observer_names
@@ -19,13 +19,7 @@ PAIRS_PER_PROCESS = 8  # fewer are done sooner than another process has started
 
 def read_patients(path: Path) -> dict[str, str]:
     """Whose case is whose: a CSV file with the columns ``case`` and ``patient``. Raises InputError."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), reader.fieldnames or []
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"The table of patients {path} cannot be read ({reason}); give a CSV file.") from error
+    columns, rows = read_rows(path)
     if not {"case", "patient"} <= set(columns):
         raise InputError(
             f"{path} has the columns {', '.join(columns) or 'none'}; expected case and patient, separated by "
@@ -84,10 +78,22 @@ def _rows(pairs: Sequence[Pair], *, resample: bool, jobs: int | None) -> list[Ca
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(pairs) // PAIRS_PER_PROCESS))
     jobs = min(jobs, len(pairs))
-    measure = partial(measured, resample=resample)
+    measure = partial(_measured, resample=resample)
     results: Iterable[CaseResult | None] = map(measure, pairs) if jobs <= 1 else in_processes(measure, pairs, jobs)
     died = "Its process died: too little memory, or a damaged file; give fewer --jobs."
     return [
         result or CaseResult(pair.case, patient=pair.patient, observer=pair.observer, error=died)
         for pair, result in zip(pairs, results, strict=True)
     ]
+
+
+def _measured(pair: Pair, *, resample: bool) -> CaseResult:
+    """Evaluate a pair; whatever is raised is the reason in its row, so that the other cases are done."""
+    try:
+        return measured(pair, resample=resample)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            reason = f"Case {pair.case} does not fit into memory; give fewer --jobs."
+        else:
+            reason = f"Unexpected {type(error).__name__} in case {pair.case}; write its masks again."
+        return CaseResult(pair.case, patient=pair.patient, observer=pair.observer, error=reason)

@@ -70,7 +70,14 @@ def _between(row: CaseResult, pair: str, model: Sequence[CaseResult] | None) -> 
     error = row.error.replace("one prediction", "a contour of the second observer")
     error = error.replace("one reference", "a contour of the first observer")
     return CaseResult(
-        case, row.metrics, row.diagonal_mm, patient=row.patient, observer=pair, note=row.note, error=error
+        case,
+        row.metrics,
+        row.diagonal_mm,
+        patient=row.patient,
+        observer=pair,
+        note=row.note,
+        error=error,
+        alone=row.alone,
     )
 
 

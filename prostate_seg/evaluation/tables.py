@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
-from ..export.files import replacing
+from ..export.csv_files import write_rows
 from ..export.manifest import write_manifest
+from ..export.replaced import check_replaceable
 from ..metrics import Metrics, Panoptic
 from ..summary import Summary, summarise
 from .case import CaseResult, without_infinity
 from .observers import SYMMETRIC, Observers
 
 INTERVAL = "95 % bootstrap of the mean over patients, 2000 resamples"
+INFINITE = "replaced by the diagonal of the reference image, in mm, in every summary"
+_MARKS = {
+    "metrics.csv": "diagonal_mm,patient",
+    "metrics.json": f'"infinite_distances": "{INFINITE}"',
+    "observers.csv": "absolute_volume_error_ml,patient",
+}
 COLUMNS = ("case", *Metrics.__dataclass_fields__, "diagonal_mm", "patient", "observer", "note", "error")
 
 
+def check_results(folder: str | Path) -> None:
+    """Raise OutputError if the tables would take the place of files that this package did not write."""
+    check_replaceable(Path(folder), _MARKS)
+
+
 def write_results(
-    results: Sequence[CaseResult], folder: str | Path, *, observers: Observers | None = None
+    results: Sequence[CaseResult], folder: str | Path, *, observers: Observers | None = None, left_out: int = 0
 ) -> list[Path]:
     """Write ``metrics.csv`` and ``metrics.json`` into a folder, made where absent; returns their paths.
 
@@ -29,16 +40,18 @@ def write_results(
     empty. JSON: the same under ``cases``, with null for both and ``states`` saying which ("infinite", "undefined"),
     ``panoptic_slices``: the panoptic quality of slice presence, and ``summary``: mean, median, standard deviation
     and 95 % bootstrap interval of the mean over the rows without error. observers: their distances from each other,
-    in ``observers.csv`` and under ``observers``. Raises OutputError.
+    in ``observers.csv`` and under ``observers``. left_out: how many rows without a partner are not among the
+    results. Raises OutputError, also where such a file is there that this package did not write.
     """
     folder = Path(folder)
+    check_results(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot make the folder {folder}: {error.strerror}; give another one.") from error
     written = [folder / "metrics.csv", folder / "metrics.json"]
     _write_rows(written[0], results, COLUMNS)
-    document = _document(results)
+    document = _document(results) | ({"rows_left_out": left_out} if left_out else {})
     (folder / "observers.csv").unlink(missing_ok=True)
     if observers is not None:
         written.append(folder / "observers.csv")
@@ -75,13 +88,8 @@ def _qualities(panoptic: Panoptic) -> dict[str, float | None]:
 
 
 def _write_rows(path: Path, results: Sequence[CaseResult], columns: Sequence[str]) -> None:
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(result.as_row() for result in results)
+    rows = (result.as_row() for result in results)
+    write_rows(path, columns, ([row[name] for name in columns] for row in rows))
 
 
 def _document(results: Sequence[CaseResult]) -> dict[str, Any]:
@@ -91,7 +99,7 @@ def _document(results: Sequence[CaseResult]) -> dict[str, Any]:
         "cases": [result.as_json() for result in results],
         "cases_measured": len(results) - failed,
         "cases_with_error": failed,
-        "infinite_distances": "replaced by the diagonal of the reference image, in mm, in every summary",
+        "infinite_distances": INFINITE,
         "interval": INTERVAL,
         "panoptic_slices": asdict(panoptic) | _qualities(panoptic),
         "summary": _summaries(results),

@@ -1,10 +1,10 @@
 """Pages to look at: one case, a cohort, a comparison. Each is a single HTML file that asks nothing of a network."""
 
 from .case_page import CaseReport, Layer, write_case_page
-from .cohort_page import PAGE, write_cohort
+from .cohort_page import PAGE, check_cohort, write_cohort
 from .comparison_page import PAGE as COMPARISON_PAGE
-from .comparison_page import write_comparison_page
-from .review_page import write_review
+from .comparison_page import check_comparison_page, write_comparison_page
+from .review_page import check_review, write_review
 from .segmented import case_report_of
 
 __all__ = [
@@ -13,6 +13,9 @@ __all__ = [
     "CaseReport",
     "Layer",
     "case_report_of",
+    "check_cohort",
+    "check_comparison_page",
+    "check_review",
     "write_case_page",
     "write_cohort",
     "write_comparison_page",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,19 +11,21 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, OutputError, ProstateSegError
 from ..evaluation import CaseResult, Observers
 from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
-from ..export.files import replacing_folder
+from ..export.files import check_free, replacing_folder
+from ..export.replaced import check_replaceable, holds
 from ..metrics import Metrics
 from ..summary import Summary
 from . import plots
 from .case_page import write_case_page
 from .evaluated import evaluated_case, told, worst_slice
 from .labels import LABELS
-from .page import Html, Signed, facts, section, table, write_page
+from .page import Html, Signed, facts, heading, section, table, write_page
 
-PAGE, PAGES = "report.html", "cases"
+PAGE, PAGES, TITLE = "report.html", "cases", "Evaluation"
+LOG = logging.getLogger(__name__)
 COLUMNS = (
     *("dice", "hd_mm", "hd95_mm", "assd_mm", "surface_dice_2mm", "volume_ml", "reference_volume_ml"),
     *("volume_error_ml", "centroid_shift_mm", "dice_apex", "dice_mid", "dice_base"),
@@ -37,6 +40,16 @@ _BOXES = {
 }
 
 
+def check_cohort(folder: str | Path) -> None:
+    """Raise OutputError if the pages would take the place of files that this package did not write."""
+    check_replaceable(Path(folder), {PAGE: heading(TITLE)})
+    check_free(Path(folder) / PAGES, may_replace=_is_case_page)
+
+
+def _is_case_page(path: Path) -> bool:
+    return path.suffix == ".html" and holds(path, f"<header><h1>{TITLE} of ")
+
+
 def write_cohort(
     results: Sequence[CaseResult],
     folder: str | Path,
@@ -44,34 +57,49 @@ def write_cohort(
     observers: Observers | None = None,
     images: str | Path | None = None,
     pages: int = 5,
+    left_out: int = 0,
 ) -> list[Path]:
     """Write ``report.html`` and, of the ``pages`` cases of lowest Dice, ``cases/NAME.html``; returns their paths.
 
-    images: see :func:`evaluated_case`. Raises InputError where it is no folder, OutputError.
+    images: see :func:`evaluated_case`. left_out: how many rows without a partner are not among the results. A case
+    whose page cannot be made has none, with a warning. Raises InputError where images is no folder; OutputError.
     """
     folder, place = Path(folder), None if images is None else Path(images)
     if place is not None and not place.is_dir():
         raise InputError(f"{place} is no folder of images; give one with NAME.nii.gz (or a folder NAME) a case.")
-    worst = _worst(results, pages)
+    check_cohort(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
-    with replacing_folder(folder / PAGES, may_replace=lambda path: path.suffix == ".html") as partial:
-        for result in worst:
-            report = evaluated_case(result, place)
-            write_case_page(partial / f"{result.case}.html", report)
-            pictures.append(_figure(result, worst_slice(report)))
+    pictures = {}
+    with replacing_folder(folder / PAGES, may_replace=_is_case_page) as partial:
+        for result in _worst(results, pages):
+            if picture := _written_case(result, place, partial):
+                pictures[result.case] = picture
     measured = [result for result in results if result.metrics is not None]
     drawn = _plots(measured)
     body = [
-        _overview(results),
+        _overview(results, left_out),
         section("Summary", _summary(results)) if measured else "",
         _observers(observers) if observers else "",
         section("Plots", f"<div class=plots>{''.join(map(_place, drawn))}</div>") if drawn else "",
-        section("Worst cases", f"<div class=gallery>{''.join(pictures)}</div>") if pictures else "",
-        section("All cases", _cases(results, {result.case for result in worst})),
+        section("Worst cases", f"<div class=gallery>{''.join(pictures.values())}</div>") if pictures else "",
+        section("All cases", _cases(results, set(pictures))),
     ]
-    write_page(folder / PAGE, "Evaluation", body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
-    return [folder / PAGE, *(folder / PAGES / f"{result.case}.html" for result in worst)]
+    write_page(folder / PAGE, TITLE, body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
+    return [folder / PAGE, *(folder / PAGES / f"{case}.html" for case in pictures)]
+
+
+def _written_case(result: CaseResult, images: Path | None, folder: Path) -> str | None:
+    """Write the page of a case; its picture for the cohort's page, or None if its masks cannot be shown."""
+    try:
+        report = evaluated_case(result, images)
+        write_case_page(folder / f"{result.case}.html", report)
+        return _figure(result, worst_slice(report))
+    except OutputError:
+        raise
+    except Exception as error:  # whatever a library raises, the other pages must still be written
+        why = error if isinstance(error, ProstateSegError) else f"unexpected {type(error).__name__}"
+        LOG.warning("Case %s has no page: %s", result.name, why)
+        return None
 
 
 def _worst(results: Sequence[CaseResult], count: int) -> list[CaseResult]:
@@ -88,13 +116,15 @@ def _dice(result: CaseResult) -> float:
     return result.metrics.dice
 
 
-def _overview(results: Sequence[CaseResult]) -> str:
+def _overview(results: Sequence[CaseResult], left_out: int) -> str:
     failed = [result for result in results if result.metrics is None]
     rows = [
         ("Cases", str(len({result.case for result in results}))),
         ("Patients", str(len({result.patient or result.case for result in results}))),
         ("Rows that could not be measured", str(len(failed))),
     ]
+    if left_out:
+        rows.append(("Rows left out, without a prediction or a reference", str(left_out)))
     missed = sum(result.metrics is not None and result.metrics.hd_mm == float("inf") for result in results)
     slices = panoptic_slices(results)
     parts = f"{told(slices.segmentation_quality)} x {told(slices.recognition_quality)}"

@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ..comparison import Difference, Table, paired, remarks, worst_first
+from ..export.replaced import check_replaceable
 from . import plots
 from .evaluated import told
 from .labels import LABELS
-from .page import Signed, listed, section, table, write_page
+from .page import Signed, heading, listed, section, table, write_page
 
-PAGE = "comparison.html"
+PAGE, TITLE = "comparison.html", "Comparison"
+
+
+def check_comparison_page(folder: Path) -> None:
+    """Raise OutputError if the page would take the place of one that this package did not write."""
+    check_replaceable(folder, {PAGE: heading(TITLE)})
 
 
 def write_comparison_page(differences: Sequence[Difference], tables: Sequence[Table], folder: str | Path) -> Path:
     """Write ``comparison.html`` into a folder that is there; returns its path. Raises OutputError."""
+    check_comparison_page(Path(folder))
     rows = [
         [
             f"{one.second} - {one.first}",
@@ -60,7 +67,7 @@ def write_comparison_page(differences: Sequence[Difference], tables: Sequence[Ta
         section("Worst first", _worst(tables)),
     ]
     path = Path(folder) / PAGE
-    write_page(path, "Comparison", body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
+    write_page(path, TITLE, body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
     return path
 
 

@@ -36,7 +36,7 @@ def write_page(
         '<link rel="icon" href="data:,">',
         f"<title>{escape(title)}</title>",
         f"<style>{asset('style.css')}</style></head><body>",
-        f"<header><h1>{escape(title)}</h1><p class=statement>{STATEMENT}</p></header><main>",
+        f"{heading(title)}</header><main>",
         *body,
         "</main>",
         f"<script>const report = {script_json(data)};</script>",
@@ -45,6 +45,11 @@ def write_page(
     ]
     with replacing(path) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8", errors="backslashreplace")
+
+
+def heading(title: str) -> str:
+    """The beginning of a page's body, by which a page of an earlier run is known."""
+    return f"<header><h1>{escape(title)}</h1><p class=statement>{STATEMENT}</p>"
 
 
 def asset(name: str) -> str:

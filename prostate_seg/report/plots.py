@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bo
         x, y, z = (np.round(surface.points - centre, 2).astype(np.float32)).T
         i, j, k = surface.triangles.astype(np.int32).T
         figure.add_mesh3d(
-            x=x, y=y, z=z, i=i, j=j, k=k, name=name, color=colour, opacity=1.0 if number == 0 else 0.35,
+            x=x, y=y, z=z, i=i, j=j, k=k, name=_literal(name), color=colour, opacity=1.0 if number == 0 else 0.35,
             showlegend=True, flatshading=False, hoverinfo="name",
             lighting={"ambient": 0.65, "diffuse": 0.6, "specular": 0.1},
         )  # fmt: skip
@@ -57,7 +58,7 @@ def boxes(title: str, groups: Mapping[str, Array], texts: Sequence[str]) -> dict
         figure.add_box(
             y=values[shown],
             name=name,
-            text=[text for text, here in zip(texts, shown, strict=True) if here],
+            text=[_literal(text) for text, here in zip(texts, shown, strict=True) if here],
             boxpoints="all",
             jitter=0.4,
             pointpos=0,
@@ -98,18 +99,24 @@ def scatter(
         x=[low, high], y=[low, high], mode="lines", line={"color": "#666", "dash": "dash"}, hoverinfo="skip"
     )
     figure.update_layout(**_LAYOUT, title={"text": title, "font": {"size": 15}}, showlegend=False, height=380)
-    figure.update_xaxes(**_GRID, title=names[0])
-    figure.update_yaxes(**_GRID, title=names[1])
+    figure.update_xaxes(**_GRID, title=_literal(names[0]))
+    figure.update_yaxes(**_GRID, title=_literal(names[1]))
     return _plain(figure)
 
 
 def _points(x: Array, y: Array, texts: Sequence[str], template: str) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
-        x=x, y=y, mode="markers", text=list(texts), marker={"color": _BLUE, "size": 8, "opacity": 0.75},
+        x=x, y=y, mode="markers", text=list(map(_literal, texts)),
+        marker={"color": _BLUE, "size": 8, "opacity": 0.75},
         hovertemplate=f"{template}<extra></extra>",
     )  # fmt: skip
     return figure
+
+
+def _literal(name: str) -> str:
+    """A name as plotly shows it letter by letter; it would take ``<a href=...>`` for a link."""
+    return escape(name, quote=False)
 
 
 def _plain(figure: go.Figure) -> dict[str, Any]:

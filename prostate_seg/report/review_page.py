@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -10,13 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 from ..export import FILES
-from ..export.files import replacing
-from .page import Html, listed, section, table, write_page
+from ..export.csv_files import write_rows
+from ..export.replaced import check_replaceable
+from .page import Html, heading, listed, section, table, write_page
 
 PAGE, TABLE = "review.html", "review.csv"
 PROBABILITY = "probability_hd95_above_5_mm"
 NO_PROSTATE = "probability_no_upright_prostate"
 REPAIRED = "repaired_largest_mm"
+TITLE = "Review"
 NUMBERS = ("spread_mm", "residual_mm", "shape_sd", "blur_mm", "cut")
 
 
@@ -41,19 +42,22 @@ def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sorted(sorted(manifests), key=key, reverse=True)
 
 
+def check_review(folder: Path) -> None:
+    """Raise OutputError if the review would take the place of files that this package did not write."""
+    check_replaceable(folder, {PAGE: heading(TITLE), TABLE: f"place,case,{PROBABILITY}"})
+
+
 def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> list[Path]:
     """Write ``review.csv`` and ``review.html`` into the folder of the cases; returns them. Raises OutputError.
 
     manifests: of each case by the name of its folder. The page links the reports that are there.
     """
+    check_review(folder)
     order = by_doubt(manifests)
     rows = [_row(name, manifests[name]) for name in order]
     head = ("place", "case", PROBABILITY, NO_PROSTATE, *NUMBERS, REPAIRED, "volume_ml", "warnings")
-    with replacing(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(head)
-        for place, (name, row) in enumerate(zip(order, rows, strict=True), 1):
-            writer.writerow([place, name, *("" if value is None else value for value in row)])
+    numbered = zip(order, rows, strict=True)
+    write_rows(folder / TABLE, head, ([place, name, *row] for place, (name, row) in enumerate(numbered, 1)))
     shown = []
     for place, (name, row) in enumerate(zip(order, rows, strict=True), 1):
         report = folder / name / FILES["report"]
@@ -77,7 +81,7 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
         section("Most doubtful first", listed(notes) if notes else "", table(
             (*titles, "Volume mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
     ]  # fmt: skip
-    write_page(folder / PAGE, "Review", body, data={"plots": []}, scripts=["tables.js"])
+    write_page(folder / PAGE, TITLE, body, data={"plots": []}, scripts=["tables.js"])
     return [folder / TABLE, folder / PAGE]
 
 

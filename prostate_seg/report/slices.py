@@ -22,17 +22,20 @@ DOUBTFUL_MM, RAMP_BITS = 4.5, 0.72
 
 
 def pictures(view: View) -> list[str]:
-    """Every slice as a JPEG data URL, no finer than its pixels; coarser where all would exceed BUDGET_BYTES."""
-    for side, quality in LEVELS:
-        size = _size(view, side)
-        found: list[str] = []
+    """Every slice as a JPEG data URL, no finer than its pixels; coarser if all would exceed BUDGET_BYTES.
+
+    The coarsest level counts whatever its size: no slice is left out.
+    """
+    for level in LEVELS[:-1]:
+        found, total = [], 0
         for index in range(view.gray.shape[2]):
-            found.append(_jpeg(view.gray[:, :, index], size, quality))
-            if sum(map(len, found)) > BUDGET_BYTES:
+            found.append(_picture(view, index, *level))
+            total += len(found[-1])
+            if total > BUDGET_BYTES:
                 break
         else:
             return found
-    return found
+    return [_picture(view, index, *LEVELS[-1]) for index in range(view.gray.shape[2])]
 
 
 def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
@@ -81,6 +84,10 @@ def overlay(view: View, masks: Sequence[tuple[Array, str, bool]], index: int) ->
         f'<image href="{picture}" width="{width:.3f}" height="{height:.3f}" preserveAspectRatio="none"/>'
         f"{''.join(lines)}</svg>"
     )
+
+
+def _picture(view: View, index: int, side: int, quality: int) -> str:
+    return _jpeg(view.gray[:, :, index], _size(view, side), quality)
 
 
 def _size(view: View, side: int) -> tuple[int, int]:
