@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813
 from .acquisition import Acquisition
 from .errors import GeometryError, InputError
 from .image_files import NIFTI_ERRORS, gives_directions, header_fields
+from .source_digest import recorded_sources
 from .volume import (
     ASSUMED,
     Array,
@@ -49,7 +50,8 @@ def read_mask(path: Path, *, like: Segmentation | None = None) -> Segmentation:
             f"The mask {path.name} has {array.ndim} axes, expected 3 axes and 1 layer; export one structure."
         )
     orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
-    return Segmentation(_binary(array, path), affine, orientation=orientation)
+    drawn_on = recorded_sources(path).get(0, "")
+    return Segmentation(_binary(array, path), affine, orientation=orientation, source_sha256=drawn_on)
 
 
 def _read_dicom(path: Path, like: Segmentation | None) -> Segmentation:
