@@ -8,22 +8,23 @@ description (ITK keeps it), in base64, which fits there.
 from __future__ import annotations
 
 import base64
+import gzip
 import re
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import nibabel
-
 from .errors import GeometryError
-from .image_files import NIFTI_ERRORS, header_fields
 
 TAG = "ProstateSeg.SourceSHA256"
 FIELD = "source_sha256"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_DESCRIBED = re.compile(r"source ([A-Za-z0-9_-]{43})")  # SHA-256 in base64 without its padding
-_TAGS = re.compile(r"segment(\d{1,4})_tags")
-_TAGGED = re.compile(rf"{re.escape(TAG)}:([0-9a-f]{{64}})\|")
+_HEADER_BYTES, _NIFTI_BYTES = 1 << 20, 540
+_DESCRIBED = re.compile(rb"source ([A-Za-z0-9_-]{43})")  # SHA-256 in base64 without its padding
+_FIELD = re.compile(rf"^{FIELD}(?::=| = )([0-9a-f]{{64}})\r?$".encode(), re.MULTILINE)
+_TAGS = re.compile(rb"^Segment(\d{1,4})_Tags:=(.*)$", re.MULTILINE)
+_TAGGED = re.compile(rf"{re.escape(TAG)}:([0-9a-f]{{64}})\|".encode())
 
 
 def tag_of(sha256: str) -> str:
@@ -49,16 +50,13 @@ def recorded_sources(path: Path) -> dict[int, str]:
 
     Only the header is read. Empty if nothing says which image it was: another program's file, or a damaged one.
     """
-    name = path.name.lower()
-    if name.endswith(".dcm"):
-        return {}
-    if name.endswith((".nii", ".nii.gz")):
-        with suppress(*NIFTI_ERRORS):
-            found = _DESCRIBED.search(bytes(nibabel.load(path).header["descrip"]).decode("latin-1"))
-            return {0: base64.urlsafe_b64decode(f"{found.group(1)}=").hex()} if found else {}
-        return {}
-    with suppress(OSError):
-        return _in_fields(header_fields(path))
+    with suppress(OSError, EOFError, zlib.error, ValueError):
+        head = _head(path)
+        if head[:4] == b"NRRD" or head.lstrip().startswith((b"ObjectType", b"NDims")):
+            return _in_text(head)
+        described = head[240:320] if head[4:7] == b"n+2" else head[148:228]
+        if found := _DESCRIBED.search(described):
+            return {0: base64.urlsafe_b64decode(found.group(1) + b"=").hex()}
     return {}
 
 
@@ -77,11 +75,22 @@ def check_drawn_on(path: Path, segments: Mapping[str, str], image: str, known: s
             )
 
 
-def _in_fields(fields: Mapping[str, str]) -> dict[int, str]:
-    """The digests in the header of a NRRD or MetaImage file (lower-case keys)."""
-    found = {0: fields[FIELD]} if _SHA256.fullmatch(fields.get(FIELD, "")) else {}
-    for key, tags in fields.items():
-        segment, digest = _TAGS.fullmatch(key), _TAGGED.search(tags)
-        if segment and digest:
-            found[int(segment.group(1))] = digest.group(1)
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, unpacked if it is packed by gzip."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER_BYTES)
+        if not head.startswith(b"\x1f\x8b"):
+            return head
+        stream.seek(0)
+        return gzip.GzipFile(fileobj=stream).read(_NIFTI_BYTES)
+
+
+def _in_text(head: bytes) -> dict[int, str]:
+    """The digests in the header of a NRRD or MetaImage file."""
+    header = head.split(b"\n\n")[0] if head[:4] == b"NRRD" else head.split(b"\nElementDataFile")[0]
+    of_file = _FIELD.search(header)
+    found = {0: of_file.group(1).decode()} if of_file else {}
+    for number, tags in _TAGS.findall(header):
+        if digest := _TAGGED.search(tags):
+            found[int(number)] = digest.group(1).decode()
     return found

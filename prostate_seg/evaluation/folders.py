@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ def evaluate_folders(
     *,
     patients: Mapping[str, str] | None = None,
     resample: bool = False,
+    structure: str = "",
     jobs: int | None = 1,
 ) -> list[CaseResult]:
     """Compare masks paired by name: two folders, or two files (one case, named after the reference).
@@ -51,8 +52,9 @@ def evaluate_folders(
     A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``, ``.dcm``)
     or a sub-folder NAME that holds ``ctv.nii.gz``, ``ctv.seg.nrrd``, ``ctv_seg.dcm`` or ``ctv_rtstruct.dcm``, as
     ``prostate-seg segment`` writes them. references: one, or one an observer. Masks must share their grid within
-    0.001 mm, unless ``resample``; contours of a structure set take the other's. patients: of every case, by name,
-    where several cases may be one patient's. jobs: how many pairs at a time, each in a process; None: as many as
+    0.001 mm, unless ``resample``; contours of a structure set take the other's. structure: which of the structures
+    that files name, by its name; empty: the CTV, or the only one (:func:`.case.read_pair`). patients: of every
+    case, by name, where several cases may be one patient's. jobs: how many pairs at a time, each in a process; None: as many as
     there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One row a case and observer, sorted by
     name; a case that lacks its partner, cannot be read, or lies on another grid is a row with its reason. Raises
     InputError where nothing can be compared at all.
@@ -66,7 +68,7 @@ def evaluate_folders(
         for pair in find_pairs(Path(predictions), place, observer, case=case)
     ]
     pairs = _with_patients(sorted(pairs, key=lambda pair: pair.case), patients)
-    return _rows(pairs, resample=resample, jobs=jobs)
+    return _rows(pairs, partial(measured, resample=resample, structure=structure), jobs=jobs)
 
 
 def _with_patients(pairs: Sequence[Pair], patients: Mapping[str, str] | None) -> list[Pair]:
@@ -80,11 +82,10 @@ def _with_patients(pairs: Sequence[Pair], patients: Mapping[str, str] | None) ->
     return [replace(pair, patient=whose[pair.case]) for pair in pairs]
 
 
-def _rows(pairs: Sequence[Pair], *, resample: bool, jobs: int | None) -> list[CaseResult]:
+def _rows(pairs: Sequence[Pair], measure: Callable[[Pair], CaseResult], *, jobs: int | None) -> list[CaseResult]:
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(pairs) // PAIRS_PER_PROCESS))
     jobs = min(jobs, len(pairs))
-    measure = partial(measured, resample=resample)
     results: Iterable[CaseResult | None] = map(measure, pairs) if jobs <= 1 else in_processes(measure, pairs, jobs)
     died = "Its process died: too little memory, or a damaged file; give fewer --jobs."
     return [
