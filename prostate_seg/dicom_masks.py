@@ -15,7 +15,7 @@ from skimage.draw import polygon2mask
 
 from .chosen_structure import check_same_place, chosen_structure, shown
 from .dicom_pixels import damage_refused
-from .errors import GeometryError, InputError
+from .errors import GeometryError, InputError, ProstateSegError
 from .volume import Array, Segmentation, swap_ras_lps
 
 SEGMENTATION, STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
@@ -174,12 +174,16 @@ def _on_slice(points: Array, inverse: Array, shape: tuple[int, ...], where: str)
 
 @contextmanager
 def _damage_refused(what: str) -> Iterator[None]:
-    """:func:`.damage_refused` for what highdicom reads, which logs and warns as well."""
+    """:func:`.damage_refused` for what highdicom reads, which logs and raises more (sqlite3's errors)."""
     log = logging.getLogger("highdicom")
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
         with damage_refused(what):
             yield
+    except ProstateSegError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} ({type(error).__name__}); the file is damaged, export it again.") from error
     finally:
         log.setLevel(level)

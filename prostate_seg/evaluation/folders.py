@@ -52,11 +52,12 @@ def evaluate_folders(
     A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``, ``.dcm``)
     or a sub-folder NAME that holds ``ctv.nii.gz``, ``ctv.seg.nrrd``, ``ctv_seg.dcm`` or ``ctv_rtstruct.dcm``, as
     ``prostate-seg segment`` writes them. references: one, or one an observer. Masks must share their grid within
-    0.001 mm, unless ``resample``; contours of a structure set take the other's. structure: which of the structures
-    that files name, by its name; empty: the CTV, or the only one (:func:`.case.read_pair`). patients: of every
-    case, by name, where several cases may be one patient's. jobs: how many pairs at a time, each in a process; None: as many as
-    there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One row a case and observer, sorted by
-    name; a case that lacks its partner, cannot be read, or lies on another grid is a row with its reason. Raises
+    0.001 mm, unless ``resample``; contours of a structure set take the other's. structure: which of the
+    structures that files name, by its name; empty: the CTV, or the only one (:func:`.case.read_pair`).
+    patients: of every case, by name, where several cases may be one patient's. jobs: how many pairs at a time,
+    each in a process; None: as many as there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One
+    row a case and observer, sorted by name; a case that lacks its partner, cannot be read, or lies on another
+    grid is a row with its reason. Raises
     InputError where nothing can be compared at all.
     """
     places = [Path(path) for path in ([references] if isinstance(references, str | Path) else references)]
