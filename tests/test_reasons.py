@@ -76,7 +76,7 @@ def test_c1_whatever_one_of_3_files_raises_is_a_row_and_the_tables_have_all_3(
     assert "Case b " in table
 
 
-def test_d3_the_note_of_an_evaluation_of_a_case_with_two_masks_that_are_damaged_names_the_damage(made, tmp_path):
+def test_d3_a_structure_set_of_900_bytes_is_refused_by_its_name_and_not_the_patient_s(made, tmp_path):
     cut = (made.folder / "rt.dcm").read_bytes()[:900]
     (tmp_path / "cut.dcm").write_bytes(cut)
     (row,) = evaluate_folders(tmp_path / "cut.dcm", made.folder / "ctv.nii.gz")

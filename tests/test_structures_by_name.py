@@ -41,9 +41,10 @@ def rename(old, new):
     return change
 
 
+@pytest.mark.parametrize("name", ["CTV", " ctv"])
 @pytest.mark.parametrize("file", ["seg.dcm", "rt.dcm"])
-def test_house_2_two_structures_called_ctv_are_refused_with_their_numbers_1_and_2(made, file, tmp_path):
-    path = edited(made.folder / file, rename("urethra", " ctv"), tmp_path / file)
+def test_house_2_two_structures_called_ctv_are_refused_with_their_numbers_1_and_2(made, file, name, tmp_path):
+    path = edited(made.folder / file, rename("urethra", name), tmp_path / file)
     with pytest.raises(InputError, match=rf"{file} has 2 structures called CTV \(numbers 1 and 2\)"):
         read_mask(path, like=made.delivery.ctv)
 
