@@ -176,6 +176,7 @@ class Predictor:
             np.array(volume.affine),
             probability=probability,
             orientation=volume.orientation,
+            source_sha256=volume.source.sha256,
         )
         return ctv, field if unrepaired is None else unrepaired, field
 

@@ -13,6 +13,7 @@ from .export import FILES
 from .export.delivery import Delivery
 from .export.manifest import DIGESTS, MANIFEST, digests_of, mask_digest, write_manifest
 from .export.outputs import DICOM, Planning, write_outputs
+from .metrics.patient import extents_mm
 from .volume import Segmentation, Volume, extent_mm
 
 REPORT = "report"
@@ -47,9 +48,7 @@ def mask_facts(volume: Volume, ctv: Segmentation) -> dict[str, Any]:
     if volume.orientation == "assumed":
         extent |= {"patient": None, "reason": "the file gives no orientation"}
     else:
-        names = ("left_right", "anterior_posterior", "superior_inferior")
-        closest = np.abs(ctv.affine[:3, :3] / np.array(ctv.spacing_mm)).argmax(axis=1)
-        extent["patient"] = {name: extent["axes"][axis] for name, axis in zip(names, closest, strict=True)}
+        extent["patient"] = _extents_in_patient(ctv)
     return {
         "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
         "orientation": volume.orientation,
@@ -58,6 +57,20 @@ def mask_facts(volume: Volume, ctv: Segmentation) -> dict[str, Any]:
         "volume_ml": None if single else round(ctv.volume_ml, 3),
         "extent_mm": extent,
         "statement": "research use only, not a medical device",
+    }
+
+
+def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
+    """The extents as evaluation has them; of a single slice none across it, and within its plane otherwise."""
+    affine = np.array(ctv.affine)
+    across = int(np.abs(affine[:3, 2]).argmax()) if ctv.labels.shape[2] == 1 else None
+    if across is not None:
+        affine[:3, 2] = 0.0
+    extents = extents_mm(ctv.labels == 1, affine)
+    names = ("left_right", "anterior_posterior", "superior_inferior")
+    return {
+        name: None if index == across else round(length, 2)
+        for index, (name, length) in enumerate(zip(names, extents, strict=True))
     }
 
 

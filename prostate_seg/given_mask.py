@@ -12,6 +12,7 @@ from .errors import InputError
 from .export import FILES
 from .export.manifest import MANIFEST, mask_digest
 from .masks import read_mask
+from .source_digest import check_drawn_on, recorded_sources
 
 ENTRIES: dict[str, type] = {  # of a manifest, if they are there
     **dict.fromkeys(("input", "acquisition", "bundle"), dict),
@@ -31,7 +32,7 @@ class GivenMask:
 def given_mask(path: Path) -> GivenMask:
     """The mask file, or the mask of a case's folder: of two, the one that was changed since the manifest.
 
-    Raises InputError: none, or two that were both changed and differ.
+    Raises InputError: none, or two that were both changed and differ; GeometryError: one of another image.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a mask file or the folder of a case.")
@@ -47,7 +48,18 @@ def given_mask(path: Path) -> GivenMask:
     if len(changed) > 1 and len({mask_digest(read_mask(file)) for file in changed}) > 1:
         names = " and ".join(file.name for file in changed)
         raise InputError(f"{names} in {path} were both changed and differ; give the file that counts.")
-    return GivenMask([*changed, *found][0], manifest)
+    chosen = [*changed, *found][0]
+    drawn_on, expected = recorded_sources(chosen), source_of(manifest)
+    if expected and expected not in drawn_on.values():
+        numbered = {str(number + 1): digest for number, digest in drawn_on.items()}
+        check_drawn_on(chosen, numbered, f"that of {path.name}", {expected})
+    return GivenMask(chosen, manifest)
+
+
+def source_of(manifest: Mapping[str, Any]) -> str:
+    """The digest of the image that a case was segmented from, empty if its manifest holds none."""
+    about = manifest.get("input")
+    return str(about.get("sha256") or "") if isinstance(about, Mapping) else ""
 
 
 def manifest_of(folder: Path) -> Mapping[str, Any]:

@@ -22,12 +22,17 @@ from .export.files import check_free, replacing_folder
 from .export.half_written import remove_abandoned
 from .export.manifest import mask_digest
 from .export.outputs import Planning, check_probability, check_source
-from .given_mask import GivenMask, given_mask
+from .given_mask import GivenMask, given_mask, manifest_of, source_of
 from .masks import on_grid_of, read_segments, stem_of
 from .readers import read
+from .source_digest import check_drawn_on, recorded_sources
 from .volume import Array, Segmentation, Volume
 
 WITH_STRUCTURES = ("seg-nrrd", "dicom-seg", "rtstruct", "slicer", "report")
+GRID_ONLY = (
+    "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
+    "belongs to this image."
+)
 Drawn = Literal["automatic", "semiautomatic", "manual"]
 
 
@@ -118,7 +123,7 @@ def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
         frame_order=acquisition.frame_order,
         probe_side=acquisition.probe_side,
     )
-    expected = (given.manifest.get("input") or {}).get("sha256")
+    expected = source_of(given.manifest)
     if expected and expected != volume.source.sha256:
         raise InputError(
             f"{order.source.name} is not what {given.file.parent.name} was segmented from, or has changed since "
@@ -131,19 +136,41 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
     """The delivery; and what was done to its masks."""
     segments, affine = read_segments(given.file)
     chosen = _chosen(segments, order, given.file)
+    notes = _origin(order, given, volume, {name: number for number, name in enumerate(segments) if name in chosen})
     placed = {name: on_grid_of(volume, segments[name], affine, name) for name in chosen}
     if not placed[chosen[0]][0].any():
         raise InputError(
             f"The segment {chosen[0]} of {given.file.name} is empty, so there is nothing to hand over."
         )
-    notes = [
+    notes += [
         _interpolated("CTV" if name == chosen[0] else name, _ml(segments[name], affine), _ml(mask, volume.affine))
         for name, (mask, exact) in placed.items()
         if not exact
     ]
-    ctv = Segmentation(placed[chosen[0]][0].astype(np.uint8), volume.affine, orientation=volume.orientation)
+    ctv = Segmentation(
+        placed[chosen[0]][0].astype(np.uint8),
+        volume.affine,
+        orientation=volume.orientation,
+        source_sha256=volume.source.sha256,
+    )
     structures = {name: placed[name][0] for name in chosen[1:]}
     return Delivery(volume, ctv, _maker(order, ctv, given.manifest), structures), notes
+
+
+def _origin(order: Order, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
+    """Raise GeometryError for a segment that was drawn on another image; a note if nothing says on which.
+
+    segments: the numbers in the mask's file of those that are handed over. A case's ``trus.nrrd`` also goes by the
+    digest of what the case was segmented from.
+    """
+    image = order.source or given.file.parent / FILES["nrrd"]
+    recorded = recorded_sources(given.file)
+    drawn_on = {name: recorded[number] for name, number in segments.items() if number in recorded}
+    of_case = source_of(manifest_of(image.parent)) if image.name == FILES["nrrd"] else ""
+    if order.source is None and not of_case:
+        return [GRID_ONLY]
+    check_drawn_on(given.file, drawn_on, image.name, {volume.source.sha256, of_case} - {""})
+    return [] if drawn_on or source_of(given.manifest) else [GRID_ONLY]
 
 
 def _interpolated(name: str, before_ml: float, after_ml: float) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from .acquisition import Acquisition
+from .chosen_structure import CTV, chosen_structure
 from .errors import GeometryError, InputError
 from .image_files import NIFTI_ERRORS, gives_directions, header_fields
+from .source_digest import recorded_sources
 from .volume import (
     ASSUMED,
     Array,
@@ -31,45 +34,67 @@ ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the
 LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
 
 
-def read_mask(path: Path, *, like: Segmentation | None = None) -> Segmentation:
+def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequence[str] = ()) -> Segmentation:
     """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM: labels 0 and 1, (I, J, K), RAS mm.
 
     The one non-zero value of a label map, whatever it is, becomes 1; orientation: "assumed" where the file says so,
-    or nothing. Of a DICOM Segmentation or RT Structure Set
-    it is the only structure, or the one called CTV. like: the grid for the contours of a structure set, which
-    has none. Raises InputError for what cannot be read, has several labels or is a probability;
-    GeometryError for more than three axes.
+    or nothing. Of a DICOM Segmentation or RT Structure Set it is the only structure, or the one called CTV. like:
+    the grid for the contours of a structure set, which has none. structure: names in order of preference, of which
+    a file that names its structures must have one; a file that names none holds what is meant. Raises InputError
+    for what cannot be read, has several labels or is a probability; GeometryError for more than three axes.
     """
     path = Path(path)
     if path.name.lower().endswith(".dcm"):
-        return _read_dicom(path, like)
+        return _read_dicom(path, like, structure)
     array, affine, fields = _read(path)
+    orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
+    number, name = 0, structure[0] if structure else CTV
+    if structure and (segments := _segments(path, array, fields)):
+        number = chosen_structure(list(enumerate(segments, 1)), structure, path.name)
+        name = list(segments)[number]
+        array = segments[name]
     if array.ndim != 3:
         raise GeometryError(
             f"The mask {path.name} has {array.ndim} axes, expected 3 axes and 1 layer; export one structure."
         )
-    orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
-    return Segmentation(_binary(array, path), affine, orientation=orientation)
+    drawn_on = recorded_sources(path).get(number, "")
+    return Segmentation(_binary(array, path), affine, {1: name}, orientation=orientation, source_sha256=drawn_on)
 
 
-def _read_dicom(path: Path, like: Segmentation | None) -> Segmentation:
-    dicom = import_module(".dicom_masks", __package__)  # highdicom takes a second to load
-    kind = dicom.dicom_kind(path)
+def has_contours_only(path: Path) -> bool:
+    """Whether a mask file is an RT Structure Set, whose contours have no grid of their own."""
+    return path.name.lower().endswith(".dcm") and _dicom_kind(path) == "structure-set"
+
+
+def frame_of_reference(path: Path) -> str:
+    """The Frame of Reference UID of a DICOM file, empty if it is not there or names none."""
+    return str(_dicom_masks().frame_of_reference(path)) if path.is_file() else ""
+
+
+def _dicom_masks() -> Any:
+    return import_module(".dicom_masks", __package__)  # highdicom takes a second to load
+
+
+def _dicom_kind(path: Path) -> str | None:
+    try:
+        return cast(str | None, _dicom_masks().dicom_kind(path))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"Cannot read the mask {path.name} ({reason}); give a file that can be read.") from error
+
+
+def _read_dicom(path: Path, like: Segmentation | None, structure: Sequence[str]) -> Segmentation:
+    kind = _dicom_kind(path)
     if kind is None:
         raise InputError(f"{path.name} is neither a DICOM Segmentation nor an RT Structure Set; give one of these.")
     if kind == "structure-set" and like is None:
         raise GeometryError(
             f"The RT Structure Set {path.name} has contours but no grid; compare it with a mask that has voxels."
         )
+    dicom = _dicom_masks()
     if kind == "segmentation":
-        masks, affine = dicom.read_segmentation(path)
-    else:
-        assert like is not None
-        affine, masks = like.affine, dicom.read_structure_set(path, like.labels.shape, like.affine)
-    chosen = [name for name in masks if len(masks) == 1 or name.strip().casefold() == "ctv"]
-    if len(chosen) != 1:
-        raise InputError(f"{path.name} has the structures {', '.join(masks) or 'none'}; expected one called CTV.")
-    return Segmentation(masks[chosen[0]].astype(np.uint8), affine)
+        return cast(Segmentation, dicom.read_segmentation(path, structure))
+    return cast(Segmentation, dicom.read_structure_set(path, like, structure))
 
 
 def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
@@ -97,11 +122,16 @@ def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
     """
     path = Path(path)
     array, affine, fields = _read(path)
+    if segments := _segments(path, array, fields):
+        return segments, affine
+    if array.ndim != 3:
+        raise GeometryError(f"The mask {path.name} has {array.ndim} axes, expected 3; export one structure.")
+    return {stem_of(path): _binary(array, path).astype(bool)}, affine
+
+
+def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, Array]:
+    """The segments that a file's header names, bool (I, J, K); none if it is a label map."""
     count = sum(key.startswith("Segment") and key.endswith("_LabelValue") for key in fields)
-    if not count:
-        if array.ndim != 3:
-            raise GeometryError(f"The mask {path.name} has {array.ndim} axes, expected 3; export one structure.")
-        return {stem_of(path): _binary(array, path).astype(bool)}, affine
     layers = array.reshape((*array.shape[:3], -1))
     segments: dict[str, Array] = {}
     for number in range(count):
@@ -116,7 +146,7 @@ def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
         if name in segments:
             raise InputError(f"{path.name} has two segments named {name}; give one of them another name in Slicer.")
         segments[name] = mask
-    return segments, affine
+    return segments
 
 
 def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> tuple[Array, bool]:

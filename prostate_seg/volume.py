@@ -91,7 +91,8 @@ class Segmentation:
 
     labels: (I, J, K) uint8, 0 is background. affine: RAS mm. names: what each label is; 1 is the
     clinical target volume: the prostate without the seminal vesicles. probability: of label 1,
-    (I, J, K) in [0, 1], or None. orientation: as the volume's.
+    (I, J, K) in [0, 1], or None. orientation: as the volume's. source_sha256: of the image that it was drawn on, as
+    :class:`Source` has it; empty if unknown. frame_of_reference: its DICOM UID; empty if the file names none.
     """
 
     labels: Array
@@ -99,6 +100,8 @@ class Segmentation:
     names: dict[int, str] = field(default_factory=lambda: {1: "CTV"})
     probability: Array | None = None
     orientation: Orientation = "file"
+    source_sha256: str = ""
+    frame_of_reference: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", _checked_affine(self.affine))

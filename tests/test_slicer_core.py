@@ -156,3 +156,13 @@ def test_two_overlapping_segments_of_slicer_are_told_apart_by_their_names(tmp_pa
     order = Order(tmp_path / "both.seg.nrrd", ("nifti",), tmp_path / "source", segment="urethra")
     found = read_mask(hand_over(order, tmp_path / "out").folder / "ctv.nii.gz")
     assert np.array_equal(found.labels == 1, made.delivery.structures["urethra"])
+
+
+def test_house_16_slicer_keeps_which_image_a_segment_was_drawn_on(tmp_path):
+    import slicer_scene
+
+    mask = Segmentation(np.ones((4, 4, 4), np.uint8), np.eye(4), source_sha256="a1" * 32)
+    write(mask, tmp_path / "ctv.seg.nrrd")
+    scene = slicer_scene.Scene()
+    scene.save_segmentation(scene.load_segmentation(tmp_path / "ctv.seg.nrrd"), tmp_path / "saved.seg.nrrd")
+    assert read_mask(tmp_path / "saved.seg.nrrd").source_sha256 == "a1" * 32

@@ -34,6 +34,7 @@ def evaluate(options: argparse.Namespace) -> int:
     how = {
         "patients": read_patients(options.patients) if options.patients else None,
         "resample": options.resample,
+        "structure": options.structure,
         "jobs": options.jobs,
     }
     rows = evaluate_folders(options.prediction, options.reference, **how)

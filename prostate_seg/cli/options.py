@@ -72,6 +72,7 @@ def _measuring(verbs: Any) -> None:
     evaluate.add_argument("--patients", type=_path, metavar="CSV", help="columns case, patient: for the intervals")
     evaluate.add_argument("--partial", action="store_true", help="leave out cases that lack a partner")
     evaluate.add_argument("--resample", action="store_true", help="bring masks on another grid to the reference's")
+    evaluate.add_argument("--structure", default="", metavar="NAME", help="of files with several (default: CTV)")
     evaluate.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
     evaluate.add_argument("-o", "--output", type=_path, help="folder for tables (CSV, JSON) and report.html")
     evaluate.add_argument("--images", type=_path, metavar="FOLDER", help="images for the report, by name")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..chosen_structure import CTV, check_same_place, same_name, shown
 from ..errors import GeometryError, ProstateSegError
 from ..export import FILES
 from ..export.manifest import MANIFEST
 from ..given_mask import given_mask, manifest_of
-from ..masks import on_grid_of, read_mask, turned_like
+from ..masks import frame_of_reference, has_contours_only, on_grid_of, read_mask, turned_like
 from ..metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from ..volume import Segmentation, Volume, same_grid
 from .pairs import IN_CASE_FOLDER, Pair
 
 LARGEST_CHANGE = 0.05  # of a prediction's volume, by bringing it to another grid
+NO_PLACE = "Not both files name a frame of reference, so whether the masks lie in the same one is unknown."
 NO_DIRECTIONS = "The files do not say how the axes lie in the patient: no thirds, directions or extents."
 
 
@@ -27,8 +30,9 @@ class CaseResult:
     """One case: its metrics, its patient and the diagonal of its reference image in mm, or the reason why not.
 
     observer: whose reference, where there are several. note: what was done to the masks, what is missing and why.
-    prediction, reference: the files, None where there is not exactly one. slices: the counts of its slices for the
-    panoptic quality of the data set. alone: whether the case lacks a prediction or a reference.
+    prediction, reference: the files, None where there is not exactly one. structure: the name of the structure that
+    was asked for, empty for the CTV. slices: the counts of its slices for the panoptic quality of the data set.
+    alone: whether the case lacks a prediction or a reference.
     """
 
     case: str
@@ -40,6 +44,7 @@ class CaseResult:
     note: str = ""
     prediction: Path | None = None
     reference: Path | None = None
+    structure: str = ""
     slices: Panoptic | None = None
     alone: bool = False
 
@@ -92,12 +97,14 @@ def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
     return evaluate_masks(*masks, affine=reference.affine)
 
 
-def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
+def measured(pair: Pair, *, resample: bool = False, structure: str = "") -> CaseResult:
     """Read a pair and evaluate it; whatever is wrong with it is told in the result.
 
-    resample: interpolate a prediction on another grid onto the reference's, and say so in the note.
+    resample: interpolate a prediction on another grid onto the reference's, and say so in the note. structure: see
+    :func:`read_pair`.
     """
     about: dict[str, Any] = {"case": pair.case, "patient": pair.patient, "observer": pair.observer}
+    about["structure"] = structure
     for role, paths in (("prediction", pair.predictions), ("reference", pair.references)):
         if len(paths) != 1:
             got = " and ".join(path.name for path in paths) or "none"
@@ -107,15 +114,19 @@ def measured(pair: Pair, *, resample: bool = False) -> CaseResult:
     try:
         files = current_mask(pair.predictions[0]), current_mask(pair.references[0])
         about |= dict(zip(("prediction", "reference"), files, strict=True))
-        prediction, reference, note = read_pair(*files, resample=resample)
-        metrics = evaluate(prediction, reference)
+        return _measured(about, *read_pair(*files, resample=resample, structure=structure))
     except ProstateSegError as error:
         return CaseResult(**about, error=str(error))
     except MemoryError:
         return CaseResult(**about, error=f"Case {pair.case} does not fit into memory; give fewer --jobs.")
     except Exception as error:  # whatever a library raises for a damaged file, the other cases must still be done
-        said = (str(error).strip() or "no text").splitlines()[0]
-        return CaseResult(**about, error=f"Unexpected {type(error).__name__} ({said}); write the masks again.")
+        what = type(error).__name__
+        return CaseResult(**about, error=f"Case {pair.case} cannot be measured ({what}); write the masks again.")
+
+
+def _measured(about: dict[str, Any], prediction: Segmentation, reference: Segmentation, note: str) -> CaseResult:
+    """The result of two masks that were read; note: what was done to them."""
+    metrics = evaluate(prediction, reference)
     spacing = orthogonal_spacing_mm(reference.affine)
     empty = [name for name, mask in (("prediction", prediction), ("reference", reference)) if not mask.labels.any()]
     note = " ".join([*([note] if note else []), *(f"The {name} is empty." for name in empty)])
@@ -140,37 +151,63 @@ def current_mask(path: Path) -> Path:
     return next(path / name for name in IN_CASE_FOLDER if (path / name).is_file())
 
 
-def read_pair(prediction: Path, reference: Path, *, resample: bool) -> tuple[Segmentation, Segmentation, str]:
+def read_pair(
+    prediction: Path, reference: Path, *, resample: bool, structure: str = ""
+) -> tuple[Segmentation, Segmentation, str]:
     """Both masks on the reference's grid, axes as the reference's, and what was done.
 
-    Contours of a structure set take the grid of the other. Raises GeometryError for different grids unless
-    ``resample``, and InputError.
+    Contours of a structure set take the grid of the other. structure: a name, which a reference that names its
+    structures must have; a prediction without it gives its CTV, which is said. Empty: the CTV, or the only one.
+    Raises GeometryError for different grids unless ``resample``, and InputError.
     """
-    try:
-        expected = _read(reference)
-        found = turned_like(_read(prediction, like=expected), expected)
-    except GeometryError:  # contours: on the prediction's grid
-        found = _read(prediction)
-        expected = _read(reference, like=found)
-    note = ""
+    of_prediction, of_reference = ((structure, CTV), (structure,)) if structure else ((), ())
+    if has_contours_only(reference):
+        if has_contours_only(prediction):
+            raise GeometryError(
+                f"{prediction.name} and {reference.name} are both RT Structure Sets, whose contours have no grid; "
+                "give a mask that has voxels as one of the two."
+            )
+        found = _read(prediction, of_prediction)
+        expected = _read(reference, of_reference, like=found)
+    else:
+        expected = _read(reference, of_reference)
+        found = turned_like(_read(prediction, of_prediction, like=expected), expected)
+    check_same_place(found.frame_of_reference, expected.frame_of_reference, prediction.name)
+    note = _remark(found, expected, structure)
     if not same_grid(found, expected):
         if not resample:
             raise GeometryError(
                 f"The grids differ: prediction {_grid(found)}, reference {_grid(expected)}; resample one to the "
                 "other, or give --resample."
             )
-        found, note = _resampled(found, expected, prediction.name)
+        found, how = _resampled(found, expected, prediction.name)
+        note = f"{note} {how}".strip()
     if "assumed" in (found.orientation, expected.orientation):
         note = f"{note} {NO_DIRECTIONS}".strip()
     return found, expected, note
 
 
-def _read(path: Path, like: Segmentation | None = None) -> Segmentation:
-    """A mask; its orientation is "assumed" also where the manifest of its case's folder says so."""
-    mask = read_mask(path, like=like)
-    if path.name in IN_CASE_FOLDER and manifest_of(path.parent).get("orientation") == "assumed":
-        return replace(mask, orientation="assumed")
+def _read(path: Path, structure: Sequence[str], like: Segmentation | None = None) -> Segmentation:
+    """A mask; in a case's folder its manifest may say "assumed", and DICOM files beside it their place."""
+    mask = read_mask(path, like=like, structure=structure)
+    manifest = manifest_of(path.parent) if path.name in IN_CASE_FOLDER else {}
+    if manifest.get("orientation") == "assumed":
+        mask = replace(mask, orientation="assumed")
+    if manifest and not mask.frame_of_reference:
+        beside = [path.with_name(FILES[name]) for name in ("dicom-seg", "rtstruct")]
+        places = filter(None, map(frame_of_reference, filter(Path.is_file, beside)))
+        mask = replace(mask, frame_of_reference=next(places, ""))
     return mask
+
+
+def _remark(found: Segmentation, expected: Segmentation, structure: str) -> str:
+    """What a comparison rests on that its files do not show: another name, a place that only one of them names."""
+    told = []
+    if structure and not same_name(found.names[1], structure):
+        told.append(f"The prediction's {shown(found.names[1])} stands for {shown(structure)}, which it has not.")
+    if bool(found.frame_of_reference) != bool(expected.frame_of_reference):
+        told.append(NO_PLACE)
+    return " ".join(told)
 
 
 def _resampled(mask: Segmentation, like: Segmentation, name: str) -> tuple[Segmentation, str]:

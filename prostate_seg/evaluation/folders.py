@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ def evaluate_folders(
     *,
     patients: Mapping[str, str] | None = None,
     resample: bool = False,
+    structure: str = "",
     jobs: int | None = 1,
 ) -> list[CaseResult]:
     """Compare masks paired by name: two folders, or two files (one case, named after the reference).
@@ -45,10 +46,12 @@ def evaluate_folders(
     A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``, ``.dcm``)
     or a sub-folder NAME that holds ``ctv.nii.gz``, ``ctv.seg.nrrd``, ``ctv_seg.dcm`` or ``ctv_rtstruct.dcm``, as
     ``prostate-seg segment`` writes them. references: one, or one an observer. Masks must share their grid within
-    0.001 mm, unless ``resample``; contours of a structure set take the other's. patients: of every case, by name,
-    where several cases may be one patient's. jobs: how many pairs at a time, each in a process; None: as many as
-    there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One row a case and observer, sorted by
-    name; a case that lacks its partner, cannot be read, or lies on another grid is a row with its reason. Raises
+    0.001 mm, unless ``resample``; contours of a structure set take the other's. structure: which of the
+    structures that files name, by its name; empty: the CTV, or the only one (:func:`.case.read_pair`).
+    patients: of every case, by name, where several cases may be one patient's. jobs: how many pairs at a time,
+    each in a process; None: as many as there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One
+    row a case and observer, sorted by name; a case that lacks its partner, cannot be read, or lies on another
+    grid is a row with its reason. Raises
     InputError where nothing can be compared at all.
     """
     places = [Path(path) for path in ([references] if isinstance(references, str | Path) else references)]
@@ -60,7 +63,7 @@ def evaluate_folders(
         for pair in find_pairs(Path(predictions), place, observer, case=case)
     ]
     pairs = _with_patients(sorted(pairs, key=lambda pair: pair.case), patients)
-    return _rows(pairs, resample=resample, jobs=jobs)
+    return _rows(pairs, partial(measured, resample=resample, structure=structure), jobs=jobs)
 
 
 def _with_patients(pairs: Sequence[Pair], patients: Mapping[str, str] | None) -> list[Pair]:
@@ -74,26 +77,13 @@ def _with_patients(pairs: Sequence[Pair], patients: Mapping[str, str] | None) ->
     return [replace(pair, patient=whose[pair.case]) for pair in pairs]
 
 
-def _rows(pairs: Sequence[Pair], *, resample: bool, jobs: int | None) -> list[CaseResult]:
+def _rows(pairs: Sequence[Pair], measure: Callable[[Pair], CaseResult], *, jobs: int | None) -> list[CaseResult]:
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(pairs) // PAIRS_PER_PROCESS))
     jobs = min(jobs, len(pairs))
-    measure = partial(_measured, resample=resample)
     results: Iterable[CaseResult | None] = map(measure, pairs) if jobs <= 1 else in_processes(measure, pairs, jobs)
     died = "Its process died: too little memory, or a damaged file; give fewer --jobs."
     return [
         result or CaseResult(pair.case, patient=pair.patient, observer=pair.observer, error=died)
         for pair, result in zip(pairs, results, strict=True)
     ]
-
-
-def _measured(pair: Pair, *, resample: bool) -> CaseResult:
-    """Evaluate a pair; whatever is raised is the reason in its row, so that the other cases are done."""
-    try:
-        return measured(pair, resample=resample)
-    except Exception as error:
-        if isinstance(error, MemoryError):
-            reason = f"Case {pair.case} does not fit into memory; give fewer --jobs."
-        else:
-            reason = f"Unexpected {type(error).__name__} in case {pair.case}; write its masks again."
-        return CaseResult(pair.case, patient=pair.patient, observer=pair.observer, error=reason)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ def between_observers(
     *,
     patients: Mapping[str, str] | None = None,
     resample: bool = False,
+    structure: str = "",
     jobs: int | None = 1,
 ) -> Observers:
     """Each pair of observers on their common cases, and the model (:func:`evaluate_folders`) beside them.
@@ -51,10 +53,11 @@ def between_observers(
     """
     places = [Path(path) for path in references]
     rows: list[CaseResult] = []
+    how: dict[str, Any] = {"patients": patients, "resample": resample, "structure": structure, "jobs": jobs}
     for (first, a), (second, b) in itertools.combinations(zip(places, observer_names(places), strict=True), 2):
         pair = f"{a} - {b}"
         try:
-            found = evaluate_folders(second, first, patients=patients, resample=resample, jobs=jobs)
+            found = evaluate_folders(second, first, **how)
         except InputError as error:
             found = [CaseResult("", error=str(error))]
         rows += [_between(row, pair, model if first.is_file() else None) for row in found]

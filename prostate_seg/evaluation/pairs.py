@@ -66,8 +66,15 @@ def _printable(name: str) -> str:
 
 
 def _cases(folder: Path) -> dict[str, list[Path]]:
+    """The masks in a folder by the names of their cases. Raises InputError if it cannot be listed."""
     cases: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be listed ({error.strerror}); give a folder that can be read."
+        ) from error
+    for path in paths:
         if path.name.startswith("."):
             continue
         if path.is_dir():

@@ -13,7 +13,15 @@ from highdicom.sr import CodedConcept
 from ..errors import OutputError
 from ..volume import Array
 from .delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
-from .dicom_source import DERIVED_PLACE, content_moment, frame_order, place_is_derived, placed_images, source_header
+from .dicom_source import (
+    DERIVED_PLACE,
+    content_moment,
+    frame_order,
+    place_is_derived,
+    placed_images,
+    refer_to_source,
+    source_header,
+)
 from .files import checked_suffix, replacing
 from .structures import Code, structure
 
@@ -86,6 +94,7 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
     segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = uids[2]
     for index in segmentation.DimensionIndexSequence:
         index.DimensionOrganizationUID = uids[2]
+    refer_to_source(segmentation, volume)
     return segmentation
 
 

@@ -25,7 +25,10 @@ REQUIRED = (
 OPTIONAL = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "PatientIdentityRemoved",
             "DeidentificationMethod", "DeidentificationMethodCodeSequence")  # fmt: skip
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-MULTI_FRAME = tuple(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("3", "3.1", "6.2"))
+SINGLE_FRAME_US, MULTI_FRAME_US, RETIRED_MULTI_FRAME_US, ENHANCED_VOLUME = (
+    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("6.1", "3.1", "3", "6.2")
+)
+MULTI_FRAME = (RETIRED_MULTI_FRAME_US, MULTI_FRAME_US, ENHANCED_VOLUME)
 FORMS = {"Date": r"\d{8}", "Time": r"\d{2}(\d{2}){0,2}(\.\d{1,6})?", "PatientSex": "[MFO]"}  # PS3.5 section 6.2
 DERIVED_PLACE = (
     "The source says nothing about the patient's space: positions were derived from its calibration, its frame "
@@ -49,6 +52,13 @@ def source_header(volume: Volume, what: str) -> Dataset:
         raise OutputError(
             f"{what} refers to DICOM images, but the source has no "
             f"{' and no '.join(missing or ['SOPInstanceUID'])}; export the study again from the scanner."
+        )
+    frames = volume.source.frames
+    images = {frame.sop_instance_uid for frame in frames}
+    if len(set(frames)) != len(frames) or 1 < len(images) < len(frames):
+        raise OutputError(
+            f"{what} refers to DICOM images by their (0008,0018) SOP Instance UIDs, but its {len(frames)} "
+            f"slices have {len(images)} of them; expected one of all, or one of each: export the study again."
         )
     return header
 
@@ -79,8 +89,14 @@ def _text(header: Dataset, keyword: str) -> str:
 
 
 def is_multi_frame(volume: Volume) -> bool:
-    """Whether one DICOM image holds all frames, be it a single one."""
-    return volume.source.header.SOPClassUID in MULTI_FRAME
+    """Whether one DICOM image holds all frames; a single frame's class decides.
+
+    A class for several frames does not say so: some programs write a series of it, one frame a file.
+    """
+    frames = volume.source.frames
+    if len(frames) == 1:
+        return volume.source.header.SOPClassUID in MULTI_FRAME
+    return len({frame.sop_instance_uid for frame in frames}) == 1
 
 
 def place_is_derived(volume: Volume) -> bool:
@@ -114,7 +130,8 @@ def placed_images(volume: Volume) -> list[Dataset]:
     """The source images as highdicom wants them: real identifiers, the volume's geometry, no pixels.
 
     One multi-frame image, or one image a slice. They are never written: highdicom refuses ultrasound without
-    a frame of reference (highdicom#284), which this adds.
+    a frame of reference (highdicom#284), which this adds. highdicom tells the two by their SOP class and knows
+    no retired one: the class here is the one it needs, and :func:`refer_to_source` puts the source's in its place.
     """
     header = volume.source.header
     if not is_multi_frame(volume):
@@ -143,6 +160,13 @@ def placed_images(volume: Volume) -> list[Dataset]:
     return [image]
 
 
+def refer_to_source(dataset: Dataset, volume: Volume) -> None:
+    """Give every reference to an image the SOP class that the source has."""
+    for element in dataset.iterall():
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = volume.source.header.SOPClassUID
+
+
 def frame_order(volume: Volume) -> np.ndarray:
     """Slices k in the order in which :func:`placed_images` lists their frames or images."""
     if not is_multi_frame(volume):
@@ -155,6 +179,10 @@ def _image(volume: Volume) -> Dataset:
     image = patient_and_study(header)
     image.file_meta = header.file_meta
     image.SOPClassUID, image.Modality = header.SOPClassUID, "US"
+    if not is_multi_frame(volume):
+        image.SOPClassUID = SINGLE_FRAME_US
+    elif header.SOPClassUID != ENHANCED_VOLUME:
+        image.SOPClassUID = MULTI_FRAME_US
     image.SeriesInstanceUID = header.SeriesInstanceUID
     image.FrameOfReferenceUID, image.PositionReferenceIndicator = frame_of_reference(volume), ""
     image.Columns, image.Rows = (int(size) for size in volume.array.shape[:2])

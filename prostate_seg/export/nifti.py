@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from ..source_digest import description_of
 from ..volume import ASSUMED, Segmentation, Volume
 from .files import checked_suffix, replacing, stored_array
 
@@ -21,7 +22,9 @@ def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> No
     into sform and qform, both with code 1 (scanner anatomical) where the orientation is known and 2
     (aligned: the axes' directions are a convention, not the patient's) where it is assumed, with the
     description ``orientation assumed`` (other programs write code 2 for any file); code 0 would make readers
-    drop the affine. A sheared affine has no qform (code 0). Units are mm. The same input gives the same bytes.
+    drop the affine. The description also holds which image a mask was drawn on
+    (:mod:`prostate_seg.source_digest`). A sheared affine has no qform (code 0). Units are mm. The same input gives
+    the same bytes.
     Raises OutputError.
     """
     path = Path(path)
@@ -30,8 +33,8 @@ def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> No
     code = _ALIGNED if assumed else _SCANNER_ANATOMICAL
     image = nibabel.Nifti1Image(stored_array(item), item.affine)
     image.header.set_xyzt_units("mm")
-    if assumed:
-        image.header["descrip"] = ASSUMED
+    digest = item.source_sha256 if isinstance(item, Segmentation) else ""
+    image.header["descrip"] = description_of(digest, ASSUMED if assumed else "")
     if isinstance(item, Segmentation):
         image.header.set_intent("label")
     image.set_sform(item.affine, code)

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from ..errors import OutputError
+from ..source_digest import field_of, tag_of
 from ..volume import Segmentation, Volume, lps_from_affine
 from .files import checked_suffix, replacing, stored_array
 from .structures import Code, structure
@@ -29,14 +30,18 @@ def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> Non
     """
     path = Path(path)
     checked_suffix(path, ".nrrd", ".mha")
-    _write(_image(item), path)
+    image = _image(item)
+    for key, value in field_of(item.source_sha256 if isinstance(item, Segmentation) else "").items():
+        image.SetMetaData(key, value)
+    _write(image, path)
 
 
 def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> None:
     """Write a segmentation to ``.seg.nrrd``: one segment a name, with colour and terminology.
 
     A name whose label is nowhere becomes an empty segment. Codes and colours are those of
-    :mod:`.structures`. Keys as 3D Slicer's Segmentations module writes them. Raises OutputError, also for a
+    :mod:`.structures`. Keys as 3D Slicer's Segmentations module writes them; a tag holds which image it was drawn
+    on (:mod:`prostate_seg.source_digest`). Raises OutputError, also for a
     label without a name.
     """
     path = Path(path)
@@ -70,7 +75,10 @@ def _slicer_keys(segmentation: Segmentation) -> dict[str, str]:
             f"Segment{index}_LabelValue": str(label),
             f"Segment{index}_Layer": "0",
             f"Segment{index}_Extent": extent,
-            f"Segment{index}_Tags": f"Segmentation.Status:completed|TerminologyEntry:{terminology_entry(name)}|",
+            f"Segment{index}_Tags": (
+                f"{tag_of(segmentation.source_sha256)}Segmentation.Status:completed|"
+                f"TerminologyEntry:{terminology_entry(name)}|"
+            ),
         }
     return keys
 

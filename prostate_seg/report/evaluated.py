@@ -31,7 +31,8 @@ def evaluated_case(result: CaseResult, images: Path | None = None) -> CaseReport
     assert result.prediction is not None
     assert result.reference is not None
     assert result.metrics is not None
-    prediction, reference, note = read_pair(result.prediction, result.reference, resample=True)
+    files = result.prediction, result.reference
+    prediction, reference, note = read_pair(*files, resample=True, structure=result.structure)
     volume, missing = _image(result, images, reference)
     assumed = "assumed" in (prediction.orientation, reference.orientation)
     return CaseReport(
