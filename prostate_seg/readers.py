@@ -18,7 +18,7 @@ from pydicom import Dataset
 from .acquisition import Acquisition, FrameOrder, ProbeSide
 from .dicom_frames import frame_count
 from .dicom_pixels import damage_refused
-from .dicom_us import is_ultrasound, read_header, read_us
+from .dicom_us import is_ultrasound, modality_name, read_header, read_us
 from .errors import InputError
 from .image_files import header_fields, is_label_map, read_itk, read_nifti
 from .input_files import READ_ERRORS, InputFile, ZipMember, file_kind, stem
@@ -34,12 +34,14 @@ class Case:
     """One image to segment.
 
     name: of its file or series folder, unique among the cases found together and safe as a file name. kind:
-    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip.
+    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip. missing: names of
+    unreadable files that lie among those of a series and are named like them.
     """
 
     name: str
     kind: str
     files: tuple[InputFile, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class _Found:
     images: list[tuple[str, str, InputFile]] = field(default_factory=list)  # name, kind, file
     series: dict[tuple[str, str], list[tuple[InputFile, Dataset]]] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    unread: list[InputFile] = field(default_factory=list)
 
 
 def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]:
@@ -101,6 +104,11 @@ def read_case(
     """
     acquisition = Acquisition(frame_spacing_mm, frame_order, probe_side)
     try:
+        if case.missing:
+            raise InputError(
+                f"{case.missing[0]} among its {len(case.files)} files cannot be read, expected every slice of the "
+                "series; replace it or move it elsewhere."
+            )
         if case.kind == "dicom":
             return read_us(case.files, acquisition)
         if case.kind == "nifti":
@@ -162,11 +170,15 @@ def _look_at(file: InputFile, found: _Found, *, direct: bool) -> None:
             )
         elif kind in ("nifti", "nrrd", "metaimage"):
             found.images.append((stem(file.name), kind, file))
-        elif direct:
-            found.skipped.append(Skipped(file.name, "neither DICOM, NIfTI, NRRD nor MetaImage by its content"))
+        else:
+            found.unread.append(file)
+            if direct:
+                found.skipped.append(Skipped(file.name, "neither DICOM, NIfTI, NRRD nor MetaImage by its content"))
     except READ_ERRORS as error:
+        found.unread.append(file)
         found.skipped.append(Skipped(file.name, f"cannot be read ({type(error).__name__})"))
     except InputError as error:
+        found.unread.append(file)
         found.skipped.append(Skipped(file.name, str(error).removeprefix(f"{file.name}: ").rstrip(".")))
 
 
@@ -176,9 +188,8 @@ def _look_at_dicom(file: InputFile, found: _Found, *, direct: bool) -> None:
         ultrasound, frames = is_ultrasound(header), frame_count(header)
         series = str(header.get("SeriesInstanceUID", ""))
     if not ultrasound:
-        modality = header.get("Modality") or header.SOPClassUID.name
         name = file.name if direct else _folder_name(file)
-        skip = Skipped(name, f"not ultrasound ((0008,0060) Modality {modality})")
+        skip = Skipped(name, f"not ultrasound ((0008,0060) Modality {modality_name(header)})")
         if skip not in found.skipped:
             found.skipped.append(skip)
     elif frames > 1:
@@ -194,10 +205,18 @@ def _named(found: _Found) -> list[Case]:
     for (_, _), members in found.series.items():
         files = tuple(file for file, _ in members)
         name = stem(files[0].name) if len(files) == 1 else _folder_name(files[0])
-        cases.append(Case(_free(name, taken), "dicom", files))
+        cases.append(Case(_free(name, taken), "dicom", files, _missing(files, found.unread)))
     for name, kind, file in found.images:
         cases.append(Case(_free(name, taken), kind, (file,)))
     return cases
+
+
+def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[str, ...]:
+    """Names of unread files in the folder of a series of several files that differ from theirs in digits only."""
+    names = {(_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) for file in files if len(files) > 1}
+    return tuple(
+        file.name for file in unread if (_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) in names
+    )
 
 
 def _free(name: str, taken: set[str]) -> str:
