@@ -91,9 +91,14 @@ def inflated(stream: BinaryIO, pixel_bytes: int | None = None) -> BinaryIO:
     packed = stream.read()
     most = min(pixel_bytes or 0, LARGEST_INFLATED) + HEADER_BYTES
     engine, left = zlib.decompressobj(-zlib.MAX_WBITS), most
-    while left > 0 and (block := engine.decompress(packed, min(left, 1 << 20))):
-        plain.write(block)
-        packed, left = engine.unconsumed_tail, left - len(block)
+    try:
+        while left > 0 and (block := engine.decompress(packed, min(left, 1 << 20))):
+            plain.write(block)
+            packed, left = engine.unconsumed_tail, left - len(block)
+    except zlib.error:
+        raise InputError(
+            "the deflated file cannot be inflated, expected a deflate stream; it is damaged."
+        ) from None
     if pixel_bytes is not None and not engine.eof:
         reason = f"inflates to over {most} bytes" if left <= 0 else f"ends after {most - left} inflated bytes"
         raise InputError(

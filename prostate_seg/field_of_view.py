@@ -45,6 +45,8 @@ def field_of_view(array: Array, allowed: Array | None = None) -> Array:
     peak: Array = array[box].max(axis=2).astype(np.float32)
     surround = _surround(peak)
     level = BLACK_LEVEL * abs(float(np.percentile(peak, 99.5)) - surround)
+    if surround - peak.min() <= level:  # a noise floor that reaches the border is no surround
+        surround = float(peak.min())
     gray = peak != surround
     fan = _fan_before(np.abs(peak - surround) > level, gray, DIGITAL_BLACK)
     if fan is not None and np.count_nonzero(gray & ~fan) > CUT * np.count_nonzero(gray):
