@@ -7,6 +7,7 @@ without positions; an Enhanced US Volume, with positions in the patient or in a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
 from .acquisition import SPACING_TOLERANCE, Acquisition
-from .dicom_geometry import Calibration, Planes, length_of, uniform_gap
+from .dicom_geometry import Calibration, Planes, uniform_gap
+from .dicom_numbers import frame_count, length, name_of, numbers, whole
 from .errors import GeometryError
 from .volume import Array, Orientation, spacing_of
 
@@ -27,6 +29,7 @@ POSITION_IN_VOLUME = "(0020,9301) Image Position (Volume)"
 BETWEEN_SLICES = "(0018,0088) Spacing Between Slices"
 THICKNESS = "(0018,0050) Slice Thickness"
 LOCATION_VECTOR = "(0018,2005) Slice Location Vector"
+INSTANCE_NUMBER = "(0020,0013) Instance Number"
 SLICE_LOCATION = "(0020,1041) Slice Location"
 PRIVATE_SPACING = "(1129,1016) private isotropic spacing"
 
@@ -46,11 +49,6 @@ class Placed:
     affine: Array
     orientation: Orientation
     warnings: tuple[str, ...] = ()
-
-
-def frame_count(header: Dataset) -> int:
-    """Number of Frames (0028,0008), 1 where absent."""
-    return int(header.get("NumberOfFrames") or 1)
 
 
 def place(headers: list[Dataset], planar: Calibration, acquisition: Acquisition) -> Placed:
@@ -86,32 +84,30 @@ def _multiframe(header: Dataset, planar: Calibration, acquisition: Acquisition) 
             "(--frame-spacing) if it is a steady pull-back."
         )
     told = ("The frames increment by time; the distance between them is the user's statement.",) if timed else ()
-    gaps = _written_gaps(header, planar)
-    vector = header.get("SliceLocationVector")
-    if vector is not None and len(vector) == frame_count(header):
-        gaps[LOCATION_VECTOR] = uniform_gap([float(value) for value in vector], LOCATION_VECTOR)
+    gaps = _written_gaps([header], planar)
+    if (vector := numbers(header, "SliceLocationVector", frame_count(header))) is not None:
+        gaps[LOCATION_VECTOR] = uniform_gap(vector, LOCATION_VECTOR)
     slots = tuple((0, frame) for frame in range(frame_count(header)))
     affine, orientation = acquisition.affine((*planar.spacing_mm, _gap(gaps, acquisition)))
     return Placed("us-multiframe", slots, affine, orientation, told)
 
 
 def _series(headers: list[Dataset], planar: Calibration, acquisition: Acquisition) -> Placed:
-    placed = ["ImagePositionPatient" in header and "ImageOrientationPatient" in header for header in headers]
+    positions = [numbers(header, "ImagePositionPatient", 3) for header in headers]
+    orientations = [numbers(header, "ImageOrientationPatient", 6) for header in headers]
+    placed = [None not in pair for pair in zip(positions, orientations, strict=True)]
     if any(placed) and not all(placed):
         raise GeometryError(f"{POSITION} is missing in {placed.count(False)} of {len(placed)} images.")
     if all(placed):
-        planes = Planes(
-            np.array([header.ImagePositionPatient for header in headers], np.float64),
-            np.array([header.ImageOrientationPatient for header in headers], np.float64),
-            POSITION,
-        )
+        planes = Planes(np.array(positions, np.float64), np.array(orientations, np.float64), POSITION)
         order, affine, told = _in_patient(planes, planar, headers[0], acquisition)
         return Placed("us-series", tuple((int(file), 0) for file in order), affine, "file", told)
     if len(headers) == 1:
         depth, told = _single_depth(headers[0], planar, acquisition)
         affine, orientation = acquisition.affine((*planar.spacing_mm, depth))
         return Placed("us-series", ((0, 0),), affine, orientation, told)
-    gaps = _written_gaps(headers[0], planar)
+    gaps = _written_gaps(headers, planar)
+    _check_complete(headers)
     order, located_gap = _order_without_positions(headers)
     if located_gap is not None:
         gaps[SLICE_LOCATION] = located_gap
@@ -134,11 +130,11 @@ def _enhanced_volume(header: Dataset, planar: Calibration, acquisition: Acquisit
     where = POSITION if in_patient else POSITION_IN_VOLUME
     values: list[list[Any]] = [[], []]
     for frame in range(count):
-        for collected, sequence, keyword in zip(
-            values, sequences, ("ImagePosition", "ImageOrientation"), strict=True
+        for collected, sequence, (keyword, size) in zip(
+            values, sequences, (("ImagePosition", 3), ("ImageOrientation", 6)), strict=True
         ):
             item = functional_group(header, frame, sequence)
-            value = None if item is None else item.get(keyword + suffix)
+            value = None if item is None else numbers(item, keyword + suffix, size)
             if value is None:
                 raise GeometryError(
                     f"frame {frame + 1} has no {keyword}{suffix} in its functional groups "
@@ -188,30 +184,68 @@ def _in_patient(
     return order, affine, told
 
 
+def _check_complete(headers: list[Dataset]) -> None:
+    """Raise GeometryError if a series without positions tells that images are missing, or of several times."""
+    for header in headers:
+        expected = whole(header, "ImagesInAcquisition")
+        if expected is not None and expected > len(headers):
+            raise GeometryError(
+                f"{len(headers)} images, expected {expected} by {name_of('ImagesInAcquisition')}; give all images "
+                "of the sweep."
+            )
+        times = whole(header, "NumberOfTemporalPositions")
+        if times is not None and times > 1:
+            raise GeometryError(
+                f"{name_of('NumberOfTemporalPositions')} is {times}: several times in one series without "
+                f"{POSITION}; give the images of one."
+            )
+
+
 def _order_without_positions(headers: list[Dataset]) -> tuple[Array, float | None]:
     """Slice order by Slice Location, else by Instance Number; and the gap where Slice Location gives it.
 
-    Slice k follows the Instance Numbers: locations that fall with them are taken from high to low.
+    Slice k follows the Instance Numbers: locations that fall with them are taken from high to low. One location
+    for all images tells nothing.
     """
-    numbers = [header.get("InstanceNumber") for header in headers]
-    numbered = None not in numbers and len(set(numbers)) == len(numbers)
-    locations = [header.get("SliceLocation") for header in headers]
-    if None not in locations and len(set(locations)) == len(locations):
-        order = np.argsort([float(value) for value in locations])
-        if numbered and int(numbers[order[0]]) > int(numbers[order[-1]]):
+    instances = [number for header in headers if (number := whole(header, "InstanceNumber")) is not None]
+    numbered = len(set(instances)) == len(headers)
+    locations = [found[0] for header in headers if (found := numbers(header, "SliceLocation", 1)) is not None]
+    if len(set(locations)) > 1:
+        if len(locations) < len(headers):
+            missing = len(headers) - len(locations)
+            raise GeometryError(f"{SLICE_LOCATION} is missing in {missing} of {len(headers)} images.")
+        order = np.argsort(locations)
+        if numbered and instances[order[0]] > instances[order[-1]]:
             order = order[::-1]
-        return order, uniform_gap([float(locations[index]) for index in order], SLICE_LOCATION)
+        return order, uniform_gap([locations[index] for index in order], SLICE_LOCATION)
     if not numbered:
         raise GeometryError(
-            f"the order of the {len(headers)} images is unknown: no {POSITION}, and (0020,0013) Instance "
-            "Number is missing or repeated; give the images of one sweep with their numbers."
+            f"the order of the {len(headers)} images is unknown: no {POSITION}, and {INSTANCE_NUMBER} is missing "
+            "or repeated; give the images of one sweep with their numbers."
         )
-    return np.argsort([int(number) for number in numbers]), None
+    order = np.argsort(instances)
+    for before, after in pairwise(order):
+        if instances[after] != instances[before] + 1:
+            raise GeometryError(
+                f"{INSTANCE_NUMBER} jumps from {instances[before]} to {instances[after]}, expected steps of 1 in a "
+                f"series without {POSITION} and {SLICE_LOCATION}: images are missing; give all images of the sweep."
+            )
+    return order, None
 
 
-def _written_gaps(header: Dataset, planar: Calibration) -> dict[str, float]:
-    gaps = {BETWEEN_SLICES: length_of(header, "SpacingBetweenSlices"), PRIVATE_SPACING: planar.isotropic_mm}
-    return {tag: gap for tag, gap in gaps.items() if gap is not None}
+def _written_gaps(headers: list[Dataset], planar: Calibration) -> dict[str, float]:
+    """The distances between frames that the headers write, which must agree."""
+    gaps = {} if planar.isotropic_mm is None else {PRIVATE_SPACING: planar.isotropic_mm}
+    found = [gap for header in headers if (gap := length(header, "SpacingBetweenSlices")) is not None]
+    if not found:
+        return gaps
+    low, high = min(found), max(found)
+    if high - low > SPACING_TOLERANCE * high:
+        raise GeometryError(
+            f"{BETWEEN_SLICES} is {low:g} mm in one image of the series and {high:g} mm in another; give the "
+            "images of one sweep."
+        )
+    return {BETWEEN_SLICES: found[0], **gaps}
 
 
 def _gap(gaps: dict[str, float], acquisition: Acquisition) -> float:
@@ -236,7 +270,8 @@ def _gap(gaps: dict[str, float], acquisition: Acquisition) -> float:
 
 def _single_depth(header: Dataset, planar: Calibration, acquisition: Acquisition) -> tuple[float, tuple[str, ...]]:
     """The depth in mm of a single slice: its thickness, the option, or 1.0; with the warning."""
-    thickness = planar.isotropic_mm or length_of(header, "SliceThickness")
+    written = numbers(header, "SliceThickness", 1) != [0.0]  # 0 is a placeholder too
+    thickness = planar.isotropic_mm or (length(header, "SliceThickness") if written else None)
     if thickness is not None:
         acquisition.check_frame_spacing(thickness, THICKNESS)
     depth = thickness or acquisition.frame_spacing_mm or 1.0

@@ -6,21 +6,22 @@ Nothing is guessed: what is missing or contradictory raises GeometryError naming
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 
 from .acquisition import SPACING_TOLERANCE
+from .dicom_numbers import check_finite, check_positive, lengths, numbers, whole
 from .errors import GeometryError
 from .volume import Array, affine_from_lps
 
 REGIONS = "(0018,6011) Sequence of Ultrasound Regions"
 PIXEL_SPACING = "(0028,0030) Pixel Spacing"
 PRIVATE_SPACING = "(1129,1016) private isotropic spacing"
+PRIVATE_CREATORS = ("Eigen, Inc", "Eigen Artemis")  # in (1129,0010): makers of the biopsy system Artemis
 
 GAP_TOLERANCE = 0.05  # relative deviation of a slice gap, and of a slice's sideways shift, that still is a grid
 CENTIMETRE, FORMAT_2D, TISSUE = 3, 1, 1  # PS3.3 C.8.5.5.1.15, .1, .2
@@ -44,8 +45,9 @@ def calibration(header: Dataset) -> Calibration:
     """In-plane calibration of an image (PS3.3 C.8.5.5 and 10.7.1.3).
 
     The largest 2D tissue region in cm decides; Pixel Spacing where there is none; the private isotropic
-    spacing (1129,1016), in mm, of TCIA's Prostate-MRI-US-Biopsy files where there is neither. Region and
-    Pixel Spacing that differ by more than 1 % raise GeometryError, as does having none of the three.
+    spacing (1129,1016) of Eigen, in mm, of TCIA's Prostate-MRI-US-Biopsy files where there is neither. Region and
+    Pixel Spacing that differ by more than 1 % raise GeometryError, as does having none of the three, or one that
+    is no finite length.
     """
     columns, rows = int(header.Columns), int(header.Rows)
     box, warnings = (0, 0, columns, rows), []
@@ -55,6 +57,7 @@ def calibration(header: Dataset) -> Calibration:
     if inside:
         region, box = max(inside, key=lambda pair: _area(pair[1]))
         found[REGIONS] = (10.0 * abs(region.PhysicalDeltaX), 10.0 * abs(region.PhysicalDeltaY))
+        check_finite(found[REGIONS], REGIONS)
         if region.RegionLocationMaxX1 > columns or region.RegionLocationMaxY1 > rows:
             warnings.append(
                 f"The calibration region reaches column {region.RegionLocationMaxX1} and row "
@@ -63,7 +66,7 @@ def calibration(header: Dataset) -> Calibration:
             )
     if len(inside) > 1:
         warnings.append(f"{len(inside)} calibrated tissue regions: the largest is used, the others are black.")
-    if (pair := _numbers(header.get("PixelSpacing"), 2)) is not None:
+    if (pair := lengths(header, "PixelSpacing", 2)) is not None:
         found[PIXEL_SPACING] = (pair[1], pair[0])  # the file gives rows first
     isotropic = None if found else _private_spacing(header)
     if isotropic is not None:
@@ -90,17 +93,17 @@ def _agreed(found: dict[str, tuple[float, float]]) -> tuple[float, float]:
 def _is_calibrated(region: Dataset) -> bool:
     kinds = (region.get("RegionSpatialFormat"), region.get("RegionDataType"))
     units = (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection"))
-    deltas = (region.get("PhysicalDeltaX") or 0.0, region.get("PhysicalDeltaY") or 0.0)
-    calibrated = all(math.isfinite(delta) and delta != 0 for delta in deltas)
-    return calibrated and kinds == (FORMAT_2D, TISSUE) and units == (CENTIMETRE, CENTIMETRE)
+    if kinds != (FORMAT_2D, TISSUE) or units != (CENTIMETRE, CENTIMETRE):
+        return False
+    deltas = [numbers(region, f"PhysicalDelta{axis}", 1) for axis in "XY"]
+    return all(delta is not None and delta[0] != 0 for delta in deltas)
 
 
 def _clamped(region: Dataset, columns: int, rows: int) -> tuple[int, int, int, int] | None:
     """The region's rectangle cut to the image, end exclusive, or None where nothing is left."""
-    corners = [region.get(f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
-    if any(corner is None for corner in corners):
+    x0, y0, x1, y1 = (whole(region, f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1"))
+    if x0 is None or y0 is None or x1 is None or y1 is None:
         return None
-    x0, y0, x1, y1 = corners
     box = (max(x0, 0), max(y0, 0), min(x1 + 1, columns), min(y1 + 1, rows))
     return box if box[0] < box[2] and box[1] < box[3] else None
 
@@ -110,29 +113,18 @@ def _area(box: tuple[int, int, int, int]) -> int:
 
 
 def _private_spacing(header: Dataset) -> float | None:
-    element = header.get((0x1129, 0x1016))
-    if element is None:
-        return None
-    value = (
-        element.value.decode("ascii", "ignore").strip("\0 ") if isinstance(element.value, bytes) else element.value
-    )
-    numbers = _numbers([value], 1)
-    return None if numbers is None else numbers[0]
-
-
-def _numbers(values: Any, count: int) -> list[float] | None:
-    """``count`` positive lengths, or None where the attribute is absent or does not hold them."""
-    try:
-        numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
-        return None
-    return numbers if len(numbers) == count and all(math.isfinite(n) and n > 0 for n in numbers) else None
-
-
-def length_of(header: Dataset, keyword: str) -> float | None:
-    """The positive length in mm under a keyword, or None where it is absent or not positive."""
-    numbers = _numbers([header.get(keyword)], 1)
-    return None if numbers is None else numbers[0]
+    """The spacing in mm of Eigen's private block, which another maker may use for anything."""
+    for creator in PRIVATE_CREATORS:
+        with contextlib.suppress(KeyError):
+            value = header.get_private_item(0x1129, 0x16, creator).value
+            text = value.decode("ascii", "ignore") if isinstance(value, bytes) else str(value)
+            try:
+                spacing = float(text.strip("\0 "))
+            except ValueError:
+                raise GeometryError(f"{PRIVATE_SPACING} is no number; correct it in the file.") from None
+            check_positive([spacing], PRIVATE_SPACING)
+            return spacing
+    return None
 
 
 def uniform_gap(locations: Sequence[float] | Array, where: str) -> float:

@@ -10,13 +10,16 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 
 from .acquisition import SPACING_TOLERANCE, Acquisition
 from .dicom_frames import ENHANCED_VOLUME, Placed, functional_group, place
 from .dicom_geometry import Calibration, calibration
+from .dicom_layout import check_pixel_data, decoded_bytes, inflated
 from .dicom_pixels import damage_refused, decode_luma, frame_dtype
 from .errors import GeometryError, InputError
 from .field_of_view import blacken_outside, field_of_view, over_frames
@@ -25,6 +28,13 @@ from .volume import Array, FrameReference, Source, Volume
 
 logger = logging.getLogger(__name__)
 
+MODALITIES = (  # PS3.3 C.7.3.1.1.1, with the retired ones
+    "ANN AR ASMT AU BDUS BI BMD CD CF CFM CR CS CT CTPROTOCOL DD DF DG DM DMS DS DX EC ECG EEG EMG EOG EPS ES "
+    "FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS MA MG MR MS M3D NM OAM OCT OP OPM OPR OPT OPTBSV "
+    "OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD "
+    "RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF ST STAIN TEXTUREMAP TG US VA VF XA XAPROTOCOL XC"
+)
+
 US_CLASSES = frozenset(
     # Ultrasound Multi-frame (retired, current), Ultrasound Image (retired, current)
     [f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("3", "3.1", "6", "6.1")] + [ENHANCED_VOLUME]
@@ -32,15 +42,31 @@ US_CLASSES = frozenset(
 
 
 def read_header(file: InputFile, tags: list[str] | None = None) -> Dataset:
-    """The attributes of a DICOM file without its pixels. Raises InputError where it is no DICOM.
+    """The attributes of a DICOM file without its pixels. Raises InputError if it is no DICOM.
 
     tags: keywords to read; None is all.
     """
     with damage_refused(f"{file.name}: the DICOM header cannot be read"), opened(file) as stream:
-        header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=tags)
+        return _header(inflated(stream), file, tags)
+
+
+def _header(plain: BinaryIO, file: InputFile, tags: list[str] | None = None) -> Dataset:
+    """The attributes in a stream of :func:`inflated`, which then stands at its pixel data."""
+    header = dcmread(plain, stop_before_pixels=True, force=True, specific_tags=tags)
     if "SOPClassUID" not in header:
         raise InputError(f"{file.name}: not a DICOM image: (0008,0016) SOP Class UID is missing.")
     return header
+
+
+def modality_name(header: Dataset) -> str:
+    """What a header says it holds, for messages: a code or SOP class of the standard, else ``unknown``.
+
+    Anything else in these attributes may be a patient's name.
+    """
+    if (code := str(header.get("Modality", ""))) in MODALITIES.split():
+        return code
+    sop_class = UID(str(header.get("SOPClassUID", "")))
+    return sop_class.name if sop_class.type == "SOP Class" else "unknown"
 
 
 def is_ultrasound(header: Dataset) -> bool:
@@ -59,19 +85,17 @@ def read_us(files: Sequence[InputFile], acquisition: Acquisition) -> Volume:
 
 
 def _read(files: Sequence[InputFile], acquisition: Acquisition) -> Volume:
-    headers = [read_header(file) for file in files]
-    for header in headers:
-        if not is_ultrasound(header):
-            raise InputError(f"(0008,0060) Modality is {header.get('Modality')}, expected US (ultrasound).")
-        frame_dtype(header)
+    headers = [_image_header(file) for file in files]
     planar = _common_calibration(headers)
     placed = place(headers, planar, acquisition)
     array = _decode(files, headers, placed)
     left, top, right, bottom = planar.box
     allowed = np.zeros(array.shape[:2], bool)
     allowed[left:right, top:bottom] = True
-    if not array[left:right, top:bottom].any():
-        raise InputError(f"all {array.shape[2]} frames are black; there is nothing to segment.")
+    inside = array[left:right, top:bottom]
+    if inside.min() == inside.max():
+        what = f"of the one gray {inside.min()}" if inside.any() else "black"
+        raise InputError(f"all {array.shape[2]} frames are {what}; there is nothing to segment.")
     mask = field_of_view(array, allowed)
     blacken_outside(array, mask)
     logger.info("read %s, %s voxels", placed.kind, array.shape)
@@ -83,6 +107,22 @@ def _read(files: Sequence[InputFile], acquisition: Acquisition) -> Volume:
         (*planar.warnings, *placed.warnings, *_annotation_warnings(headers)),
         _source(files, headers, placed),
     )
+
+
+def _image_header(file: InputFile) -> Dataset:
+    """The header of an ultrasound image with pixels that can be those it promises. Raises InputError."""
+    with opened(file) as stream:
+        plain = inflated(stream)
+        header = _header(plain, file)
+        if not is_ultrasound(header):
+            raise InputError(f"(0008,0060) Modality is {modality_name(header)}, expected US (ultrasound).")
+        frame_dtype(header)
+        if plain is not stream:
+            stream.seek(0)
+            plain = inflated(stream, decoded_bytes(header))
+            _header(plain, file, ["SOPClassUID"])
+        check_pixel_data(plain, header)
+    return header
 
 
 def _common_calibration(headers: list[Dataset]) -> Calibration:

@@ -24,6 +24,8 @@ OPENING = 0.018  # of the shorter side: removes lines and letters, cuts thin lin
 MARGIN = 0.012  # of the shorter side: kept around the hull
 COMPANION = 0.2  # of the largest component's area: a part of the fan that a shadow cuts off
 DIGITAL_BLACK = 0.4  # of what lies outside the fan: a surround of noise is no surround, keep everything
+CUT = 0.25  # of all that is not black: a fan that leaves more of it outside is looked for again, in every gray
+EMPTY = 0.8  # of what lies outside a fan of every gray: digital black
 SMALLEST = 0.15  # of the allowed area: a smaller find is no fan (nearly black image), keep everything
 
 
@@ -31,8 +33,9 @@ def field_of_view(array: Array, allowed: Array | None = None) -> Array:
     """Where the scanner drew ultrasound.
 
     array: (I, J, K), the union over all K frames counts. allowed: bool (I, J), the calibrated region of the
-    image; None is all of it. Returns bool (I, J), a subset of allowed. Everything allowed is returned where
-    no compact fan of at least 15 % of it is found, or where the surround is not digital black.
+    image; None is all of it. Returns bool (I, J), a subset of allowed. Everything allowed is returned if
+    no compact fan of at least 15 % of it is found, if the surround is not digital black, or if more than a
+    quarter of what is not black would be lost.
     """
     allowed = np.ones(array.shape[:2], bool) if allowed is None else allowed
     if not allowed.any():
@@ -42,19 +45,31 @@ def field_of_view(array: Array, allowed: Array | None = None) -> Array:
     peak: Array = array[box].max(axis=2).astype(np.float32)
     surround = _surround(peak)
     level = BLACK_LEVEL * abs(float(np.percentile(peak, 99.5)) - surround)
-    drawn = np.abs(peak - surround) > level
-    step = -(-max(drawn.shape) // MAX_SIDE)
-    small = block_reduce(drawn, (step, step), np.max)
-    fan = _fan(small)
+    if surround - peak.min() <= level:  # a noise floor that reaches the border is no surround
+        surround = float(peak.min())
+    gray = peak != surround
+    fan = _fan_before(np.abs(peak - surround) > level, gray, DIGITAL_BLACK)
+    if fan is not None and np.count_nonzero(gray & ~fan) > CUT * np.count_nonzero(gray):
+        fan = _fan_before(gray, gray, EMPTY)  # a probe in air: a bright near field, the rest of the fan at gray 1
     if fan is None:
-        return allowed
-    fan = fan.repeat(step, 0).repeat(step, 1)[: drawn.shape[0], : drawn.shape[1]]
-    outside = peak[~fan]
-    if np.count_nonzero(outside == surround) < DIGITAL_BLACK * outside.size:
         return allowed
     found = np.zeros_like(allowed)
     found[box] = fan
     return found & allowed
+
+
+def _fan_before(drawn: Array, gray: Array, black: float) -> Array | None:
+    """The fan that drawn pixels (I, J) make, or None if there is none before a surround of digital black.
+
+    gray: what is not black. black: the share of the surround that must be.
+    """
+    step = -(-max(drawn.shape) // MAX_SIDE)
+    fan = _fan(block_reduce(drawn, (step, step), np.max))
+    if fan is None:
+        return None
+    fan = fan.repeat(step, 0).repeat(step, 1)[: drawn.shape[0], : drawn.shape[1]]
+    outside = gray[~fan]
+    return None if np.count_nonzero(~outside) < black * outside.size else fan
 
 
 def blacken_outside(array: Array, mask: Array) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from .dicom_frames import frame_count
 from .dicom_pixels import damage_refused
-from .dicom_us import is_ultrasound, read_header
+from .dicom_us import is_ultrasound, modality_name, read_header
 from .errors import InputError
 from .image_files import header_fields, is_label_map
 from .input_files import InputFile, ZipMember, archive_at, file_kind
@@ -74,9 +74,8 @@ def _inspected_dicom(file: InputFile) -> Finding:
     with damage_refused(f"{file.name}: its attributes cannot be understood"):
         ultrasound, frames = is_ultrasound(header), frame_count(header)
         series = str(header.get("SeriesInstanceUID", ""))
-        modality = header.get("Modality") or getattr(header.SOPClassUID, "name", "unknown")
     if not ultrasound:
-        reason = f"not ultrasound ((0008,0060) Modality {modality})"
+        reason = f"not ultrasound ((0008,0060) Modality {modality_name(header)})"
         return Finding("other", "dicom", reason=reason, of_folder=True)
     return Finding("image", "dicom") if frames > 1 else Finding("slice", "dicom", series)
 

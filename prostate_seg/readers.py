@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .acquisition import Acquisition, FrameOrder, ProbeSide
 from .dicom_us import read_us
-from .errors import GeometryError, InputError
+from .errors import InputError
 from .field_of_view import over_frames
 from .guard import guarded
 from .image_files import read_itk, read_nifti
@@ -33,14 +33,14 @@ class Case:
     """One image to segment.
 
     name: of its file or series folder, unique among the cases found together and safe as a file name. kind:
-    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip. damaged: names of DICOM files
-    beside those of a series that cannot be read and may be its slices.
+    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip. missing: names of
+    unreadable files that lie among those of a series and are named like them.
     """
 
     name: str
     kind: str
     files: tuple[InputFile, ...]
-    damaged: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Skipped:
 
 @dataclass
 class _Found:
-    """What the inputs hold, before naming. damaged: DICOM files by their folder."""
+    """What the inputs hold, before naming. unread: files that cannot be read."""
 
     images: list[tuple[str, str, InputFile]] = field(default_factory=list)  # name, kind, file
     series: dict[tuple[str, str], list[InputFile]] = field(default_factory=dict)
-    damaged: dict[str, list[str]] = field(default_factory=dict)
+    unread: list[InputFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
 
@@ -103,10 +103,10 @@ def read_case(
     """
     acquisition = Acquisition(frame_spacing_mm, frame_order, probe_side)
     try:
-        if case.damaged:
-            raise GeometryError(
-                f"{len(case.damaged)} DICOM files beside its {len(case.files)} cannot be read "
-                f"({', '.join(case.damaged[:3])}) and may be slices of it; repair them, or move them away."
+        if case.missing:
+            raise InputError(
+                f"{case.missing[0]} among its {len(case.files)} files cannot be read, expected every slice of the "
+                "series; replace it or move it elsewhere."
             )
         volume, mask = guarded(_read, case, acquisition, bytes_on_disk=bytes_on_disk(case.files))
         return replace(volume, field_of_view=over_frames(mask, volume.array.shape[2]))
@@ -222,21 +222,28 @@ def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> 
         name = _folder_name(file) if finding.of_folder and not direct else file.name
         if (skip := Skipped(name, finding.reason)) not in found.skipped:
             found.skipped.append(skip)
-        if finding.verdict == "damaged" and finding.kind == "dicom":
-            found.damaged.setdefault(str(_folder(file)), []).append(file.name)
+        if finding.verdict == "damaged":
+            found.unread.append(file)
 
 
 def _named(found: _Found) -> list[Case]:
     """Cases with unique names: of the file, or of the folder of a series with several files."""
     cases: list[Case] = []
     taken: set[str] = set()
-    for (folder, _), files in found.series.items():
+    for files in found.series.values():
         name = stem(files[0].name) if len(files) == 1 else _folder_name(files[0])
-        damaged = tuple(found.damaged.get(folder, ())) if len(files) > 1 else ()
-        cases.append(Case(_free(name, taken), "dicom", tuple(files), damaged))
+        cases.append(Case(_free(name, taken), "dicom", tuple(files), _missing(files, found.unread)))
     for name, kind, file in found.images:
         cases.append(Case(_free(name, taken), kind, (file,)))
     return cases
+
+
+def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[str, ...]:
+    """Names of unread files in the folder of a series of several files that differ from theirs in digits only."""
+    names = {(_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) for file in files if len(files) > 1}
+    return tuple(
+        file.name for file in unread if (_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) in names
+    )
 
 
 def _free(name: str, taken: set[str]) -> str:

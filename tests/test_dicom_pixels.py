@@ -88,10 +88,11 @@ class TestPixels:
         def paint(dataset):
             pixels = np.zeros((5, 20, 24, 3), np.uint8)
             pixels[:] = (200, 100, 50)  # 59.8 + 58.7 + 5.7 = 124.2
+            pixels[:, 0, 0] = 255
             dataset.PixelData, dataset.SamplesPerPixel = pixels.tobytes(), 3
             dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
 
-        assert np.unique(read(multiframe(paint)).array).tolist() == [124]
+        assert np.unique(read(multiframe(paint)).array).tolist() == [124, 255]
 
     def test_an_undecodable_transfer_syntax_is_named(self, multiframe):
         def jpeg_xl(dataset):

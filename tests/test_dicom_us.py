@@ -71,7 +71,7 @@ class TestInPlaneCalibration:
 
     def test_the_private_isotropic_spacing_counts_for_all_three_axes_where_nothing_else_is(self, multiframe):
         def private(dataset):
-            dataset.add_new(0x11290010, "LO", "GEOMETRY")
+            dataset.add_new(0x11290010, "LO", "Eigen, Inc")
             dataset.add_new(0x11291016, "UN", b"0.55")
 
         habits = ScannerHabits(region=False, frame_increment="none")

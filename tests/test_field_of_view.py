@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.examples import get_path
 
+from prostate_seg.dicom_pixels import decode_luma
+from prostate_seg.dicom_us import read_header
 from prostate_seg.field_of_view import blacken_outside, field_of_view, over_frames
 
 SIZE = (320, 240)
@@ -116,3 +119,43 @@ def test_a_field_of_view_over_frames_costs_no_memory():
     mask = over_frames(np.ones((512, 512), bool), 1000)
     assert mask.shape == (512, 512, 1000)
     assert mask.strides[2] == 0
+
+
+def probe_in_air(size=(320, 240)):
+    """A fan of gray 1 with a bright near field, as a scanner draws a probe that touches nothing."""
+    shape = fan(size=size)
+    _, j = np.indices(size)
+    array = shape.astype(np.uint8)[..., None].copy()
+    near = shape & (j > size[1] * 0.45)
+    array[near] = np.random.default_rng(3).integers(60, 255, (near.sum(), 1))
+    return shape, near, array
+
+
+def test_g6_the_fan_of_a_probe_in_air_is_kept_whole_though_only_its_near_field_is_bright():
+    shape, near, array = probe_in_air()
+    mask = field_of_view(array)
+    assert near.sum() < 0.75 * shape.sum()
+    assert not (shape & ~mask).any()
+    assert mask.sum() < 1.3 * shape.sum()
+
+
+def test_g6_text_beside_a_probe_in_air_is_still_removed():
+    shape, _, array = probe_in_air()
+    mask = field_of_view(with_annotations(array))
+    assert not (shape & ~mask).any()
+    assert not mask[10:60, 5:12].any()
+
+
+def test_g6_pydicoms_palette_example_cut_to_its_probe_of_which_gray_1_is_the_border_is_kept_whole():
+    array = next(decode_luma(get_path("palette_color"), read_header(get_path("palette_color")))).T[..., None]
+    allowed = np.zeros(array.shape[:2], bool)
+    allowed[300:640, 55:230] = True
+    assert ((array[..., 0] == 1) & allowed).sum() > 20000
+    np.testing.assert_array_equal(field_of_view(array, allowed), allowed)
+
+
+def test_g6_an_image_of_which_a_quarter_would_be_lost_to_noise_of_gray_1_is_kept_whole():
+    shape = fan(30)
+    array = np.random.default_rng(4).random((*SIZE, 1)) < 0.3
+    array = np.where(shape[..., None], 200, array).astype(np.uint8)
+    assert field_of_view(array).all()
