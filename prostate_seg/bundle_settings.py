@@ -73,7 +73,14 @@ def build(definition: Any) -> Any:
 
 
 def build_network(definition: Any) -> torch.nn.Module:
-    """The network of a definition, drawn up without memory first. Raises BundleError if it is too large."""
+    """The network of a definition, drawn up first. Raises BundleError."""
+    draw_network(definition)
+    network: torch.nn.Module = build(definition)
+    return network
+
+
+def draw_network(definition: Any) -> torch.nn.Module:
+    """The network of a definition with parameters that take no memory. Raises BundleError if it is too large."""
     check_limits(definition)
     with torch.device("meta"):
         drawn = build(definition)
@@ -84,8 +91,7 @@ def build_network(definition: Any) -> torch.nn.Module:
         raise BundleError(
             f"The bundle's network_def has {count} parameters, expected at most {MOST_PARAMETERS}; make it smaller."
         )
-    network: torch.nn.Module = build(definition)
-    return network
+    return drawn
 
 
 def read_settings(bundle: Path) -> dict[str, Any]:
