@@ -36,27 +36,36 @@ class Kinds:
 class Judge:
     """What assesses predictions. model: the shape model in use. score, recognition: None where there is none.
 
-    unscored: why there is no score.
+    unscored: why there is no score. changed: whether the bundle's settings are other than its score's.
     """
 
     model: ShapeModel
     score: Score | None = None
     recognition: Recognition | None = None
     unscored: str = "not known for these weights"
+    changed: bool = False
 
     @classmethod
-    def of(cls, models: Path, *, weights_sha256: str, shape_model: Path, as_fitted: bool = True) -> Judge:
-        """From a bundle's folder ``models``: score and recognition, where they were fitted for these weights.
+    def of(
+        cls, models: Path, *, weights_sha256: str, settings_sha256: str, shape_model: Path, as_fitted: bool = True
+    ) -> Judge:
+        """From a bundle's folder ``models``: score and recognition, if they were fitted for these weights.
 
+        settings_sha256: of the bundle's own settings; the score is used with those that it was fitted with alone.
         as_fitted: whether masks are refined as they were when the score was fitted; otherwise it is not used.
         """
         score = Score.load(models / SCORE) if (models / SCORE).is_file() else None
         recognition = Recognition.load(models / RECOGNITION) if (models / RECOGNITION).is_file() else None
         known = recognition if recognition and recognition.weights_sha256 == weights_sha256 else None
         model = ShapeModel.load(shape_model)
+        of_weights = score if score and score.weights_sha256 == weights_sha256 else None
+        if score and score.settings_sha256 not in ("", settings_sha256):
+            return cls(model, None, known, "the score is fitted with other settings of the bundle", changed=True)
         if not as_fitted:
             return cls(model, None, known, "the score is fitted with the bundle's own refinement")
-        return cls(model, score if score and score.weights_sha256 == weights_sha256 else None, known)
+        if of_weights and not of_weights.settings_sha256:
+            return cls(model, None, known, "the score does not say which settings it was fitted with")
+        return cls(model, of_weights, known)
 
     def assess(
         self,

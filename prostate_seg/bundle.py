@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +19,17 @@ from .assessment import Assessment, Judge, Kinds
 from .bundle_settings import (
     Ensembling,
     build,
+    build_network,
     read_json,
+    read_settings,
+    settings_digest,
     shape_model_in,
     steps_of,
     with_ensembling,
     with_refinement,
 )
-from .errors import BundleError, InputError, SettingsError
+from .checked_files import shortened
+from .errors import BundleError, InputError, ProstateSegError, SettingsError
 from .export.manifest import sha256_of_file
 from .information import WEIGHTS, released_bundle, weights_file
 from .monai_adapters import metatensor_of
@@ -32,19 +37,22 @@ from .volume import Segmentation, Volume
 from .weights import load_state, read_state
 
 logger = logging.getLogger(__name__)
+LONGEST_NAME = 200  # characters of a bundle's name and version
 _OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
 
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """Which model made a mask: name and version from metadata.json, SHA-256 of the weights.
+    """Which model made a mask: name and version from metadata.json, SHA-256 of the weights and of the settings.
 
-    The name says so where the weights are not the bundle's ``released`` ones.
+    The name says so if the weights are not the bundle's ``released`` ones, or the settings not those that its score
+    was fitted with.
     """
 
     name: str
     version: str
     sha256: str
+    config_sha256: str
 
 
 class Predictor:
@@ -58,12 +66,10 @@ class Predictor:
     ) -> None:
         self.info, self.judge = info, judge
         self.device = device
-        self.network = network.channels_last(build(settings["network_def"]))
+        self.network = network.channels_last(build_network(settings["network_def"]))
         self.inferer = build(settings["inferer"])
         self._before = [build(step) for step in steps_of(settings, "preprocessing")]
         self._after = [build(step) for step in steps_of(settings, "postprocessing")]
-        if not isinstance(self.network, torch.nn.Module):
-            raise BundleError("The bundle's network_def is no network; write a prostate_seg.network.Segmenter.")
         if sum(isinstance(step, transforms.ToSourceGridd) for step in self._after) != 1:
             raise BundleError(
                 "The bundle's postprocessing must hold prostate_seg.transforms.ToSourceGridd once: without it "
@@ -78,13 +84,13 @@ class Predictor:
         return self._finished(volume, self.predict(volume)[0])[0]
 
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
-        """The same segmentation, and how far it can be trusted; None where the bundle's inferer has no passes.
+        """The same segmentation, and how far it can be trusted; None without a judge.
 
         recognise: whether to tell what the scan looks like.
         """
         sample, passes = self.predict(volume)
         ctv, unrepaired, field = self._finished(volume, sample)
-        if passes is None or self.judge is None:
+        if self.judge is None:
             return ctv, None
         image = sample["image"]
         spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
@@ -125,21 +131,18 @@ class Predictor:
         if volume.array.max() <= min(0, volume.array.min()):
             raise InputError("The volume is black everywhere; expected ultrasound.")
         sample: dict[Any, Any] = {"image": metatensor_of(volume)}
-        for step in self._before:
-            sample = step(sample)
+        with _of_the_bundle("preprocessing"):
+            for step in self._before:
+                sample = step(sample)
         return sample
 
-    def predict(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray | None]:
+    def predict(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray]:
         """The sample, with ``pred`` (2, I', J', K') on the model's grid, and the passes (N, I', J', K')."""
         sample = self._prepared(volume)
-        with torch.inference_mode():
+        with _of_the_bundle("inferer"), torch.inference_mode():
             batch = sample["image"].as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
-            collect = getattr(self.inferer, "collect", None)
-            if collect is None:
-                mean, passes = self.inferer(batch, self.network), None
-            else:
-                mean, each = collect(batch, self.network)
-                passes = each[:, 0].float().cpu().numpy()  # (N, I', J', K')
+            mean, each = self.inferer.collect(batch, self.network)
+            passes = each[:, 0].float().cpu().numpy()  # (N, I', J', K')
         sample["pred"] = mean[0].float().cpu()  # (2, I', J', K')
         return sample, passes
 
@@ -163,7 +166,8 @@ class Predictor:
         unrepaired: np.ndarray | None = None
         field: np.ndarray | None = None
         for step in self._after:
-            before, sample = sample, step(sample)
+            with _of_the_bundle("postprocessing"):
+                before, sample = sample, step(sample)
             if isinstance(step, transforms.RefineShaped):
                 unrepaired = _foreground(before) if unrepaired is None else unrepaired
                 field = _foreground(sample)
@@ -202,11 +206,7 @@ def load_bundle(
     SettingsError.
     """
     place = released_bundle() if folder is None else Path(folder)
-    settings = read_json(place / "configs" / "inference.json")
-    metadata = read_json(place / "configs" / "metadata.json")
-    missing = {"network_def", "inferer", "preprocessing", "postprocessing"} - set(settings)
-    if missing:
-        raise BundleError(f"{place / 'configs' / 'inference.json'} lacks {', '.join(sorted(missing))}.")
+    settings = read_settings(place)
     file = weights_file(place, weights)
     if not file.is_file() and str(weights) not in WEIGHTS:
         raise BundleError(f"There are no weights at {file}; give {', '.join(WEIGHTS)} or a file of torch.save.")
@@ -215,19 +215,52 @@ def load_bundle(
             f"The bundle {place} has no weights: {file} is missing; train with prostate-seg train, or "
             "reinstall the package for the released ones."
         )
-    name = str(metadata.get("name", place.name)) + _OF_WEIGHTS.get(str(weights), " with a user's weights")
-    info = BundleInfo(name, str(metadata.get("version", "")), sha256_of_file(file))
+    name, version = name_and_version(place)
+    sha256, config_sha256 = sha256_of_file(file), settings_digest(settings)
     settings = with_refinement(with_ensembling(settings, ensembling), refine=refine, shape_model=shape_model)
     judge = Judge.of(
         place / "models",
-        weights_sha256=info.sha256,
+        weights_sha256=sha256,
+        settings_sha256=config_sha256,
         shape_model=shape_model_in(settings),
         as_fitted=refine and shape_model is None,
     )
+    name += _OF_WEIGHTS.get(str(weights), " with a user's weights") + " with changed settings" * judge.changed
+    info = BundleInfo(name, version, sha256, config_sha256)
     predictor = Predictor(settings, info, choose_device(device), judge)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
     return predictor
+
+
+def name_and_version(bundle: Path) -> tuple[str, str]:
+    """A bundle's name and version, by metadata.json. Raises BundleError."""
+    path = bundle / "configs" / "metadata.json"
+    metadata = read_json(path)
+    name, version = metadata.get("name", bundle.name), metadata.get("version", "")
+    for text in (name, version):
+        if not isinstance(text, str) or not text.isprintable() or len(text) > LONGEST_NAME:
+            raise BundleError(
+                f"{path} gives {shortened(text)} as name or version, expected a line of at most "
+                f"{LONGEST_NAME} characters; correct it."
+            )
+    return name, version
+
+
+@contextmanager
+def _of_the_bundle(part: str) -> Iterator[None]:
+    """Raise BundleError for what a step of a bundle raises; lack of memory and this package's errors stay."""
+    try:
+        yield
+    except ProstateSegError:
+        raise
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if "allocate" in str(error):
+            raise
+        raise BundleError(
+            f"The bundle's {part} fails on this volume ({type(error).__name__}); correct its inference.json, or "
+            "use another bundle."
+        ) from error
 
 
 def choose_device(name: str) -> torch.device:

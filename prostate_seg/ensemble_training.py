@@ -14,14 +14,15 @@ import torch
 
 from .assessment import SCORE
 from .bundle import load_bundle
-from .datalist import load
+from .bundle_settings import read_settings, settings_digest
+from .datalist import READING, load
 from .errors import SettingsError
 from .export.files import replacing
 from .export.manifest import sha256_of_file
 from .masks import read_mask
 from .metrics import evaluate_masks, orthogonal_spacing_mm
 from .readers import read
-from .train import plan, rewrite, train
+from .train import check_same, plan, rewrite, train
 from .uncertainty import FAR_MM, Doubt, Score
 from .weights import read_state
 
@@ -30,7 +31,14 @@ NAMES = ("residual_mm", "cut", "shape_sd")  # what one member and the mean of al
 
 
 def train_folds(
-    run: Path, datalist: Path | None, folds: int, *, init: str, bundle: Path | None, settings: Mapping[str, Any]
+    run: Path,
+    datalist: Path | None,
+    folds: int,
+    *,
+    init: str,
+    bundle: Path | None,
+    settings: Mapping[str, Any],
+    trust: bool = False,
 ) -> Path:
     """Train ``folds`` members and put them into one bundle; returns its folder, ``run/bundle``.
 
@@ -49,22 +57,22 @@ def train_folds(
         places.append(place / "bundle")
         own = place / "datalist.json"
         if own.is_file():
-            _check_same(own, part)
+            check_same(own, part)
         else:
             place.mkdir(parents=True, exist_ok=True)
             with replacing(own) as temporary:
                 temporary.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
-        planned = plan(place, datalist=own, init=init, bundle=bundle, settings={"seed": number} | dict(settings))
-        if (place / "settings.json").is_file():
-            _check_same(place / "settings.json", dict(planned.overrides))
+        own_settings = {"seed": number} | dict(settings)
+        planned = plan(place, datalist=own, init=init, bundle=bundle, settings=own_settings, trust=trust)
         if not places[-1].is_dir():
             train(planned)
     folder = _together(run, places)
     score = _score(places, parts)
     if score is not None:
         whose = sha256_of_file(folder / "models" / "model.pt")
+        how = settings_digest(read_settings(folder))
         with replacing(folder / "models" / SCORE) as temporary:
-            replace(score, weights_sha256=whose).save(temporary)
+            replace(score, weights_sha256=whose, settings_sha256=how).save(temporary)
     return folder
 
 
@@ -90,12 +98,6 @@ def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
 def _patient(case: Mapping[str, Any]) -> str:
     """Of a case; one without a patient is its own, told by its file."""
     return str(case.get("patient", case["image"]))
-
-
-def _check_same(file: Path, expected: Mapping[str, Any]) -> None:
-    """Raise SettingsError where a fold was begun with other cases or settings."""
-    if json.loads(file.read_text(encoding="utf-8")) != json.loads(json.dumps(expected)):
-        raise SettingsError(f"{file} tells of a run with other cases or settings; give those again, or another -o.")
 
 
 def _together(run: Path, members: list[Path]) -> Path:
@@ -126,8 +128,8 @@ def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
     for member, part in zip(members, parts, strict=True):
         predictor = load_bundle(member, ensembling="flip")
         for case in part["validation"]:
-            spacing = {"frame_spacing_mm": case["frame_spacing_mm"]} if "frame_spacing_mm" in case else {}
-            volume, reference = read(case["image"], **spacing), read_mask(Path(case["label"]))
+            options = {name: case.get(name) for name in READING}
+            volume, reference = read(case["image"], **options), read_mask(Path(case["label"]))
             ctv, assessment = predictor.assess(volume, recognise=False)
             if assessment is None:
                 return None

@@ -230,6 +230,7 @@ def describe(
             "name": predictor.info.name,
             "version": predictor.info.version,
             "sha256": predictor.info.sha256,
+            "config_sha256": predictor.info.config_sha256,
         },
         "versions": package_versions(),
     }

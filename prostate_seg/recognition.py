@@ -11,11 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from scipy.optimize import minimize
 
+from .checked_files import read_arrays
 from .errors import InputError, SettingsError
 from .volume import Array
 
@@ -87,13 +87,21 @@ class Recognition:
     def load(cls, path: str | os.PathLike[str]) -> Recognition:
         """Read what :meth:`save` wrote. Raises InputError."""
         try:
-            with np.load(path, allow_pickle=False) as content:
-                mean, deviation, weights = (
-                    np.asarray(content[name], float) for name in ("mean", "deviation", "weights")
-                )
-                return cls(mean, deviation, weights, str(content["weights_sha256"]))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(f"{path} holds no recognition of scans; take the bundle's file.") from error
+            *arrays, digest = read_arrays(path, ("mean", "deviation", "weights", "weights_sha256"))
+            mean, deviation, weights = (np.asarray(array, float) for array in arrays)
+            _check_parts(mean, deviation, weights)
+            return cls(mean, deviation, weights, str(digest))
+        except (OSError, ValueError, TypeError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"{path} holds no recognition of scans ({why}); take the bundle's file.") from error
+
+
+def _check_parts(mean: Array, deviation: Array, weights: Array) -> None:
+    """Raise ValueError unless these are a mean, deviations and weights that belong together."""
+    if mean.ndim != 1 or deviation.shape != mean.shape or weights.shape != (len(KINDS), len(mean) + 1):
+        raise ValueError("its arrays have other shapes")
+    if not all(np.isfinite(part).all() for part in (mean, deviation, weights)) or (deviation <= 0).any():
+        raise ValueError("its numbers are not finite, or a deviation is not above 0")
 
 
 def scan_features(tokens: Array, foreground: Array) -> Array:

@@ -14,11 +14,11 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from scipy import ndimage
 
+from .checked_files import read_arrays
 from .errors import InputError, SettingsError
 from .radial import STEP_MM, Rays, cast_rays, last_crossings_mm, main_part, rays_of, sphere, spread
 from .volume import Array
@@ -35,6 +35,8 @@ FARTHEST_MM = 4.0  # mean move, beyond which sure edges and plausible shapes con
 FEWEST_RAYS = 12  # that are sure: fewer do not tell a shape
 FAINT = 0.01  # what an unsure ray counts: it holds the shape where all sure rays lie on one side
 FEWEST = 5  # masks of which a model is made
+MOST_LOADED = 256  # modes of a model that is read
+LARGEST_NUMBER = 1e6  # in a model that is read
 SMOOTHING = 0.7  # of a mask, in voxels, before its radii are read
 
 
@@ -126,11 +128,25 @@ class ShapeModel:
     def load(cls, path: str | os.PathLike[str]) -> ShapeModel:
         """Read what :meth:`save` wrote. Raises InputError."""
         try:
-            with np.load(path, allow_pickle=False) as content:
-                parts = [np.asarray(content[name], float) for name in ("mean", "modes", "deviations", "volumes_ml")]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(f"{path} is no shape model; make one with prostate-seg shape-model.") from error
-        return cls(*parts)
+            arrays = read_arrays(path, ("mean", "modes", "deviations", "volumes_ml"))
+            mean, modes, deviations, volumes = (np.asarray(array, float) for array in arrays)
+            _check_parts(mean, modes, deviations, volumes)
+        except (OSError, ValueError, TypeError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(
+                f"{path} is no shape model ({why}); make one with prostate-seg shape-model."
+            ) from error
+        return cls(mean, modes, deviations, volumes)
+
+
+def _check_parts(mean: Array, modes: Array, deviations: Array, volumes: Array) -> None:
+    """Raise ValueError unless these are a mean, modes, deviations and volumes that belong together."""
+    rays, count = len(sphere()), len(deviations) if deviations.ndim == 1 else -1
+    if mean.shape != (rays,) or modes.shape != (count, rays) or count > MOST_LOADED or volumes.ndim != 1:
+        raise ValueError("its arrays have other shapes")
+    parts = np.concatenate([mean, modes.ravel(), deviations, volumes])
+    if not volumes.size or not np.abs(parts).max() <= LARGEST_NUMBER or min(*mean, *deviations, *volumes) <= 0:
+        raise ValueError("its numbers are not those of shapes")
 
 
 def blur_mm(rays: Rays) -> Array:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from .checked_files import read_json
 from .errors import InputError
 from .radial import Rays, cast_rays, last_crossings_mm, main_part, rays_of
 from .shape_prior import FAINT, ShapeModel, blur_mm, certainty
@@ -25,6 +27,7 @@ from .volume import Array
 FAR_MM = 5.0  # an HD95 above this counts as wrong
 RIDGE = 1.0
 STEPS = 50
+_REQUIRED = {"names", "means", "deviations", "weights", "cases", "about"}  # entries of a score's file
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class Score:
     names: fields of :class:`Doubt`. means, deviations: of their logarithms among the fitted cases. weights: of the
     standardised ones, then the constant. cases: how many it was fitted on. about: which ones, a sentence.
     weights_sha256: the file of weights that it belongs to, empty where that is not told. passes: how many it was
-    fitted with, since ``spread_mm`` grows with their number; 0 where that does not matter.
+    fitted with, since ``spread_mm`` grows with their number; 0 if that does not matter. settings_sha256: of the
+    bundle's settings that it was fitted with (``bundle_settings.settings_digest``).
     """
 
     names: tuple[str, ...]
@@ -129,6 +133,7 @@ class Score:
     about: str
     weights_sha256: str = ""
     passes: int = 0
+    settings_sha256: str = ""
 
     @classmethod
     def fit(cls, doubts: Sequence[Doubt], wrong: Sequence[bool], names: Sequence[str], about: str) -> Score:
@@ -169,11 +174,34 @@ class Score:
     def load(cls, path: str | os.PathLike[str]) -> Score:
         """Read what :meth:`save` wrote. Raises InputError."""
         try:
-            content: Mapping[str, object] = json.loads(Path(path).read_text(encoding="utf-8"))
-            parts = {name: tuple(part) if isinstance(part, list) else part for name, part in content.items()}
-            return cls(**parts)  # type: ignore[arg-type]
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} holds no score of doubt ({error}); take the bundle's file.") from error
+            content = read_json(path)
+            if not isinstance(content, dict) or not _REQUIRED <= set(content) <= {f.name for f in fields(cls)}:
+                raise ValueError("it has other entries")
+            _check_parts(content)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"{path} holds no score of doubt ({why}); take the bundle's file.") from error
+        parts: dict[str, Any] = {name: tuple(p) if isinstance(p, list) else p for name, p in content.items()}
+        return cls(**parts)
+
+
+def _check_parts(content: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the entries of a score are of their kinds and belong together."""
+    lists = [content[name] for name in ("names", "means", "deviations", "weights")]
+    texts = [content.get(name, "") for name in ("about", "weights_sha256", "settings_sha256")]
+    counts = [content.get(name, 0) for name in ("cases", "passes")]
+    if not all(isinstance(part, list) for part in lists) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("an entry is of another kind")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("a count is no whole number from 0")
+    names, means, deviations, weights = lists
+    known = {part.name for part in fields(Doubt)}
+    if not all(isinstance(name, str) and name in known for name in names):
+        raise ValueError("a name is none of a doubt's numbers")
+    if not all(type(part) in (int, float) for part in (*means, *deviations, *weights)):
+        raise ValueError("a number is none")
+    if not len(names) == len(means) == len(deviations) == len(weights) - 1 or not all(d > 0 for d in deviations):
+        raise ValueError("its numbers do not belong together")
 
 
 def _logarithms(doubt: Doubt, names: Sequence[str]) -> Array:

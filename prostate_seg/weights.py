@@ -18,7 +18,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from .checked_files import MOST_BYTES, check_plain, shortened
 from .errors import BundleError
+from .limits import check_limits
 from .network import (
     LinearDecoder,
     MaskTransformer,
@@ -72,7 +74,7 @@ def from_official(folder: str | Path) -> OfficialRelease:
         inference = variant["inference_kwargs"]
         window, stride = int(inference["window_size"]), int(inference["window_stride"])
         mean, std = _MEAN_AND_STD[variant["net_kwargs"]["normalization"]]
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise BundleError(
             f"{path} does not describe a Segmenter this package knows ({error!r}); expected net_kwargs and "
             "inference_kwargs as the authors' training writes them."
@@ -112,6 +114,7 @@ def load_pretrained(network: Segmenter | VisionTransformer, source: str | Path |
 def read_state(path: str | Path) -> State:
     """Read a state dict from a file of torch.save, also from under its key ``model`` or ``state_dict``."""
     try:
+        check_plain(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BundleError(f"There are no weights at {path}; give the path of a file of torch.save.") from error
@@ -129,15 +132,19 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     name: where it came from, for the BundleError.
     """
     expected = module.state_dict()
+    common = {key: value for key, value in state.items() if key in expected}
+    fitting = {key: value for key, value in common.items() if value.shape == expected[key].shape}
+    plain = {key: value for key, value in fitting.items() if _is_plain(value)}
     problems = {
         "missing": [key for key in expected if key not in state],
         "unexpected": [key for key in state if key not in expected],
         "of another shape": [
             f"{key} {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
-            for key, value in state.items()
-            if key in expected and value.shape != expected[key].shape
+            for key, value in common.items()
+            if key not in fitting
         ],
-        "not finite": [key for key, value in state.items() if not value.isfinite().all()],
+        "no plain numbers": [key for key in fitting if key not in plain],
+        "not finite": [key for key, value in plain.items() if not value.isfinite().all()],
     }
     found = "; ".join(f"{kind}: {_listed(keys)}" for kind, keys in problems.items() if keys)
     if found:
@@ -146,6 +153,11 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
             "trained with."
         )
     module.load_state_dict(dict(state))
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor holds real numbers one by one: not sparse, quantised, complex, or without content."""
+    return value.layout is torch.strided and value.is_floating_point() and value.device.type != "meta"
 
 
 class _VariantLoader(yaml.SafeLoader):
@@ -159,9 +171,13 @@ _VariantLoader.add_constructor(
 
 def _read_variant(path: Path) -> dict[str, Any]:
     try:
+        check_plain(path, MOST_BYTES)
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_VariantLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BundleError(f"{path} cannot be read as the settings of a Segmenter release: {error}") from error
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise BundleError(
+            f"{path} cannot be read as the settings of a Segmenter release ({type(error).__name__}); expected "
+            "YAML as the authors' training writes it."
+        ) from error
     if not isinstance(content, dict):
         raise BundleError(f"{path} holds no settings of a Segmenter release, got {type(content).__name__}.")
     return content
@@ -170,8 +186,13 @@ def _read_variant(path: Path) -> dict[str, Any]:
 def _official_network(settings: dict[str, Any]) -> Segmenter:
     width, classes = int(settings["d_model"]), int(settings["n_cls"])
     patch = (int(settings["patch_size"]),) * 2
+    size = [int(n) for n in settings["image_size"]]
+    depths = [int(settings["n_layers"]), int(settings["decoder"].get("n_layers", 0))]
+    check_limits(
+        {"width": width, "num_classes": classes, "patch_size": list(patch), "image_size": size, "depth": depths}
+    )
     encoder = VisionTransformer(
-        tuple(int(n) for n in settings["image_size"]),
+        tuple(size),
         PatchEmbed(3, width, patch),
         depth=int(settings["n_layers"]),
         heads=int(settings["n_heads"]),
@@ -199,7 +220,9 @@ def _unwrapped(content: Any, name: str) -> State:
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise BundleError(f"{name} holds no state dict: expected names with tensors.")
     return dict(content)
 
@@ -225,4 +248,5 @@ def _fitted_positions(embedding: Tensor, encoder: VisionTransformer, name: str) 
 
 def _listed(names: list[str]) -> str:
     """The first five names, and how many more."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    first = [name if name.isprintable() and len(name) <= 200 else shortened(name) for name in names[:5]]
+    return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

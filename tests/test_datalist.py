@@ -27,7 +27,8 @@ def test_paths_become_absolute_and_the_case_is_named_after_its_image(tmp_path):
 
 
 def test_two_cases_three_times_and_four_phantoms_are_ten_items_with_seeds_from_one_million(tmp_path):
-    path = written(tmp_path, {"training": [CASE, CASE]})
+    (tmp_path / "c.nii.gz").touch()
+    path = written(tmp_path, {"training": [CASE, CASE | {"image": "c.nii.gz"}]})
     found = items(path, "training", phantoms=4, repeats=3)
     assert len(found) == 10
     assert [item["phantom"] for item in found[6:]] == [1_000_000, 1_000_001, 1_000_002, 1_000_003]

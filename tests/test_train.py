@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,15 +111,15 @@ def test_the_papers_recipe_halfway_has_a_learning_rate_of_0_99e_3_times_half_to_
 
 def test_a_resumed_run_keeps_the_best_weights_until_they_are_beaten(tiny_bundle, small_training, tmp_path):
     datalist, settings = small_training
-    settings = settings | {"val_interval": 1, "train::trainer::max_epochs": 1}
-    train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings))
+    settings = settings | {"val_interval": 1, "train::trainer::max_epochs": 2}
+    planned = plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings)
+    train(replace(planned, overrides={**planned.overrides, "train::trainer::max_epochs": 1}))  # as if interrupted
     path = tmp_path / "checkpoints" / STATE_FILE
     state = torch.load(path, weights_only=True)
     assert state["position"]["epoch"] == state["position"]["best_metric_epoch"] == 1
     state["position"]["best_metric"] = 0.99
     torch.save(state, path)
     before = (tmp_path / "checkpoints" / "model.pt").read_bytes()
-    settings["train::trainer::max_epochs"] = 2
     train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings))
     assert torch.load(path, weights_only=True)["position"]["epoch"] == 2
     assert (tmp_path / "checkpoints" / "model.pt").read_bytes() == before

@@ -51,7 +51,8 @@ def main() -> None:
         f"{sum(wrong)} of all had an HD95 above 5 mm"
     )
     fitted = Score.fit([doubt for _, doubt in results], wrong, NAMES, about)
-    score = replace(fitted, weights_sha256=predictor.info.sha256, passes=2)
+    info = predictor.info
+    score = replace(fitted, weights_sha256=info.sha256, settings_sha256=info.config_sha256, passes=2)
     score.save(options.output)
     print(about)
     print(dict(zip((*score.names, "constant"), score.weights, strict=True)))

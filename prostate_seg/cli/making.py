@@ -40,6 +40,8 @@ def train(options: argparse.Namespace) -> int:
     from ..train import plan
     from ..train import train as run
 
+    if options.trust and options.bundle is None:
+        raise SettingsError("--trust is about the bundle of --bundle; give both, or leave it out.")
     settings = dict(_setting(text) for text in options.set)
     if options.epochs is not None:
         settings["train::trainer::max_epochs"] = options.epochs
@@ -48,6 +50,7 @@ def train(options: argparse.Namespace) -> int:
     if options.hard_examples is not None:
         settings["hard_examples"] = options.hard_examples
     chosen: dict[str, Any] = {"init": options.init, "bundle": options.bundle, "settings": settings}
+    chosen["trust"] = options.trust
     if options.folds is None:
         bundle = run(plan(options.output, datalist=options.data, **chosen))
     else:

@@ -99,6 +99,7 @@ def _training(verbs: Any) -> None:
         "--hard-examples", type=float, metavar="SHARE", help="draw what is wrong more often (0 to 1)"
     )
     train.add_argument("--bundle", type=_path, help="bundle folder to start from (default the released one)")
+    train.add_argument("--trust", action="store_true", help="let the code in its train.json run")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of train.json")
     shapes = _verb(verbs, "shape-model", "make the shape model that refines, from your masks")
     shapes.add_argument("masks", nargs="*", type=_path, metavar="MASK", help="mask files, or folders of them")

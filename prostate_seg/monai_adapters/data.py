@@ -11,6 +11,7 @@ from monai.data import CacheDataset, MetaTensor
 from monai.transforms import Transform
 from torch.utils.data import Sampler
 
+from ..datalist import READING
 from ..errors import GeometryError
 from ..field_of_view import blacken_outside, field_of_view
 from ..masks import read_mask
@@ -56,7 +57,8 @@ class LoadCased(Transform):
         return out
 
     def _files(self, data: Mapping[Hashable, Any]) -> tuple[Volume, Segmentation | None]:
-        image = read(data["image"], frame_spacing_mm=data.get("frame_spacing_mm", self.frame_spacing_mm))
+        options = {"frame_spacing_mm": self.frame_spacing_mm} | {key: data[key] for key in READING if key in data}
+        image = read(data["image"], **options)
         if "label" not in data:
             return image, None
         label = read_mask(data["label"])
