@@ -199,7 +199,8 @@ def outcome_of(call: Callable[[Path], None], file: Path) -> str:
     except Wrong as error:
         return f"accepted with {error}"
     except BaseException as error:
-        return f"{type(error).__name__} in {inner_line(error)}"
+        kind = f"{type(error).__module__}.{type(error).__name__}".removeprefix("builtins.")
+        return f"{kind} in {inner_line(error)}"
 
 
 def again(folder: Path, name: str) -> None:

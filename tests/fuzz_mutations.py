@@ -144,6 +144,17 @@ def lines_in_text(content: bytes, random: Random) -> bytes:
     return b"\n".join(lines) + rest
 
 
+def data_file(content: bytes, random: Random) -> bytes:
+    """Voxels that are said to lie in another file: detached, a list, a pattern, none that a header may name."""
+    name = random.choice((f"../{SECRET}", f"LIST\n../{SECRET}", "/dev/zero", "../%03d.raw 0 4 1", "/etc/hostname"))
+    line, changed = re.search(rb"(?im)^(data ?file: |ElementDataFile = )(.*)$", content), name.encode()
+    if line:
+        return content[: line.start(2)] + changed + content[line.end(2) :]
+    if content.startswith(b"NRRD"):
+        return content.replace(b"\n\n", b"\ndata file: " + changed + b"\n\n", 1)
+    return flip(content, random)
+
+
 def element(content: bytes, random: Random) -> bytes:
     """Another value, of its own length, of an attribute of explicit VR little endian DICOM; or none, or twice."""
     found = attributes(content)
@@ -217,7 +228,7 @@ def collect(tree: Any, holders: list[tuple[Any, Any]]) -> None:
 
 Bytes = Callable[[bytes, Random], bytes]
 ANY: tuple[Bytes, ...] = (flip, overwrite, truncate, remove, duplicate, splice, constant)
-TEXT = (*ANY, *[numbers_in_text, lines_in_text] * 4)
+TEXT = (*ANY, *[numbers_in_text, lines_in_text] * 4, data_file)
 BY_SUFFIX: dict[str, tuple[Bytes, ...]] = {
     ".dcm": (*ANY, *[element] * 7),
     ".nrrd": TEXT,
