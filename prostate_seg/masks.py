@@ -8,25 +8,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from .acquisition import Acquisition
 from .errors import GeometryError, InputError
-from .image_files import NIFTI_ERRORS, gives_directions, header_fields
+from .input_files import file_kind
+from .itk_file import read_itk_grid
+from .nifti_file import read_nifti_grid
 from .volume import (
-    ASSUMED,
     Array,
     Orientation,
     Segmentation,
     Volume,
-    affine_from_lps,
     bounding_box,
     lps_from_affine,
 )
+from .voxel_data import Grid
 
-SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".dcm")
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")  # .hdr is refused
 ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the same
 LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
 
@@ -192,25 +192,24 @@ def _check_loss(share: float, name: str) -> None:
 def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
     """Values (I, J, K) or (I, J, K, layers), RAS affine and header fields of a mask file."""
     try:
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            return _read_nifti(path)
-        return _read_itk(path)
-    except GeometryError:
-        raise
-    except (*NIFTI_ERRORS, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise InputError(f"Cannot read the mask {path.name}: {reason}") from error
-
-
-def _read_nifti(path: Path) -> tuple[Array, Array, dict[str, str]]:
-    """Where neither sform nor qform counts (codes 0), the axes are assumed as for images."""
-    image: Any = nibabel.load(path)
-    array, header = _three_axes(np.asarray(image.dataobj), path), image.header
-    if int(header["sform_code"]) == int(header["qform_code"]) == 0:
-        i, j, k = (*(float(zoom) for zoom in header.get_zooms()[:3]), 1.0)[:3]
-        return array, Acquisition().affine((i, j, k))[0], {"orientation": "assumed"}
-    assumed = bytes(header["descrip"]).startswith(ASSUMED.encode())
-    return array, image.affine, {"orientation": "assumed"} if assumed else {}
+        kind = file_kind(path)
+        if kind not in ("nifti", "nrrd", "metaimage"):
+            raise InputError("it is neither NIfTI (.nii, .nii.gz), NRRD nor MetaImage; export it as one of these.")
+        grid = read_nifti_grid(path) if kind == "nifti" else read_itk_grid(path, kind)
+        array = _three_axes(grid.array) if kind == "nifti" else _layered(grid)
+        if array.dtype.kind not in "biuf":
+            raise InputError("its voxels are colours or complex numbers, expected one real number each.")
+    except FileNotFoundError as error:
+        raise InputError(f"Cannot read the mask {path.name}: there is no such file.") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"Cannot read the mask {path.name}: the system says {reason}; copy it again.") from error
+    except InputError as error:
+        raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
+    if grid.affine is not None:
+        return array, grid.affine, grid.fields | ({"orientation": "assumed"} if grid.assumed else {})
+    i, j, k = (*grid.spacing_mm, 1.0)[:3]
+    return array, Acquisition().affine((i, j, k))[0], grid.fields | {"orientation": "assumed"}
 
 
 def _binary(array: Array, path: Path) -> Array:
@@ -230,29 +229,18 @@ def _binary(array: Array, path: Path) -> Array:
     return (array != 0).astype(np.uint8)
 
 
-def _read_itk(path: Path) -> tuple[Array, Array, dict[str, str]]:
-    image = sitk.ReadImage(str(path))
-    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    array = sitk.GetArrayFromImage(image)
-    if image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:  # layers as slowest axis
-        image, array = image[:, :, :, 0], np.moveaxis(array, 0, -1)
-    if image.GetDimension() != 3:
-        raise GeometryError(
-            f"The mask {path.name} has {image.GetDimension()} axes, expected 3; export one structure."
-        )
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    spacing = np.array(image.GetSpacing())
-    array = np.swapaxes(array, 0, 2)
-    if not gives_directions(header_fields(path)):
-        i, j, k = (float(length) for length in spacing)
-        return array, Acquisition().affine((i, j, k))[0], fields | {"orientation": "assumed"}
-    return array, affine_from_lps(direction, spacing, np.array(image.GetOrigin())), fields
+def _layered(grid: Grid) -> Array:
+    """NRRD's and MetaImage's values with layers, which may be channels or a fourth axis, last."""
+    axes = grid.array.ndim - (grid.channels > 1)
+    if axes != 3 and not (axes == 4 and grid.channels == 1):
+        raise GeometryError(f"the mask has {axes} axes, expected 3; export one structure.")
+    return grid.array
 
 
-def _three_axes(array: Array, path: Path) -> Array:
+def _three_axes(array: Array) -> Array:
     """Two axes are one slice; further axes of length 1 are dropped."""
     if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
-        raise GeometryError(f"The mask {path.name} has shape {array.shape}, expected 3 axes; export one structure.")
+        raise GeometryError(f"the mask has shape {array.shape}, expected 3 axes; export one structure.")
     return array.reshape((*array.shape, 1)[:3])
 
 
