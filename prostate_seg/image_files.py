@@ -55,7 +55,7 @@ def read_itk(file: InputFile, kind: str, acquisition: Acquisition) -> Volume:
     grid = read_itk_grid(file, kind)
     if grid.channels not in (1, 3, 4):
         raise InputError(f"{grid.channels} values a voxel, expected gray, RGB or RGBA.")
-    array = _three_axes(grid.array if grid.channels == 1 else luma(grid.array))
+    array = _three_axes(grid.array if grid.channels == 1 else luma(np.moveaxis(grid.array.T, 0, -1)).T)
     source = Source(kind, _digest(file, grid.data_file))
     return _volume(array, grid, source, acquisition, where="the header's directions")
 

@@ -233,14 +233,14 @@ def _layered(grid: Grid) -> Array:
     """NRRD's and MetaImage's values with layers, which may be channels or a fourth axis, last."""
     axes = grid.array.ndim - (grid.channels > 1)
     if axes != 3 and not (axes == 4 and grid.channels == 1):
-        raise GeometryError(f"the mask has {axes} axes, expected 3; export one structure.")
+        raise GeometryError(f"it has {axes} axes, expected 3; export one structure.")
     return grid.array
 
 
 def _three_axes(array: Array) -> Array:
     """Two axes are one slice; further axes of length 1 are dropped."""
     if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
-        raise GeometryError(f"the mask has shape {array.shape}, expected 3 axes; export one structure.")
+        raise GeometryError(f"it has shape {array.shape}, expected 3 axes; export one structure.")
     return array.reshape((*array.shape, 1)[:3])
 
 

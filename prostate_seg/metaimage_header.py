@@ -27,24 +27,22 @@ TYPES = {
 MM_PER_UNIT = {"mm": 1.0, "": 1.0, "?": 1.0, "cm": 10.0, "um": 0.001}
 MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 VECTORS = ("Offset", "Position", "Origin", "CenterOfRotation", "ElementSpacing", "ElementSize")
-FIELDS = {
-    name.lower(): name
-    for name in (
-        *("ObjectType", "NDims", "BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "CompressedData"),
-        *("CompressedDataSize", "HeaderSize", "DimSize", "ElementType", "ElementNumberOfChannels", "DistanceUnits"),
-        *("ElementDataFile", *MATRICES, *VECTORS),
-    )
-}
+FIELDS = (
+    *("ObjectType", "NDims", "BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "CompressedData"),
+    *("CompressedDataSize", "HeaderSize", "DimSize", "ElementType", "ElementNumberOfChannels", "DistanceUnits"),
+    *("ElementDataFile", *MATRICES, *VECTORS),
+)
+MISSPELT = {name.lower() for name in FIELDS} - {"orientation"}  # this one is ours: "assumed"
 MOST_CHANNELS = 4096
 LOCAL = ("LOCAL", "Local", "local")
 _LAST = re.compile(r"\s*ElementDataFile\s*=.*", re.IGNORECASE)
 
 
 def metaimage_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
-    """The fields of a MetaImage header by MetaIO's names; any other keys and their values.
+    """The fields of a MetaImage header, in MetaIO's capitals; any other keys and their values.
 
-    The stream is left behind the header. Raises InputError for a line that is no ``key = value`` and for a key
-    that comes twice.
+    The stream is left behind the header. Raises InputError for a line that is no ``key = value`` and for a field
+    that comes twice; of another key the last counts.
     """
     fields: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -52,13 +50,15 @@ def metaimage_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
         key, equals, value = (part.strip() for part in line.partition("="))
         if not line.strip() or key == "Comment":
             continue
-        name = FIELDS.get(key.lower())
-        found = keys if name is None else fields
-        if not equals or not key:
-            raise InputError(f"line {number} of its MetaImage header is no 'key = value'; export it again.")
-        if (name or key) in found:
+        found = fields if key in FIELDS else keys
+        if not equals or not key or (found is keys and key.lower() in MISSPELT):
+            raise InputError(
+                f"line {number} of its MetaImage header is no 'key = value', or its key has other capitals than "
+                "MetaIO's; export it again."
+            )
+        if key in fields:
             raise InputError(f"line {number} of its MetaImage header gives a key again; leave one of the two.")
-        found[name or key] = value
+        found[key] = value
     return fields, keys
 
 

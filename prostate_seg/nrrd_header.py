@@ -72,7 +72,8 @@ _VECTOR = re.compile(r"none|\([^()]*\)")
 def nrrd_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
     """The fields of a NRRD header by their names without blanks, in small letters; its keys and their values.
 
-    The stream is left behind the header. Raises InputError for a line that is neither, or a name twice.
+    The stream is left behind the header. Raises InputError for a line that is neither, or a field twice; of a
+    key the last counts.
     """
     fields: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -91,8 +92,8 @@ def nrrd_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
             found, value = keys, re.sub(r"\\[n\\]", lambda code: "\n" if code[0][1] == "n" else "\\", value)
         else:
             raise InputError(f"line {number} of its NRRD header is neither a field nor a key; export it again.")
-        if key in found:
-            raise InputError(f"line {number} of its NRRD header gives a field or key again; leave one of the two.")
+        if found is fields and key in fields:
+            raise InputError(f"line {number} of its NRRD header gives a field again; leave one of the two.")
         found[key] = value
     return fields, keys
 
@@ -138,7 +139,7 @@ def _layout(fields: dict[str, str], count: int) -> Layout:
         raise InputError(
             "its NRRD header does not say whether its numbers are little or big endian; export it again."
         )
-    least = -1 if encoding == "raw" else 0
+    least = -1 if encoding in ("raw", "deflate") else 0
     skip = whole(fields.get("byteskip", "0"), "byte skip", least=least, most=MOST_VOXELS)
     if skip and encoding in ("text", "hex"):
         raise InputError("its byte skip is meant for binary voxels, but they are text; export it again.")

@@ -82,8 +82,6 @@ class Volume:
             raise GeometryError(
                 f"The field of view has shape {self.field_of_view.shape}, expected the image's {self.array.shape}."
             )
-        if self.array.dtype.kind not in "biuf":
-            raise GeometryError(f"A volume has real numbers, got {self.array.dtype}; give its gray values.")
         if not _finite(self.array):
             raise GeometryError("A volume has finite values, got NaN or infinity; replace them.")
 

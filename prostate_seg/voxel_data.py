@@ -47,7 +47,7 @@ class Grid:
 class Layout:
     """How voxels lie in a stream.
 
-    skip: bytes before the voxels, unpacked ones if the voxels are packed; -1: raw voxels end the stream.
+    skip: bytes before the voxels, unpacked ones if the voxels are packed; -1: as many as there are.
     """
 
     dtype: np.dtype[Any]
@@ -72,7 +72,7 @@ def unpacked(stream: BinaryIO, layout: Layout) -> Array:
     if layout.encoding == "hex":
         content = _from_hex(stream, layout.size)
     elif layout.encoding == "deflate":
-        content = _inflated(stream, layout.skip + layout.size)[layout.skip :]
+        content = _inflated(stream, max(layout.skip, 0) + layout.size, last=layout.skip < 0)[max(layout.skip, 0) :]
     else:
         start = stream.tell() + max(layout.skip, 0)
         if layout.skip < 0:
@@ -115,23 +115,24 @@ def _raw(stream: BinaryIO, size: int) -> Array:
     return content
 
 
-def _inflated(stream: BinaryIO, size: int) -> Array:
-    """Size bytes from zlib or gzip data that fill the rest of a stream."""
+def _inflated(stream: BinaryIO, size: int, *, last: bool) -> Array:
+    """Size bytes from zlib or gzip data that fill the rest of a stream; last: up to 1 MiB may come before them."""
     packed = _left(stream)
     if size > DEFLATE_RATIO * packed:
         raise damaged(f"{packed} compressed bytes, which make at most {DEFLATE_RATIO * packed}", size)
-    content, done = np.empty(size, np.uint8), 0
+    room = size + CHUNK_BYTES if last else size
+    content, done = np.empty(room, np.uint8), 0
     try:
         for piece in _pieces(stream):
-            if done + len(piece) > size:
-                raise damaged(f"more than {size}", size)
+            if done + len(piece) > room:
+                raise damaged("more", size)
             content[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
             done += len(piece)
     except zlib.error as error:
         raise damaged("compressed data with a wrong code or checksum, or others behind them", size) from error
-    if done != size:
+    if done < size:
         raise damaged(f"{done} bytes of them", size)
-    return content
+    return content[done - size : done]
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
