@@ -19,7 +19,7 @@ from .image_header import ImageHeader, data_file_of
 from .input_files import InputFile, opened
 from .metaimage_header import metaimage_fields, metaimage_header
 from .nrrd_header import nrrd_fields, nrrd_header
-from .volume import Array, affine_from_lps
+from .volume import Array, affine_from_lps, spacing_of
 from .voxel_data import Grid, check_geometry, damaged, unpacked
 
 _ITK = {"nrrd": ("NrrdImageIO", "header.nrrd"), "metaimage": ("MetaImageIO", "header.mha")}
@@ -52,6 +52,7 @@ def read_itk_grid(file: InputFile, kind: str) -> Grid:
     affine = None
     if header.oriented and len(header.shape) >= 3:
         affine = affine_from_lps(direction, spacing, origin)
+        check_geometry(np.array(spacing_of(affine)))
     assumed = header.fields.get("orientation") == "assumed"
     return Grid(
         values,

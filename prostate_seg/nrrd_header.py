@@ -87,6 +87,8 @@ def nrrd_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
         field = name.replace(" ", "").lower()
         if colon and field in FIELDS:
             found, key, value = fields, field, value.strip()
+            if field == "datafile":
+                plain_name(value)  # now: the lines of a list follow it
         elif ":=" in line:
             key, _, value = line.partition(":=")
             found, value = keys, re.sub(r"\\[n\\]", lambda code: "\n" if code[0][1] == "n" else "\\", value)
@@ -111,7 +113,6 @@ def nrrd_header(stream: BinaryIO) -> ImageHeader:
     if not 2 <= len(spatial) <= 4:
         raise GeometryError(f"it has {len(spatial)} axes beside channels, expected 2 or 3; export one image.")
     lines, oriented = _geometry(fields, axes, spatial)
-    data_file = fields.get("datafile")
     return ImageHeader(
         fields=keys,
         shape=tuple(sizes[axis] for axis in spatial),
@@ -123,7 +124,7 @@ def nrrd_header(stream: BinaryIO) -> ImageHeader:
         channels=1 if channel_axis is None else sizes[channel_axis],
         channel_axis=channel_axis or 0,
         mm_per_unit=_mm_per_unit(fields, spatial),
-        data_file=None if data_file is None else plain_name(data_file),
+        data_file=fields.get("datafile"),
         line_skip=whole(fields.get("lineskip", "0"), "line skip", least=0, most=1_000_000),
     )
 
