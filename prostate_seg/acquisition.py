@@ -79,14 +79,14 @@ class Acquisition:
         direction, _, _ = lps_from_affine(affine)
         if self.frame_order is not None:
             cosine = direction[2, 2] * (1.0 if self.k_to_superior else -1.0)
-            if cosine < AXIS_TOLERANCE:
+            if not cosine >= AXIS_TOLERANCE:
                 raise GeometryError(
                     f"the frame order {self.frame_order!r} contradicts {where}, by which the frames run "
                     f"along {_rounded(direction[:, 2])} (left, posterior, superior); leave the option out."
                 )
         if self.probe_side is not None:
             cosine = direction[1, 1] * (1.0 if self.j_to_posterior else -1.0)
-            if cosine < AXIS_TOLERANCE:
+            if not cosine >= AXIS_TOLERANCE:
                 raise GeometryError(
                     f"the probe side {self.probe_side!r} contradicts {where}, by which the image rows run "
                     f"along {_rounded(direction[:, 1])} (left, posterior, superior); leave the option out."
@@ -95,7 +95,7 @@ class Acquisition:
     def check_frame_spacing(self, spacing_mm: float, where: str) -> None:
         """Raise GeometryError where frame_spacing_mm differs by more than 1 % from the file's."""
         given = self.frame_spacing_mm
-        if given is not None and abs(given - spacing_mm) > SPACING_TOLERANCE * spacing_mm:
+        if given is not None and not abs(given - spacing_mm) <= SPACING_TOLERANCE * spacing_mm:
             raise GeometryError(
                 f"the frame spacing {given:g} mm contradicts {spacing_mm:g} mm in {where}; "
                 "leave the option out or correct the file."

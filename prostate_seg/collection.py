@@ -18,7 +18,8 @@ from .export import FILES, write
 from .export.files import replacing_folder
 from .export.manifest import MANIFEST, mask_digest, sha256_of_file
 from .given_mask import given_mask, manifest_of
-from .masks import on_grid_of, read_mask, read_segments
+from .mask_grid import on_grid_of
+from .masks import read_mask, read_segments
 from .readers import read
 from .volume import Segmentation
 

@@ -23,7 +23,8 @@ from .export.half_written import remove_abandoned
 from .export.manifest import mask_digest
 from .export.outputs import Planning, check_probability, check_source
 from .given_mask import GivenMask, given_mask, manifest_of, source_of
-from .masks import on_grid_of, read_segments, stem_of
+from .mask_grid import on_grid_of
+from .masks import read_segments, stem_of
 from .readers import read
 from .source_digest import check_drawn_on, recorded_sources
 from .volume import Array, Segmentation, Volume

@@ -1,37 +1,37 @@
-"""Reads masks: label maps in NIfTI, NRRD and MetaImage, 3D Slicer's ``.seg.nrrd``, DICOM SEG and RTSTRUCT."""
+"""Reads masks: label maps in NIfTI, NRRD and MetaImage, 3D Slicer's ``.seg.nrrd``, DICOM SEG and RTSTRUCT.
+
+Files are opened in a child process (:mod:`prostate_seg.guard`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-import nibabel
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
 
 from .acquisition import Acquisition
 from .chosen_structure import CTV, chosen_structure
 from .errors import GeometryError, InputError
-from .image_files import NIFTI_ERRORS, gives_directions, header_fields
+from .guard import guarded
+from .input_files import bytes_on_disk, file_kind
+from .itk_file import read_itk_grid
+from .nifti_file import read_nifti_grid
 from .source_digest import recorded_sources
 from .volume import (
-    ASSUMED,
     Array,
     Orientation,
     Segmentation,
-    Volume,
-    affine_from_lps,
-    bounding_box,
-    lps_from_affine,
 )
+from .voxel_data import Grid
 
-SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".dcm")
-ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the same
-LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
+Result = TypeVar("Result")
+
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")  # .hdr is refused
 
 
 def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequence[str] = ()) -> Segmentation:
@@ -43,7 +43,22 @@ def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequen
     a file that names its structures must have one; a file that names none holds what is meant. Raises InputError
     for what cannot be read, has several labels or is a probability; GeometryError for more than three axes.
     """
-    path = Path(path)
+    return replace(_guarded(_read_mask, Path(path), like, structure))  # checked again
+
+
+def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Result:
+    """Read a file in the child process. Raises InputError that names the file."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"Cannot read the mask {path.name}: it is a named pipe or a device, expected a file.")
+    try:
+        return guarded(function, path, *arguments, bytes_on_disk=bytes_on_disk([path]))
+    except InputError as error:
+        if path.name in str(error):
+            raise
+        raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
+
+
+def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) -> Segmentation:
     if path.name.lower().endswith(".dcm"):
         return _read_dicom(path, like, structure)
     array, affine, fields = _read(path)
@@ -63,12 +78,16 @@ def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequen
 
 def has_contours_only(path: Path) -> bool:
     """Whether a mask file is an RT Structure Set, whose contours have no grid of their own."""
-    return path.name.lower().endswith(".dcm") and _dicom_kind(path) == "structure-set"
+    return path.name.lower().endswith(".dcm") and _guarded(_dicom_kind, path) == "structure-set"
 
 
 def frame_of_reference(path: Path) -> str:
     """The Frame of Reference UID of a DICOM file, empty if it is not there or names none."""
-    return str(_dicom_masks().frame_of_reference(path)) if path.is_file() else ""
+    return _guarded(_frame_of_reference, path) if path.is_file() else ""
+
+
+def _frame_of_reference(path: Path) -> str:
+    return str(_dicom_masks().frame_of_reference(path))
 
 
 def _dicom_masks() -> Any:
@@ -97,30 +116,16 @@ def _read_dicom(path: Path, like: Segmentation | None, structure: Sequence[str])
     return cast(Segmentation, dicom.read_structure_set(path, like, structure))
 
 
-def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
-    """The mask with its axes in the order and sense of another's, where both hold the same voxels; else as it is.
-
-    A DICOM Segmentation may give its slices back in reverse.
-    """
-    index = np.linalg.inv(other.affine) @ mask.affine
-    turn = np.rint(index[:3, :3])
-    if np.abs(index[:3, :3] - turn).max() > ON_GRID_VOXELS or not (np.abs(turn).sum(axis=0) == 1).all():
-        return mask
-    order = np.abs(turn).argmax(axis=1)
-    labels = mask.labels.transpose(order)
-    flipped = tuple(axis for axis in range(3) if turn[axis, order[axis]] < 0)
-    corner = np.array([labels.shape[axis] - 1 if axis in flipped else 0 for axis in range(3)], float)
-    same_place = labels.shape == other.labels.shape and np.abs(index[:3, 3] - corner).max() < 0.01
-    return replace(mask, labels=np.flip(labels, flipped), affine=other.affine) if same_place else mask
-
-
 def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
     """All segments of a mask file by name, bool (I, J, K), and their affine (RAS mm).
 
     A ``.seg.nrrd`` names its segments, which may overlap (layers); any other file holds one, named after the
     file. Raises InputError, GeometryError.
     """
-    path = Path(path)
+    return _guarded(_read_segments, Path(path))
+
+
+def _read_segments(path: Path) -> tuple[dict[str, Array], Array]:
     array, affine, fields = _read(path)
     if segments := _segments(path, array, fields):
         return segments, affine
@@ -149,98 +154,27 @@ def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, 
     return segments
 
 
-def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> tuple[Array, bool]:
-    """A mask, bool (I, J, K) with its affine, on the grid of a volume; and whether its voxels are the same.
-
-    Where its voxels are those of the volume, cropped, shifted by whole voxels, turned or mirrored, they are
-    copied; otherwise the mask is interpolated linearly and cut at one half. Raises GeometryError where more
-    than 0.1 % of it lies outside the volume.
-    """
-    if not mask.any():
-        return np.zeros(volume.array.shape, bool), True
-    box = bounding_box(mask)
-    corner = np.eye(4)
-    corner[:3, 3] = [edge.start for edge in box]
-    inner, placed = mask[box], affine @ corner
-    index = np.linalg.inv(volume.affine) @ placed  # voxel of the mask -> voxel of the volume
-    whole = np.rint(index)
-    reach = np.array(inner.shape, float)
-    if (
-        np.abs((index - whole)[:3, :3] @ reach).max() + np.abs((index - whole)[:3, 3]).max() < ON_GRID_VOXELS
-        and (np.abs(whole[:3, :3]).sum(axis=0) == 1).all()
-    ):
-        at = np.argwhere(inner) @ whole[:3, :3].astype(int).T + whole[:3, 3].astype(int)
-        inside = ((at >= 0) & (at < volume.array.shape)).all(axis=1)
-        _check_loss(1 - inside.mean(), name)
-        out = np.zeros(volume.array.shape, bool)
-        out[tuple(at[inside].T)] = True
-        return out, True
-    out = _resampled(inner, placed, volume)
-    _check_loss(_share_outside(inner, placed, volume), name)
-    return out, False
-
-
-def _resampled(mask: Array, affine: Array, volume: Volume) -> Array:
-    moving = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.float32).transpose(2, 1, 0))
-    corner = np.eye(4)
-    corner[:3, 3] = -1
-    _place(moving, affine @ corner)
-    resample = sitk.ResampleImageFilter()
-    resample.SetSize(volume.array.shape)
-    direction, spacing, origin = lps_from_affine(volume.affine)
-    resample.SetOutputDirection(direction.ravel().tolist())
-    resample.SetOutputSpacing(spacing.tolist())
-    resample.SetOutputOrigin(origin.tolist())
-    resample.SetInterpolator(sitk.sitkLinear)
-    return np.asarray(sitk.GetArrayFromImage(resample.Execute(moving)).transpose(2, 1, 0) >= 0.5)
-
-
-def _place(image: Any, affine: Array) -> None:
-    direction, spacing, origin = lps_from_affine(affine)
-    image.SetDirection(direction.ravel().tolist())
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(origin.tolist())
-
-
-def _share_outside(mask: Array, affine: Array, volume: Volume) -> float:
-    """The share of a mask's voxel centres that lie outside the volume's voxels."""
-    centres = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-    inverse = np.linalg.inv(volume.affine)
-    at = centres @ inverse[:3, :3].T + inverse[:3, 3]
-    inside = ((at >= -0.5) & (at <= np.array(volume.array.shape) - 0.5)).all(axis=1)
-    return float(1 - inside.mean())
-
-
-def _check_loss(share: float, name: str) -> None:
-    if share > LARGEST_LOSS:
-        raise GeometryError(
-            f"{100 * share:.1f} % of the segment {name} lies outside the image; give the image that it was drawn "
-            "on, read as it was then (--frame-spacing, --frame-order, --probe-side), or correct the segment."
-        )
-
-
 def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
     """Values (I, J, K) or (I, J, K, layers), RAS affine and header fields of a mask file."""
     try:
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            return _read_nifti(path)
-        return _read_itk(path)
-    except GeometryError:
-        raise
-    except (*NIFTI_ERRORS, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise InputError(f"Cannot read the mask {path.name}: {reason}") from error
-
-
-def _read_nifti(path: Path) -> tuple[Array, Array, dict[str, str]]:
-    """Where neither sform nor qform counts (codes 0), the axes are assumed as for images."""
-    image: Any = nibabel.load(path)
-    array, header = _three_axes(np.asarray(image.dataobj), path), image.header
-    if int(header["sform_code"]) == int(header["qform_code"]) == 0:
-        i, j, k = (*(float(zoom) for zoom in header.get_zooms()[:3]), 1.0)[:3]
-        return array, Acquisition().affine((i, j, k))[0], {"orientation": "assumed"}
-    assumed = bytes(header["descrip"]).startswith(ASSUMED.encode())
-    return array, image.affine, {"orientation": "assumed"} if assumed else {}
+        kind = file_kind(path)
+        if kind not in ("nifti", "nrrd", "metaimage"):
+            raise InputError("it is neither NIfTI (.nii, .nii.gz), NRRD nor MetaImage; export it as one of these.")
+        grid = read_nifti_grid(path) if kind == "nifti" else read_itk_grid(path, kind)
+        array = _three_axes(grid.array) if kind == "nifti" else _layered(grid)
+        if array.dtype.kind not in "biuf":
+            raise InputError("its voxels are colours or complex numbers, expected one real number each.")
+    except FileNotFoundError as error:
+        raise InputError(f"Cannot read the mask {path.name}: there is no such file.") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"Cannot read the mask {path.name}: the system says {reason}; copy it again.") from error
+    except InputError as error:
+        raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
+    if grid.affine is not None:
+        return array, grid.affine, grid.fields | ({"orientation": "assumed"} if grid.assumed else {})
+    i, j, k = (*grid.spacing_mm, 1.0)[:3]
+    return array, Acquisition().affine((i, j, k))[0], grid.fields | {"orientation": "assumed"}
 
 
 def _binary(array: Array, path: Path) -> Array:
@@ -260,29 +194,18 @@ def _binary(array: Array, path: Path) -> Array:
     return (array != 0).astype(np.uint8)
 
 
-def _read_itk(path: Path) -> tuple[Array, Array, dict[str, str]]:
-    image = sitk.ReadImage(str(path))
-    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    array = sitk.GetArrayFromImage(image)
-    if image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:  # layers as slowest axis
-        image, array = image[:, :, :, 0], np.moveaxis(array, 0, -1)
-    if image.GetDimension() != 3:
-        raise GeometryError(
-            f"The mask {path.name} has {image.GetDimension()} axes, expected 3; export one structure."
-        )
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    spacing = np.array(image.GetSpacing())
-    array = np.swapaxes(array, 0, 2)
-    if not gives_directions(header_fields(path)):
-        i, j, k = (float(length) for length in spacing)
-        return array, Acquisition().affine((i, j, k))[0], fields | {"orientation": "assumed"}
-    return array, affine_from_lps(direction, spacing, np.array(image.GetOrigin())), fields
+def _layered(grid: Grid) -> Array:
+    """NRRD's and MetaImage's values with layers, which may be channels or a fourth axis, last."""
+    axes = grid.array.ndim - (grid.channels > 1)
+    if axes != 3 and not (axes == 4 and grid.channels == 1):
+        raise GeometryError(f"it has {axes} axes, expected 3; export one structure.")
+    return grid.array
 
 
-def _three_axes(array: Array, path: Path) -> Array:
+def _three_axes(array: Array) -> Array:
     """Two axes are one slice; further axes of length 1 are dropped."""
     if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
-        raise GeometryError(f"The mask {path.name} has shape {array.shape}, expected 3 axes; export one structure.")
+        raise GeometryError(f"it has shape {array.shape}, expected 3 axes; export one structure.")
     return array.reshape((*array.shape, 1)[:3])
 
 

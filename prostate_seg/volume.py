@@ -22,15 +22,19 @@ ASSUMED = "orientation assumed"  # the description of a NIfTI file whose axes' d
 _LPS_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FrameReference:
     """The DICOM image that a slice came from: SOP Instance UID and 1-based frame number."""
 
     sop_instance_uid: str
     frame_number: int
 
+    def __repr__(self) -> str:
+        """Without the UID, which identifies a patient's image."""
+        return f"FrameReference(frame {self.frame_number})"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Source:
     """Where a volume came from.
 
@@ -45,8 +49,12 @@ class Source:
     frames: tuple[FrameReference, ...] = ()
     header: Any = None
 
+    def __repr__(self) -> str:
+        """Without the header and the digest: they identify the patient or the file."""
+        return f"Source({self.kind}, {len(self.frames)} frame references)"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A gray image (i, j, k) and its affine to RAS mm.
 
@@ -74,6 +82,12 @@ class Volume:
             raise GeometryError(
                 f"The field of view has shape {self.field_of_view.shape}, expected the image's {self.array.shape}."
             )
+        if not _finite(self.array):
+            raise GeometryError("A volume has finite values, got NaN or infinity; replace them.")
+
+    def __repr__(self) -> str:
+        """Shape, type, spacing and orientation; nothing that identifies a patient."""
+        return f"Volume({_grid_text(self.array, self.affine)}, orientation {self.orientation})"
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -85,7 +99,7 @@ class Volume:
         return replace(self, array=array)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A label map on the grid of a volume.
 
@@ -109,6 +123,14 @@ class Segmentation:
             raise GeometryError(
                 f"Labels are a uint8 array with 3 axes, got {self.labels.dtype} of shape {self.labels.shape}."
             )
+        if self.probability is not None and self.probability.shape != self.labels.shape:
+            raise GeometryError(
+                f"The probability has shape {self.probability.shape}, expected the labels' {self.labels.shape}."
+            )
+
+    def __repr__(self) -> str:
+        """Shape, type, spacing and number of names; the names may be a user's."""
+        return f"Segmentation({_grid_text(self.labels, self.affine)}, {len(self.names)} named labels)"
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -177,13 +199,25 @@ def _checked_affine(affine: Array) -> Array:
     affine = np.array(affine, np.float64)
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise GeometryError(f"An affine is a finite 4x4 matrix in mm, got shape {affine.shape}: {affine.tolist()}.")
-    scale = float(np.prod(np.linalg.norm(affine[:3, :3], axis=0)))
-    if scale <= 0 or abs(np.linalg.det(affine[:3, :3])) < 1e-3 * scale:
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = float(np.prod(np.linalg.norm(affine[:3, :3], axis=0)))
+        flat = not abs(np.linalg.det(affine[:3, :3])) >= 1e-3 * scale > 0
+    if flat or not np.isfinite(scale):
         raise GeometryError(
             f"The affine {affine[:3, :3].tolist()} maps the grid onto a plane; check the file's axes."
         )
     affine.setflags(write=False)
     return affine
+
+
+def _finite(array: Array) -> bool:
+    """Whether all values are finite; without a copy, as a mask of them would be."""
+    return array.dtype.kind != "f" or not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+
+
+def _grid_text(array: Array, affine: Array) -> str:
+    shape = " x ".join(map(str, array.shape))
+    return f"{shape} {array.dtype}, {' x '.join(f'{length:.4g}' for length in spacing_of(affine))} mm"
 
 
 def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:

@@ -33,8 +33,8 @@ REFUSED = {  # file -> what is told; each is a case that fails, exit 1
     "zero.nii.gz": "every voxel is 0",
     "none.nii.gz": "it is empty, shape (0",
     "metres.nii.gz": "measures 9.6e+04 x 7.2e+04 x 4e+04 mm, expected 1 to 1000 mm",
-    "cut.nii.gz": "damaged or cut short (EOFError)",
-    "text.nii.gz": "damaged or cut short (WrapStructError)",
+    "cut.nii.gz": "damaged or cut short: its file holds",
+    "text.nii.gz": "no NIfTI file of its own",
     "cut.nrrd": "the image is damaged",
 }
 SKIPPED = {  # file -> why; no case of them, exit 2 on their own

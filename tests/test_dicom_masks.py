@@ -11,7 +11,8 @@ from prostate_seg.evaluation import evaluate_folders
 from prostate_seg.export import write
 from prostate_seg.export.dicom_seg import write_dicom_probability, write_dicom_seg
 from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.masks import read_mask, turned_like
+from prostate_seg.mask_grid import turned_like
+from prostate_seg.masks import read_mask
 from prostate_seg.volume import Segmentation
 
 

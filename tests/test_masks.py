@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.export import write
-from prostate_seg.masks import on_grid_of, read_segments
+from prostate_seg.mask_grid import on_grid_of
+from prostate_seg.masks import read_segments
 from prostate_seg.volume import Segmentation, Volume, affine_from_lps
 
 OBLIQUE = affine_from_lps(

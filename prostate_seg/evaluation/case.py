@@ -15,7 +15,8 @@ from ..errors import GeometryError, ProstateSegError
 from ..export import FILES
 from ..export.manifest import MANIFEST
 from ..given_mask import given_mask, manifest_of
-from ..masks import frame_of_reference, has_contours_only, on_grid_of, read_mask, turned_like
+from ..mask_grid import on_grid_of, turned_like
+from ..masks import frame_of_reference, has_contours_only, read_mask
 from ..metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from ..volume import Segmentation, Volume, same_grid
 from .pairs import IN_CASE_FOLDER, Pair
