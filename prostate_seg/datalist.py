@@ -89,8 +89,8 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
         case[key] = str(file.resolve())
     if case["image"] == case["label"]:
         raise SettingsError(f"{where} names one file as image and label; give the mask as label.")
-    _check_kinds(where, case)
     case.setdefault("case", stem(Path(entry["image"]).name))
+    _check_kinds(where, case)
     return case
 
 

@@ -85,6 +85,10 @@ def guarded(function: Callable[..., Result], *arguments: Any, bytes_on_disk: int
     return _child.call(function, arguments, Limits.from_environment().for_bytes(bytes_on_disk))
 
 
+class _InChild(Exception):
+    """The traceback of the child process, as the cause of an error that is raised in this one."""
+
+
 class _Child:
     """The child process of this process, started by the first call and after each death."""
 
@@ -125,8 +129,7 @@ class _Child:
         if succeeded:
             return answer
         error, trace = answer
-        error.add_note(trace)
-        raise error
+        raise error from _InChild(trace)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:

@@ -30,7 +30,7 @@ def test_an_array_comes_back_with_its_values_its_layout_and_writable():
 def test_an_error_of_this_package_comes_back_as_it_is_with_the_childs_traceback():
     with pytest.raises(GeometryError, match="A volume has 3 axes, got 2") as caught:
         guarded(Volume, np.zeros((2, 3)), np.eye(4))
-    assert "Traceback" in caught.value.__notes__[0]
+    assert "Traceback" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from cubes import AFFINE, SHAPE, cube, fill
 
 from prostate_seg.cli import main
 from prostate_seg.datalist import load
-from prostate_seg.evaluation import folders
+from prostate_seg.evaluation import case
 from prostate_seg.export.view import view_of
 from prostate_seg.report import cohort_page, slices
 from prostate_seg.shape_prior import ShapeModel
@@ -65,14 +65,14 @@ def test_house_20_a_cohort_of_four_half_done_by_two_observers(half, tmp_path, ca
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, ZeroDivisionError])
 def test_c1_a_pair_that_raises_anything_is_a_row_and_the_tables_are_written(tmp_path, capsys, monkeypatch, error):
     model, reference = (fill(tmp_path / name, a=cube(4, 14), b=cube(4, 14)) for name in "mr")
-    measured = folders.measured
+    read_pair = case.read_pair
 
-    def failing(pair, **options):
-        if pair.case == "b":
+    def failing(prediction, reference, **options):
+        if prediction.name == "b.nii.gz":
             raise error("Patient^Name")
-        return measured(pair, **options)
+        return read_pair(prediction, reference, **options)
 
-    monkeypatch.setattr(folders, "measured", failing)
+    monkeypatch.setattr(case, "read_pair", failing)
     assert run("evaluate", model, reference, "-o", tmp_path / "out", "--jobs", 1, "--json") == 1
     told = capsys.readouterr()
     assert "failed: b: " in told.err
