@@ -85,7 +85,7 @@ def guarded(function: Callable[..., Result], *arguments: Any, bytes_on_disk: int
     return _child.call(function, arguments, Limits.from_environment().for_bytes(bytes_on_disk))
 
 
-class _InChild(Exception):
+class ChildError(Exception):
     """The traceback of the child process, as the cause of an error that is raised in this one."""
 
 
@@ -129,7 +129,7 @@ class _Child:
         if succeeded:
             return answer
         error, trace = answer
-        raise error from _InChild(trace)
+        raise error from ChildError(trace)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
