@@ -168,7 +168,9 @@ def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
         raise InputError(f"Cannot read the mask {path.name}: there is no such file.") from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(f"Cannot read the mask {path.name}: the system says {reason}; copy it again.") from error
+        raise InputError(
+            f"Cannot read the mask {path.name}: the file system reports {reason}; copy it again."
+        ) from error
     except InputError as error:
         raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
     if grid.affine is not None:

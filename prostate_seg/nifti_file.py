@@ -62,6 +62,8 @@ def read_nifti_grid(file: InputFile) -> Grid:
         spacing = [float(zoom) * unit for zoom in header["pixdim"][1 : 1 + min(3, len(shape))]]
         check_geometry(np.array(spacing))
         return Grid(array, tuple(spacing), None, assumed=assumed)
+    if not np.isfinite(affine).all():
+        raise GeometryError("its sform or qform has NaN or infinity, expected finite numbers; export it again.")
     affine = np.diag([unit, unit, unit, 1.0]) @ affine
     spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
     check_geometry(spacing_mm, affine[:3, 3])

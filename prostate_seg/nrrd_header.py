@@ -178,8 +178,10 @@ def _geometry(fields: dict[str, str], axes: int, spatial: list[int]) -> tuple[li
         lines.append(f"space origin: {fields['spaceorigin']}")
     if spaced := _spaced(fields, axes):
         lines.append(f"spacings: {fields['spacings']}")
-    if directed & spaced:
-        raise GeometryError("its header gives an axis a spacing and a space direction; leave one of the two.")
+    if size and spaced:
+        raise GeometryError(
+            "its header names a space and gives spacings, expected space directions; export it again."
+        )
     if not set(spatial[:3]) <= directed | spaced:
         raise GeometryError("the header has no spacing (space directions, spacings or ElementSpacing); add it.")
     lines += ["endian: little", "encoding: raw"]

@@ -109,7 +109,7 @@ def _raw(stream: BinaryIO, size: int) -> Array:
     left = _left(stream)
     if left != size:
         raise damaged(f"{left} bytes of them", size)
-    content = np.empty(size, np.uint8)
+    content = _room(size)
     if stream.readinto(content.data) != size:  # type: ignore[attr-defined]
         raise damaged("fewer", size)
     return content
@@ -121,7 +121,7 @@ def _inflated(stream: BinaryIO, size: int, *, last: bool) -> Array:
     if size > DEFLATE_RATIO * packed:
         raise damaged(f"{packed} compressed bytes, which make at most {DEFLATE_RATIO * packed}", size)
     room = size + CHUNK_BYTES if last else size
-    content, done = np.empty(room, np.uint8), 0
+    content, done = _room(room), 0
     try:
         for piece in _pieces(stream):
             if done + len(piece) > room:
@@ -188,6 +188,13 @@ def _text(stream: BinaryIO, count: int) -> str:
     if left > TEXT_BYTES:
         raise InputError(f"its voxels are {left} bytes of text, expected at most {TEXT_BYTES}; save it as binary.")
     return stream.read().decode("latin-1")
+
+
+def _room(size: int) -> Array:
+    try:
+        return np.empty(size, np.uint8)
+    except MemoryError as error:
+        raise InputError(f"its {size} bytes of voxels do not fit into memory; export a smaller image.") from error
 
 
 def _left(stream: BinaryIO) -> int:
