@@ -8,6 +8,7 @@ import pytest
 
 FULL_DISK = """
 import resource, sys
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from judges import study
@@ -17,7 +18,7 @@ from prostate_seg.export.outputs import write_outputs
 
 folder, limit, formats = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 values = np.random.default_rng(0).random((80, 60, 12), dtype=np.float32)
-delivery = study(folder, "multiframe", probability=values).delivery
+delivery = replace(study(folder, "multiframe", probability=values).delivery, structures={})
 for name in formats:  # loads the libraries, which must not meet the limit
     write_outputs(folder / "free", delivery, [name])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
