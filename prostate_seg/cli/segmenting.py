@@ -26,10 +26,7 @@ def segment(options: argparse.Namespace) -> int:
     check_jobs(options.jobs)
     cases, skipped = _found(options)
     check_writable(options.output)
-    if options.review:
-        from ..report import check_review
-
-        check_review(options.output)
+    _check_review(options)
     from ..bundle import load_bundle
     from ..case_folder import identity_remark
     from ..pipeline import Options, anonymised, segment_cases
@@ -73,6 +70,14 @@ def segment(options: argparse.Namespace) -> int:
     if failed and len(failed) == len(outcomes) and not interrupted:
         return NOTHING_DONE
     return SOME_FAILED if failed or interrupted or not reviewed else DONE
+
+
+def _check_review(options: argparse.Namespace) -> None:
+    """Refuse a place whose review.html is somebody else's, before anything is computed."""
+    if options.review:
+        from ..report import check_review
+
+        check_review(options.output)
 
 
 def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str | None]]]:
