@@ -64,7 +64,7 @@ def result_manifest(folder: Path) -> Mapping[str, Any] | None:
 def segmented_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a finished case of ``segment``; None if the folder holds none."""
     manifest = result_manifest(folder) or {}
-    whole = all(isinstance(manifest.get(key), kind) for key, kind in OF_SEGMENT.items())
+    whole = all(key in manifest and isinstance(manifest[key], kind) for key, kind in OF_SEGMENT.items())
     return dict(manifest) if whole else None
 
 

@@ -63,9 +63,9 @@ def segment(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
         say("prostate-seg: interrupted; finished cases are kept.")
-    reviewed = _review(outcomes, options) if options.review else True
     if options.json:
         show_json({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped})
+    reviewed = _review(outcomes, options) if options.review else True
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed and len(failed) == len(outcomes) and not interrupted:
         return NOTHING_DONE
