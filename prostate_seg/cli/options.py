@@ -31,13 +31,14 @@ class _Parser(argparse.ArgumentParser):
 def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is empty; give one")
-    try:
-        os.lstat(text)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
-            raise argparse.ArgumentTypeError(
-                f"a path of {len(text)} characters has a name that no file can have; give a shorter one"
-            ) from error
+    for part in (text, *Path(text).parts):  # below a folder that is absent no name is looked at
+        try:
+            os.lstat(part)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+                raise argparse.ArgumentTypeError(
+                    f"a path of {len(text)} characters has a name that no file can have; give a shorter one"
+                ) from error
     return Path(text)
 
 
