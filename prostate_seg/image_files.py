@@ -98,7 +98,8 @@ def _three_axes(array: Array) -> Array:
         raise InputError(f"its voxels are {array.dtype}, expected real numbers.")
     if array.dtype == bool:
         return array.astype(np.uint8)
-    return array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
+    with np.errstate(over="ignore"):  # infinity is refused later
+        return array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
 
 
 def _assumed(array: Array, spacing_mm: list[float], source: Source, acquisition: Acquisition) -> Volume:
