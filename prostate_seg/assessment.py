@@ -59,7 +59,7 @@ class Judge:
         known = recognition if recognition and recognition.weights_sha256 == weights_sha256 else None
         model = ShapeModel.load(shape_model)
         of_weights = score if score and score.weights_sha256 == weights_sha256 else None
-        if score and score.settings_sha256 not in ("", settings_sha256):
+        if of_weights and of_weights.settings_sha256 not in ("", settings_sha256):
             return cls(model, None, known, "the score is fitted with other settings of the bundle", changed=True)
         if not as_fitted:
             return cls(model, None, known, "the score is fitted with the bundle's own refinement")

@@ -43,7 +43,12 @@ _WHOLE = {
     "workers": (0, 256),
     _EPOCHS: (1, 1_000_000),
 }
-_REAL = {"hard_examples": (0, 1), "hausdorff_weight": (0, 1e6), "learning_rate": (0, 1e6), "weight_decay": (0, 1e6)}
+_REAL = {
+    "hard_examples": (0, 1),
+    "hausdorff_weight": (0, 1_000),
+    "learning_rate": (0, 1_000),
+    "weight_decay": (0, 1_000),
+}
 _SWITCHES = ("amp", "resume")
 _COUNTED = ("phantoms", "validation_phantoms")
 _ABSENT = object()
@@ -110,9 +115,9 @@ def plan(
             raise SettingsError(
                 f"MONAI's configuration cannot hold {value!r} ({name}); use a name without # $ @ %."
             )
-    files = {"train.json": source / "configs" / "train.json", "datalist": merged["datalist"]}
+    files = {"train_json": source / "configs" / "train.json", "datalist": merged["datalist"]}
     files |= {} if init == "none" else {"init": weights}
-    record = overrides | {"sha256": {name: sha256_of_file(file) for name, file in files.items() if file}}
+    record = overrides | {f"{name}_sha256": sha256_of_file(file) for name, file in files.items() if file}
     if _is_begun(run):
         check_same(run / SETTINGS, record)
     return Plan(source, run, overrides, record)
@@ -125,8 +130,8 @@ def check_same(file: Path, expected: Mapping[str, Any]) -> None:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file} of the run cannot be read; give another -o.") from error
     told = json.loads(json.dumps(dict(expected)))
-    if isinstance(found, dict) and "sha256" not in found:  # of a run that was begun before there were any
-        told.pop("sha256", None)
+    if isinstance(found, dict) and not any(name.endswith("_sha256") for name in found):  # as earlier versions wrote
+        told = {name: value for name, value in told.items() if not name.endswith("_sha256")}
     if found == told:
         return
     before: dict[str, Any] = found if isinstance(found, dict) else {}
@@ -198,7 +203,7 @@ def _check_value(name: str, value: Any, *, given: bool) -> None:
         kinds = (int,) if name in _WHOLE else (int, float)
         low, high = (_WHOLE | _REAL)[name]
         fits = type(value) in kinds and low <= value <= high
-        expected = f"{'a whole number' if name in _WHOLE else 'a number'} from {low:g} to {high:g}"
+        expected = f"{'a whole number' if name in _WHOLE else 'a number'} from {low} to {high}"
     if not fits:
         raise SettingsError(f"{name} is {shortened(value)}, expected {expected}.")
 

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -67,3 +68,16 @@ def nifti_case(small_phantom, tmp_path_factory):
     write(small_phantom.image, folder / "scan.nii.gz")
     write(small_phantom.truth, folder / "scan_label.nii.gz")
     return folder / "scan.nii.gz", folder / "scan_label.nii.gz"
+
+
+@pytest.fixture
+def logging_as_before():
+    """Training in this process sets up logging to the streams of its test."""
+    loggers = [logging.getLogger(name) for name in (None, *logging.root.manager.loggerDict)]
+    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    for logger in [logging.getLogger(name) for name in (None, *logging.root.manager.loggerDict)]:
+        logger.handlers[:] = []
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)

@@ -1,7 +1,6 @@
 """An ensemble by cross-validation: folds by patient, members in one bundle, segmented with by the command."""
 
 import json
-import logging
 
 import pytest
 
@@ -11,18 +10,7 @@ from prostate_seg.ensemble_training import _parts
 from prostate_seg.errors import SettingsError
 from prostate_seg.phantom import make_phantom
 
-
-@pytest.fixture(autouse=True)
-def logging_as_before():
-    """Training in this process sets up logging to the streams of its test."""
-    loggers = [logging.getLogger(name) for name in (None, *logging.root.manager.loggerDict)]
-    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
-    yield
-    for logger in [logging.getLogger(name) for name in (None, *logging.root.manager.loggerDict)]:
-        logger.handlers[:] = []
-    for logger, handlers, level in before:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 @pytest.fixture(scope="module")

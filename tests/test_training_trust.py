@@ -9,6 +9,8 @@ from prostate_seg import BundleError, SettingsError
 from prostate_seg.cli import main
 from prostate_seg.train import plan
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
 
 @pytest.fixture
 def stranger(tiny_bundle, tmp_path):
@@ -162,7 +164,7 @@ def test_house_10_metadata_without_a_changelog_or_with_a_number_as_name_are_refu
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("phantoms", "many", "phantoms is 'many', expected a whole number from 0 to 1e"),
+        ("phantoms", "many", "phantoms is 'many', expected a whole number from 0 to 1000000"),
         ("seed", -1, "seed is -1, expected a whole number from 0"),
         ("batch_size", 0, "batch_size is 0, expected a whole number from 1 to 10000"),
         ("batch_size", 2.5, "batch_size is 2.5"),
