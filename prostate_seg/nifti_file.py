@@ -50,14 +50,17 @@ def read_nifti_grid(file: InputFile) -> Grid:
         packed = _is_packed(stream)
         layout = Layout(dtype, math.prod(shape), "deflate" if packed else "raw", _first_voxel(header))
         array = unpacked(stream, layout).reshape(shape, order="F")
-    array = apply_read_scaling(array, np.asanyarray(slope), np.asanyarray(inter))
+    if dtype.names is None:  # NIfTI scales no colours
+        with np.errstate(all="ignore"):  # what is not finite is refused later
+            array = apply_read_scaling(array, np.asanyarray(slope), np.asanyarray(inter))
     unit = MM_PER_UNIT.get(int(header["xyzt_units"]) % 8)
     if unit is None:
         raise GeometryError(
             "its unit of length (xyzt_units) is not defined, expected mm, m or micrometres; set it."
         )
     assumed = bytes(header["descrip"]).startswith(ASSUMED.encode())
-    affine = _affine(header)
+    with np.errstate(all="ignore"):
+        affine = _affine(header)
     if affine is None:
         spacing = [float(zoom) * unit for zoom in header["pixdim"][1 : 1 + min(3, len(shape))]]
         check_geometry(np.array(spacing))
