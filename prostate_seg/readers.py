@@ -212,7 +212,7 @@ def _named(found: _Found) -> list[Case]:
 
 
 def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[str, ...]:
-    """Names of unread files in the folder of a series of several files that differ from theirs in (hexadecimal) digits only."""
+    """Names of unread files beside a series of several files, from which they differ in digits (0 to f) only."""
     names = {(_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) for file in files if len(files) > 1}
     return tuple(
         file.name for file in unread if (_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) in names
