@@ -15,7 +15,7 @@ from .voxel_data import Layout
 HEADER_BYTES = 1 << 20
 HEADER_LINES = 20_000
 MOST_VOXELS = 1 << 40
-_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def numbers(text: str, count: int, what: str) -> list[float]:
 
 def whole(text: str, what: str, *, least: int, most: int) -> int:
     """A whole number within limits. Raises InputError."""
-    if not re.fullmatch(r"-?\d{1,18}", text.strip()) or not least <= int(text) <= most:
+    if not re.fullmatch(r"-?\d{1,18}", text.strip(), re.ASCII) or not least <= int(text) <= most:
         raise InputError(f"its {what} is {shown(text)}, expected a whole number from {least} to {most}.")
     return int(text)
 
