@@ -15,7 +15,8 @@ from .voxel_data import Layout
 HEADER_BYTES = 1 << 20
 HEADER_LINES = 20_000
 MOST_VOXELS = 1 << 40
-_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?")
+SMALLEST, LARGEST = 1e-300, 1e12  # of a number that is not 0; other ones confuse ITK
+_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,15 @@ def numbers(text: str, count: int, what: str) -> list[float]:
     words = text.split()
     if len(words) != count or not all(_NUMBER.fullmatch(word) for word in words):
         raise InputError(f"its {what} is {shown(text)}, expected {count} finite numbers; correct the header.")
-    return [float(word) for word in words]
+    found = [float(word) for word in words]
+    if any(value and not SMALLEST <= abs(value) <= LARGEST for value in found):
+        raise InputError(f"its {what} is {shown(text)}, expected numbers up to {LARGEST:g}; correct the header.")
+    return found
 
 
 def whole(text: str, what: str, *, least: int, most: int) -> int:
     """A whole number within limits. Raises InputError."""
-    if not re.fullmatch(r"-?\d{1,18}", text.strip()) or not least <= int(text) <= most:
+    if not re.fullmatch(r"-?\d{1,18}", text.strip(), re.ASCII) or not least <= int(text) <= most:
         raise InputError(f"its {what} is {shown(text)}, expected a whole number from {least} to {most}.")
     return int(text)
 

@@ -52,7 +52,8 @@ def read_itk_grid(file: InputFile, kind: str) -> Grid:
     affine = None
     if header.oriented and len(header.shape) >= 3:
         affine = affine_from_lps(direction, spacing, origin)
-        check_geometry(np.array(spacing_of(affine)))
+        with np.errstate(over="ignore"):
+            check_geometry(np.array(spacing_of(affine)))
     assumed = header.fields.get("orientation") == "assumed"
     return Grid(
         values,
@@ -93,6 +94,8 @@ def _voxels(stream: BinaryIO, header: ImageHeader) -> Array:
 def _geometry(header: ImageHeader, kind: str) -> tuple[Array, Array, Array]:
     """Direction (columns, LPS), spacing and origin in mm of the first three axes, by ITK."""
     reader_name, name = _ITK[kind]
+    if not header.geometry.isascii():
+        raise GeometryError("the geometry in its header has letters of no number; export it again.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         path.write_text(header.geometry + "\n" * (kind == "nrrd"), "ascii")
