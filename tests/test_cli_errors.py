@@ -26,7 +26,7 @@ REFUSED = {  # file -> what is told; each is a case that fails, exit 1
     "gapless.dcm": "(0018,0088) Spacing Between Slices is missing); give the frame spacing in mm (--frame-spacing)",
     "cine.dcm": "the 8 frames increment by time ((0028,0009) Frame Increment Pointer",
     "black.dcm": "all 8 frames are black",
-    "short.dcm": "the pixels cannot be decoded from (0002,0010) transfer syntax",
+    "short.dcm": "the pixels cannot be decoded: 18532 bytes in (7FE0,0010) Pixel Data, expected 38400",
     "series (7 files)": "the slice gaps by (0020,0032) Image Position (Patient) are not uniform: 5.000, 10.000 mm",
     "nan.nii.gz": "NaN or infinite voxels",
     "four.nii.gz": "4-D, shape (80, 60, 8, 3); expected 3-D",
@@ -34,7 +34,7 @@ REFUSED = {  # file -> what is told; each is a case that fails, exit 1
     "none.nii.gz": "it is empty, shape (0",
     "metres.nii.gz": "measures 9.6e+04 x 7.2e+04 x 4e+04 mm, expected 1 to 1000 mm",
     "cut.nii.gz": "damaged or cut short: its file holds",
-    "text.nii.gz": "no NIfTI file of its own",
+    "text.nii.gz": "the NIfTI file is damaged or cut short: it has no header",
     "cut.nrrd": "the image is damaged",
 }
 SKIPPED = {  # file -> why; no case of them, exit 2 on their own
@@ -42,7 +42,7 @@ SKIPPED = {  # file -> why; no case of them, exit 2 on their own
     "picture.png": "neither DICOM, NIfTI, NRRD nor MetaImage by its content",
     "text.dcm": "not a DICOM image: (0008,0016) SOP Class UID is missing",
     "ct.dcm": "not ultrasound ((0008,0060) Modality CT)",
-    "cut.zip": "cannot be read (BadZipFile)",
+    "cut.zip": "no zip that can be read (BadZipFile); pack it again",
 }
 
 
