@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -46,9 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal cannot show
     options = parser().parse_args(arguments)
+    if arguments is None:  # the program itself, not another one that calls this
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         _limit_reading(options)
-        with _own_sentences_only(debug=options.debug), _terminated_as_interrupted():
+        with _own_sentences_only(debug=options.debug):
             return _VERBS[options.verb](options)
     except KeyboardInterrupt:
         say("prostate-seg: interrupted; nothing is half-written.")
@@ -98,18 +99,6 @@ def _own_sentences_only(*, debug: bool) -> Iterator[None]:
         root.removeHandler(handler)
 
 
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     """Let a request to end (SIGTERM) tidy up as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # another one cannot change signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    raise KeyboardInterrupt
