@@ -26,7 +26,7 @@ REFUSED = {  # file -> what is told; each is a case that fails, exit 1
     "gapless.dcm": "(0018,0088) Spacing Between Slices is missing); give the frame spacing in mm (--frame-spacing)",
     "cine.dcm": "the 8 frames increment by time ((0028,0009) Frame Increment Pointer",
     "black.dcm": "all 8 frames are black",
-    "short.dcm": "the pixels cannot be decoded: 18532 bytes in (7FE0,0010) Pixel Data, expected 38400",
+    "short.dcm": "bytes in (7FE0,0010) Pixel Data, expected 38400 for 8 frames of 80 x 60 pixels",
     "series (7 files)": "the slice gaps by (0020,0032) Image Position (Patient) are not uniform: 5.000, 10.000 mm",
     "nan.nii.gz": "NaN or infinite voxels",
     "four.nii.gz": "4-D, shape (80, 60, 8, 3); expected 3-D",
