@@ -97,7 +97,7 @@ def _check_kinds(where: str, case: dict[str, Any]) -> None:
     """Raise SettingsError if what a case says of itself is of another kind, or impossible."""
     for key in ("patient", "case"):
         value = case.get(key)
-        if value is None and key == "patient":
+        if key not in case or (value is None and key == "patient"):
             continue
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise SettingsError(f"{where} has {key} {shortened(value)}, expected a name.")
