@@ -12,6 +12,7 @@ import math
 import os
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ _LONGEST_INTEGER = 30  # digits
 _LONGEST_HEADER = 1000  # characters, of an array
 _DAMAGED = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, RecursionError, RuntimeError, TypeError, ValueError),
-    *(lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, lzma.LZMAError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 

@@ -83,7 +83,11 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
             raise SettingsError(f"{where} has {shortened(entry[key])} as {key}, expected the path of a file.")
         file = path.parent / entry[key]
         if not os.path.exists(file):
-            named = entry[key] if len(entry[key]) <= LONGEST_PATH else shortened(entry[key])
+            named = (
+                entry[key]
+                if entry[key].isprintable() and len(entry[key]) <= LONGEST_PATH
+                else shortened(entry[key])
+            )
             raise SettingsError(f"{where} names {named} as {key}, which does not exist beside the datalist.")
         case[key] = str(file.resolve())
     if case["image"] == case["label"]:
