@@ -105,7 +105,8 @@ class Predictor:
         own = self.judge.recognition if self.judge else None
         if own is not None:
             features = self._features(image)
-            return None if features is None else Kinds(own(*features), self.info.sha256)
+            with _of_the_bundle("recognition"):
+                return None if features is None else Kinds(own(*features), self.info.sha256)
         other = self._released
         if other is None or other.judge is None or other.judge.recognition is None:
             return None
@@ -258,8 +259,7 @@ def _of_the_bundle(part: str) -> Iterator[None]:
         if "allocate" in str(error):
             raise
         raise BundleError(
-            f"The bundle's {part} fails on this volume ({type(error).__name__}); correct its inference.json, or "
-            "use another bundle."
+            f"The bundle's {part} fails on this volume ({type(error).__name__}); correct it, or use another bundle."
         ) from error
 
 

@@ -30,7 +30,7 @@ _LONGEST_INTEGER = 30  # digits
 _LONGEST_HEADER = 1000  # characters, of an array
 _DAMAGED = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, RecursionError, RuntimeError, TypeError, ValueError),
-    *(lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
+    *(SyntaxError, lzma.LZMAError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 

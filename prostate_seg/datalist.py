@@ -84,7 +84,11 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
             raise SettingsError(f"{where} has {shortened(entry[key])} as {key}, expected the path of a file.")
         file = path.parent / entry[key]
         if not os.path.exists(file):
-            named = entry[key] if len(entry[key]) <= LONGEST_PATH else shortened(entry[key])
+            named = (
+                entry[key]
+                if entry[key].isprintable() and len(entry[key]) <= LONGEST_PATH
+                else shortened(entry[key])
+            )
             raise SettingsError(f"{where} names {named} as {key}, which does not exist beside the datalist.")
         case[key] = str(file.resolve())
     if case["image"] == case["label"]:
@@ -98,7 +102,7 @@ def _check_kinds(where: str, case: dict[str, Any]) -> None:
     """Raise SettingsError if what a case says of itself is of another kind, or impossible."""
     for key in ("patient", "case"):
         value = case.get(key)
-        if value is None and key == "patient":
+        if key not in case or (value is None and key == "patient"):
             continue
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise SettingsError(f"{where} has {key} {shortened(value)}, expected a name.")
