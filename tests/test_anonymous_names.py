@@ -22,7 +22,7 @@ class Stub:
     """A predictor that labels a box, or raises what it is given about a case."""
 
     device = "cpu"
-    info = SimpleNamespace(name="stub", version="1", sha256="0")
+    info = SimpleNamespace(name="stub", version="1", sha256="0", config_sha256="1")
 
     def __init__(self, error=None):
         self.error = error

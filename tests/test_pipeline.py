@@ -22,7 +22,7 @@ class Stub:
     """A predictor that labels the middle of a volume, or raises."""
 
     device = "cpu"
-    info = SimpleNamespace(name="stub", version="1", sha256="0")
+    info = SimpleNamespace(name="stub", version="1", sha256="0", config_sha256="1")
 
     def __init__(self, error=None):
         self.error = error
