@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from prostate_seg import report
 from prostate_seg.cli import main
+from prostate_seg.errors import OutputError
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +108,15 @@ def test_house_20_overwrite_and_skip_existing_exclude_each_other(segment):
     assert "not allowed with argument" in err
 
 
-def test_house_14_a_review_that_cannot_be_written_keeps_the_json_of_two_cases_and_exits_1(segment, tmp_path):
-    (tmp_path / "out" / "review.csv").mkdir()
+def test_house_14_a_review_that_cannot_be_written_keeps_the_json_of_two_cases_and_exits_1(segment, monkeypatch):
+    def full(*_):
+        raise OutputError("Cannot write review.csv: No space left on device.")
+
+    monkeypatch.setattr(report, "write_review", full)
     status, out, err = segment("--overwrite", "--review", "--json")
     assert status == 1
     assert [case["error"] for case in json.loads(out)["cases"]] == [None, None]
-    assert "prostate-seg: the cases are done, but not the review: Cannot write review.csv in " in err
+    assert "prostate-seg: the cases are done, but not the review: Cannot write review.csv: No space" in err
     assert "Traceback" not in err
 
 
