@@ -16,7 +16,7 @@ demo: install  ## make a DICOM study, segment it, compare with its truth: make d
 	@echo "pages:   demo/segmented/phantom$(SEED)/report.html, demo/evaluation/report.html"
 
 test: install  ## the fast tests and the house rules
-	$(BIN)/python -m pytest -m "not slow and not slicer and not browser" -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not slicer and not browser" -q
 	$(MAKE) check
 
 check: install  ## style, types, layers
