@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ..parallel import check_jobs
 from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, say_lines, show, show_json
 
 if TYPE_CHECKING:
+    from ..bundle import Predictor
     from ..export.outputs import Planning
     from ..pipeline import Outcome
     from ..readers import Case
@@ -27,7 +29,6 @@ def segment(options: argparse.Namespace) -> int:
     cases, skipped = _found(options)
     check_writable(options.output)
     _check_review(options)
-    from ..bundle import load_bundle
     from ..case_folder import identity_remark
     from ..pipeline import Options, anonymised, segment_cases
 
@@ -41,15 +42,7 @@ def segment(options: argparse.Namespace) -> int:
         anonymous=options.anonymous_names,
         identify=options.identify,
     )
-    load = partial(
-        load_bundle,
-        options.bundle,
-        weights=options.weights,
-        device=options.device,
-        ensembling=options.tta,
-        refine=not options.no_refine,
-        shape_model=options.shape_model,
-    )
+    load = _loading(options)
     named = anonymised(cases) if options.anonymous_names else cases
     known = identity_remark(formats) if options.anonymous_names else ""
     if known:
@@ -70,6 +63,21 @@ def segment(options: argparse.Namespace) -> int:
     if failed and len(failed) == len(outcomes) and not interrupted:
         return NOTHING_DONE
     return SOME_FAILED if failed or interrupted or not reviewed else DONE
+
+
+def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
+    """How to load the bundle that the options name; processes can be given it."""
+    from ..bundle import load_bundle
+
+    return partial(
+        load_bundle,
+        options.bundle,
+        weights=options.weights,
+        device=options.device,
+        ensembling=options.tta,
+        refine=not options.no_refine,
+        shape_model=options.shape_model,
+    )
 
 
 def _check_review(options: argparse.Namespace) -> None:
