@@ -39,9 +39,10 @@ class Acquisition:
 
     def __post_init__(self) -> None:
         spacing = self.frame_spacing_mm
-        if spacing is not None and not SHORTEST_MM <= spacing <= LONGEST_MM:
+        if spacing is not None and not (isinstance(spacing, int | float) and SHORTEST_MM <= spacing <= LONGEST_MM):
+            shown = f"{spacing:g}" if isinstance(spacing, int | float) else "no number of"
             raise SettingsError(
-                f"The frame spacing is {spacing:g} mm, expected {SHORTEST_MM:g} to {LONGEST_MM:g} mm, such as 1.0."
+                f"The frame spacing is {shown} mm, expected {SHORTEST_MM:g} to {LONGEST_MM:g} mm, such as 1.0."
             )
         for name, value, allowed in (
             ("frame order", self.frame_order, get_args(FrameOrder)),

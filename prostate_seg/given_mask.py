@@ -75,6 +75,8 @@ def manifest_of(folder: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         return {}
     wrong = [key for key, kind in ENTRIES.items() if not isinstance(content.get(key, kind()), kind)]
+    if not wrong and content.get("bundle") and not {"name", "version"} <= set(content["bundle"]):
+        raise InputError(f"{folder / MANIFEST}: its bundle has no name or version; segment the case again.")
     if wrong:
         raise InputError(
             f"{folder / MANIFEST}: {wrong[0]} is no {ENTRIES[wrong[0]].__name__}, as prostate-seg writes it; "
