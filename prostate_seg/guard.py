@@ -143,6 +143,7 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | one_thread,
+                start_new_session=True,  # Ctrl-C is for this process, which then ends the child
             )
         return self._process
 
@@ -186,21 +187,27 @@ def serve() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    while True:
-        try:
-            call, limits = _receive(requests)
-        except EOFError:
-            return
-        reply: tuple[bool, Any]
-        try:
-            function, arguments = pickle.loads(call)
-            _limit(limits)
-            reply = True, function(*arguments)
-        except BaseException as error:
-            reply = False, (_of_this_package(error, limits), traceback.format_exc())
-        finally:
-            _limit(None)
-        _send(replies, reply)
+    while _answered(requests, replies):
+        pass  # nothing of a call is kept
+
+
+def _answered(requests: IO[bytes], replies: IO[bytes]) -> bool:
+    """Answer one call; False if there is none."""
+    try:
+        call, limits = _receive(requests)
+    except EOFError:
+        return False
+    reply: tuple[bool, Any]
+    try:
+        function, arguments = pickle.loads(call)
+        _limit(limits)
+        reply = True, function(*arguments)
+    except BaseException as error:
+        reply = False, (_of_this_package(error, limits), traceback.format_exc())
+    finally:
+        _limit(None)
+    _send(replies, reply)
+    return True
 
 
 def _of_this_package(error: BaseException, limits: Limits) -> ProstateSegError:
