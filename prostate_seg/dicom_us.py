@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 from .acquisition import SPACING_TOLERANCE, Acquisition
@@ -196,4 +197,13 @@ def _source(files: Sequence[InputFile], headers: list[Dataset], placed: Placed) 
     references = tuple(
         FrameReference(str(headers[file].get("SOPInstanceUID", "")), frame + 1) for file, frame in placed.slots
     )
-    return Source(placed.kind, digest.hexdigest(), references, headers[placed.slots[0][0]])
+    return Source(placed.kind, digest.hexdigest(), references, _of_no_pixels(headers[placed.slots[0][0]]))
+
+
+def _of_no_pixels(header: Dataset) -> Dataset:
+    """The header without its palette and the bytes it was read from, so that another process can be given it."""
+    for colour in ("Red", "Green", "Blue", "Alpha"):
+        for part in ("Descriptor", "Data"):
+            header.pop(tag_for_keyword(f"{colour}PaletteColorLookupTable{part}"), None)
+    header.buffer = None
+    return header

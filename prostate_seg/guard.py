@@ -116,7 +116,7 @@ class _Child:
             timer.start()
             try:
                 with suppress(BrokenPipeError):
-                    _send(process.stdin, (pickle.dumps((function, arguments)), limits))
+                    _write(process.stdin, _packed((pickle.dumps((function, arguments)), limits)))
                 succeeded, answer = _receive(process.stdout)
             except EOFError:
                 self.stop()
@@ -197,16 +197,15 @@ def _answered(requests: IO[bytes], replies: IO[bytes]) -> bool:
         call, limits = _receive(requests)
     except EOFError:
         return False
-    reply: tuple[bool, Any]
     try:
         function, arguments = pickle.loads(call)
         _limit(limits)
-        reply = True, function(*arguments)
+        reply = _packed((True, function(*arguments)))
     except BaseException as error:
-        reply = False, (_of_this_package(error, limits), traceback.format_exc())
+        reply = _packed((False, (_of_this_package(error, limits), traceback.format_exc())))
     finally:
         _limit(None)
-    _send(replies, reply)
+    _write(replies, reply)
     return True
 
 
@@ -244,11 +243,15 @@ def _virtual_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _send(stream: IO[bytes], item: Any) -> None:
-    """Write an item: the number of parts, then length and bytes of each; arrays are parts of their own."""
+def _packed(item: Any) -> list[memoryview]:
+    """The parts of an item: its pickle, and its arrays without a copy."""
     arrays: list[pickle.PickleBuffer] = []
     parts = [memoryview(pickle.dumps(item, protocol=5, buffer_callback=arrays.append))]
-    parts += [array.raw() for array in arrays]
+    return parts + [array.raw() for array in arrays]
+
+
+def _write(stream: IO[bytes], parts: list[memoryview]) -> None:
+    """Write the number of parts, then length and bytes of each."""
     stream.write(_LENGTH.pack(len(parts)))
     for part in parts:
         stream.write(_LENGTH.pack(part.nbytes))
@@ -257,7 +260,7 @@ def _send(stream: IO[bytes], item: Any) -> None:
 
 
 def _receive(stream: IO[bytes]) -> Any:
-    """Read what :func:`_send` wrote. Raises EOFError if the stream ends first."""
+    """The item that :func:`_packed` and :func:`_write` sent. Raises EOFError if the stream ends first."""
     parts: list[bytearray] = []
     for _ in range(_length(stream)):
         part = bytearray(_length(stream))

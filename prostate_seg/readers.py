@@ -119,7 +119,6 @@ def _read(case: Case, acquisition: Acquisition) -> tuple[Volume, Array]:
     try:
         if case.kind == "dicom":
             volume = read_us(case.files, acquisition)
-            volume.source.header.buffer = None  # the whole file, if it lies in a zip
         elif case.kind == "nifti":
             volume = read_nifti(case.files[0], acquisition)
         else:

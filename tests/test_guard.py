@@ -117,3 +117,9 @@ def test_a_module_in_the_current_folder_is_not_imported_by_the_child(repository,
     code += f"import os; os.chdir({str(tmp_path)!r})\nprint(guarded(abs, -7))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("7\n", "")
+
+
+def test_a_result_that_cannot_be_sent_is_one_sentence_and_the_next_call_is_answered():
+    with pytest.raises(InputError, match=r"it cannot be read \(TypeError\)"):
+        guarded(memoryview, b"7")
+    assert guarded(abs, -7) == 7
