@@ -6,6 +6,7 @@ Files are opened in a child process (:mod:`prostate_seg.guard`).
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -51,7 +52,8 @@ def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Re
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"Cannot read the mask {path.name}: it is a named pipe or a device, expected a file.")
     try:
-        return guarded(function, path, *arguments, bytes_on_disk=bytes_on_disk([path]))
+        place = Path(os.path.abspath(path))  # the child process may be in another folder
+        return guarded(function, place, *arguments, bytes_on_disk=bytes_on_disk([path]))
     except InputError as error:
         if path.name in str(error):
             raise

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -112,7 +114,9 @@ def test_d6_a_folder_that_may_not_be_read_is_named(folder, repository):
         "    from prostate_seg.guard import guarded; guarded(abs, 1); os.setegid(65534); os.seteuid(65534)\n"
         "print(*prostate_seg.readers.find_cases([sys.argv[1]])[1])"
     )
-    for parent in list(folder.parents)[:3]:
+    for parent in folder.parents:
+        if parent == Path(tempfile.gettempdir()):
+            break
         parent.chmod(0o755)
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), str(folder.parent)],

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
@@ -8,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.export import write
 from prostate_seg.mask_grid import on_grid_of
-from prostate_seg.masks import read_segments
+from prostate_seg.masks import read_mask, read_segments
 from prostate_seg.volume import Segmentation, Volume, affine_from_lps
 
 OBLIQUE = affine_from_lps(
@@ -117,3 +119,10 @@ def test_two_segments_of_one_name_are_refused(tmp_path):
     write(Segmentation(labels, OBLIQUE, {1: "CTV", 2: "CTV"}), tmp_path / "a.seg.nrrd")
     with pytest.raises(InputError, match="two segments named CTV; give one of them another name"):
         read_segments(tmp_path / "a.seg.nrrd")
+
+
+def test_a_relative_path_is_read_after_the_current_folder_has_changed(tmp_path, monkeypatch):
+    write(Segmentation(np.eye(4, dtype=np.uint8)[..., None], np.eye(4)), tmp_path / "a.nii.gz")
+    assert read_mask(tmp_path / "a.nii.gz").labels.sum() == 4
+    monkeypatch.chdir(tmp_path)
+    assert read_mask(Path("a.nii.gz")).labels.sum() == 4
