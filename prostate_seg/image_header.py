@@ -15,7 +15,7 @@ from .voxel_data import Layout
 HEADER_BYTES = 1 << 20
 HEADER_LINES = 20_000
 MOST_VOXELS = 1 << 40
-SMALLEST, LARGEST = 1e-300, 1e12  # of a number that is not 0; other ones confuse ITK
+SMALLEST, LARGEST = 1e-300, 1e12  # smaller numbers are 0 (ITK reads no subnormal ones), larger ones are refused
 _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -66,14 +66,14 @@ def header_lines(stream: BinaryIO, last: re.Pattern[str]) -> list[str]:
 
 
 def numbers(text: str, count: int, what: str) -> list[float]:
-    """Count finite numbers between blanks. Raises InputError."""
+    """The ``count`` finite numbers between blanks, 0 for one below any meant length. Raises InputError."""
     words = text.split()
     if len(words) != count or not all(_NUMBER.fullmatch(word) for word in words):
         raise InputError(f"its {what} is {shown(text)}, expected {count} finite numbers; correct the header.")
     found = [float(word) for word in words]
-    if any(value and not SMALLEST <= abs(value) <= LARGEST for value in found):
+    if any(abs(value) > LARGEST for value in found):
         raise InputError(f"its {what} is {shown(text)}, expected numbers up to {LARGEST:g}; correct the header.")
-    return found
+    return [value if abs(value) >= SMALLEST else 0.0 for value in found]
 
 
 def whole(text: str, what: str, *, least: int, most: int) -> int:

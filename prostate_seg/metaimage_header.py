@@ -113,7 +113,7 @@ def _geometry(fields: dict[str, str], axes: int, shape: tuple[int, ...], channel
             found = numbers(fields[name], axes * axes if name in MATRICES else axes, name)
             if name.startswith("Element") and min(found) <= 0:
                 raise GeometryError(f"its {name} has the length {min(found):g}, expected positive ones in mm.")
-            lines.append(f"{name} = {' '.join(fields[name].split())}")
+            lines.append(f"{name} = {' '.join(map(repr, found))}")
     lines += [f"DimSize = {' '.join(map(str, shape))}", f"ElementNumberOfChannels = {channels}"]
     return "\n".join([*lines, "ElementType = MET_UCHAR", "ElementDataFile = LOCAL", ""])
 

@@ -172,51 +172,51 @@ def _geometry(fields: dict[str, str], axes: int, spatial: list[int]) -> tuple[li
     if "kinds" in fields:
         lines.append("kinds: " + " ".join("domain" if axis in spatial else "list" for axis in range(axes)))
     if directed := _directed(fields, axes, size):
-        lines.append(f"space directions: {fields['spacedirections']}")
+        vectors = (directed.get(axis, "none") for axis in range(axes))
+        lines.append("space directions: " + " ".join(vectors))
     if size and "spaceorigin" in fields:
-        _vector(fields["spaceorigin"], size, "space origin")
-        lines.append(f"space origin: {fields['spaceorigin']}")
+        lines.append("space origin: " + _vector(fields["spaceorigin"], size, "space origin"))
     if spaced := _spaced(fields, axes):
-        lines.append(f"spacings: {fields['spacings']}")
+        lines.append("spacings: " + " ".join(spaced.get(axis, "nan") for axis in range(axes)))
     if size and spaced:
         raise GeometryError(
             "its header names a space and gives spacings, expected space directions; export it again."
         )
-    if not set(spatial[:3]) <= directed | spaced:
+    if not set(spatial[:3]) <= directed.keys() | spaced.keys():
         raise GeometryError("the header has no spacing (space directions, spacings or ElementSpacing); add it.")
     lines += ["endian: little", "encoding: raw"]
-    return lines, space in PATIENT_SPACES and set(spatial[:3]) <= directed
+    return lines, space in PATIENT_SPACES and set(spatial[:3]) <= directed.keys()
 
 
-def _spaced(fields: dict[str, str], axes: int) -> set[int]:
-    """The axes that have a spacing without a direction."""
+def _spaced(fields: dict[str, str], axes: int) -> dict[int, str]:
+    """The spacings of the axes that have one without a direction."""
     if "spacings" not in fields:
-        return set()
+        return {}
     words = fields["spacings"].split()
     if len(words) != axes:
         raise GeometryError(f"its header has {len(words)} spacings for {axes} axes; correct it.")
-    spaced = {axis for axis in range(axes) if words[axis].lower() != "nan"}
-    for axis in spaced:
-        if numbers(words[axis], 1, "spacing")[0] <= 0:
+    spaced = {axis: numbers(word, 1, "spacing")[0] for axis, word in enumerate(words) if word.lower() != "nan"}
+    for axis, spacing in spaced.items():
+        if spacing <= 0:
             raise GeometryError(f"its spacing is {shown(words[axis])}, expected a positive length in mm.")
-    return spaced
+    return {axis: repr(spacing) for axis, spacing in spaced.items()}
 
 
-def _directed(fields: dict[str, str], axes: int, size: int) -> set[int]:
-    """The axes that have a space direction."""
+def _directed(fields: dict[str, str], axes: int, size: int) -> dict[int, str]:
+    """The space directions of the axes that have one."""
     if "spacedirections" not in fields:
-        return set()
+        return {}
     text = fields["spacedirections"]
     vectors = _VECTOR.findall(text)
     if not size or len(vectors) != axes or _VECTOR.sub("", text).strip():
         raise GeometryError(f"its space directions are not {axes} vectors of a space that it names; correct it.")
-    directed = {axis for axis, vector in enumerate(vectors) if vector != "none"}
-    for axis in directed:
-        _vector(vectors[axis], size, "space direction")
-    return directed
+    return {
+        axis: _vector(vector, size, "space direction") for axis, vector in enumerate(vectors) if vector != "none"
+    }
 
 
-def _vector(text: str, size: int, what: str) -> None:
+def _vector(text: str, size: int, what: str) -> str:
+    """A vector, checked and written anew."""
     if not (text.startswith("(") and text.endswith(")")):
         raise GeometryError(
             f"its {what} is {shown(text)}, expected {size} numbers in brackets; correct the header."
@@ -226,8 +226,7 @@ def _vector(text: str, size: int, what: str) -> None:
         raise GeometryError(
             f"its {what} is {shown(text)}, expected {size} numbers in brackets; correct the header."
         )
-    for part in parts:
-        numbers(part, 1, what)
+    return "(" + ",".join(repr(numbers(part, 1, what)[0]) for part in parts) + ")"
 
 
 def _mm_per_unit(fields: dict[str, str], spatial: list[int]) -> float:

@@ -25,6 +25,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,6 +227,7 @@ def main() -> int:
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--seconds", type=float, default=60, help="for each format")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="formats at once")
     parser.add_argument("--keep", type=Path, help="folder for the files of findings")
     parser.add_argument("--again", type=Path, help="one of these: read it once more")
     options = parser.parse_args()
@@ -233,10 +235,10 @@ def main() -> int:
         again(options.again, options.format[0])
         return 0
     found = False
-    for name in options.format:
-        tried = fuzz(name, options)
-        print(tried.line(name), flush=True)
-        found = found or bool(tried.kinds)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for name, tried in zip(options.format, pool.map(lambda name: fuzz(name, options), options.format)):
+            print(tried.line(name), flush=True)
+            found = found or bool(tried.kinds)
     return 1 if found else 0
 
 

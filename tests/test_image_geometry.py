@@ -135,6 +135,19 @@ def test_g5_axes_that_are_no_3_lengths_in_space_are_refused(tmp_path, geometry, 
     both(nrrd(tmp_path / "a.nrrd", geometry), match)
 
 
+def test_a_number_of_1e_minus_311_in_a_direction_is_0_and_as_a_spacing_no_length(tmp_path):
+    tilted = LPS.replace("(0.5,0,0)", "(0.5,1e-311,0)")
+    assert read(nrrd(tmp_path / "tilted.nrrd", tilted)).affine[1, 0] == 0.0
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nTransformMatrix = 1 1e-311 0 0 1 0 0 0 1\n"
+    header += "Offset = 0 0 0\nElementSpacing = {}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    path = tmp_path / "tilted.mha"
+    path.write_bytes(header.format("0.5 0.5 2").encode() + LABELS.T.tobytes())
+    assert read(path).affine[1, 0] == 0.0
+    path.write_bytes(header.format("1e-311 0.5 2").encode() + LABELS.T.tobytes())
+    both(path, "has the length 0, expected positive ones in mm")
+    both(nrrd(tmp_path / "flat.nrrd", "spacings: 1e-311 0.5 2\n"), "expected a positive length in mm")
+
+
 @pytest.mark.parametrize("offset", [0, 16, 348, 351, math.nan, math.inf, -352])
 def test_g8_voxels_that_begin_before_byte_352_are_refused(tmp_path, offset):
     both(nifti(tmp_path / "a.nii", vox_offset=offset), r"\(vox_offset\), expected 352 or more")

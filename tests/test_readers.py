@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -247,6 +247,8 @@ class TestImageFiles:
 
     @settings(max_examples=15, deadline=None)
     @given(angles=st.tuples(*[st.floats(-60, 60)] * 3), suffix=st.sampled_from([".nii", ".nrrd", ".mha"]))
+    @example(angles=(0.0, 0.0, 2.3e-309), suffix=".nrrd")
+    @example(angles=(0.0, 0.0, 2.3e-309), suffix=".mha")
     def test_any_direction_keeps_its_place(self, tmp_path_factory, angles, suffix):
         volume = sweep(direction=Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
         path = write(tmp_path_factory.mktemp("any") / f"scan{suffix}", volume)
