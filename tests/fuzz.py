@@ -28,6 +28,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from random import Random
 
@@ -236,7 +237,7 @@ def main() -> int:
         return 0
     found = False
     with ThreadPoolExecutor(options.jobs) as pool:
-        for name, tried in zip(options.format, pool.map(lambda name: fuzz(name, options), options.format)):
+        for name, tried in zip(options.format, pool.map(fuzz, options.format, repeat(options)), strict=True):
             print(tried.line(name), flush=True)
             found = found or bool(tried.kinds)
     return 1 if found else 0
