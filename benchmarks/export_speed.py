@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from prostate_seg import read
-from prostate_seg.export.delivery import Delivery, Maker
-from prostate_seg.export.outputs import write_outputs
-from prostate_seg.export.us_series import write_us
-from prostate_seg.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.dicom.ultrasound import write_us
+from prostate_seg.writing.outputs import write_outputs
 
 FORMATS = ("dicom-seg", "dicom-probability", "rtstruct", "us-series", "stl", "slicer", "seg-nrrd", "nifti")
 

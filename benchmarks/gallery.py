@@ -20,9 +20,9 @@ from PIL import Image, ImageDraw
 from released import FIRST_OF_FAMILIES
 
 from prostate_seg import Volume, load_bundle, read
-from prostate_seg.export.view import outlines, view_of
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import Metrics, evaluate_masks
+from prostate_seg.evaluation.metrics import Metrics, evaluate_masks
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing.view import outlines, view_of
 
 TILE, CAPTION, SLICES = 220, 16, 5
 Case = tuple[str, Volume, np.ndarray]

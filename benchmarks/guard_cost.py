@@ -15,9 +15,9 @@ from pathlib import Path
 
 DIRECT = """
 import sys
-import prostate_seg.masks, prostate_seg.readers
+import prostate_seg.reading.masks, prostate_seg.reading.cases
 from prostate_seg.cli import main
-for module in (prostate_seg.masks, prostate_seg.readers):
+for module in (prostate_seg.reading.masks, prostate_seg.reading.cases):
     if hasattr(module, "guarded"):
         module.guarded = lambda function, *arguments, bytes_on_disk=0: function(*arguments)
 sys.exit(main(sys.argv[1:]))

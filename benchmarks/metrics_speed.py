@@ -2,9 +2,9 @@
 
     python benchmarks/metrics_speed.py [--shape 256 256 100] [-o metrics_speed.md]
 
-Ours: every field of prostate_seg.metrics.Metrics, with directions in the patient. MONAI: Dice, Hausdorff distance,
-HD95, average and surface Dice. SimpleITK: overlap measures, Hausdorff and average distance, and the
-surface distances of its documentation. The best of three.
+Ours: every field of prostate_seg.evaluation.metrics.Metrics, with directions in the patient. MONAI: Dice,
+Hausdorff distance, HD95, average and surface Dice. SimpleITK: overlap measures, Hausdorff and average distance,
+and the surface distances of its documentation. The best of three.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from monai.metrics import (
     SurfaceDistanceMetric,
 )
 
-from prostate_seg.metrics import evaluate_masks
-from prostate_seg.volume import affine_from_lps
+from prostate_seg.evaluation.metrics import evaluate_masks
+from prostate_seg.geometry.volume import affine_from_lps
 
 SPACING = (0.4, 0.4, 1.0)
 

@@ -25,9 +25,9 @@ import numpy as np
 from families import FAMILIES, phantom_of
 
 from prostate_seg import Volume, load_bundle, read
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
-from prostate_seg.summary import summarise
+from prostate_seg.evaluation.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
+from prostate_seg.evaluation.summary import summarise
+from prostate_seg.reading.masks import read_mask
 
 HEAD = [
     "| set | cases | mean Dice (95 % interval) | worst Dice | below 0.90 | HD95 mm, mean | median | "

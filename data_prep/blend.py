@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from prostate_seg.errors import ProstateSegError
-from prostate_seg.weights import read_state
+from prostate_seg.inference.weights import read_state
 
 State = dict[str, torch.Tensor]
 

@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from prostate_seg import Volume, load_bundle, read
-from prostate_seg.bundle import Predictor
+from prostate_seg.assessment.recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
+from prostate_seg.inference.predictor import Predictor
 from prostate_seg.phantom import make_phantom, without_prostate
-from prostate_seg.recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
 
 FIRST = 7_000_000
 SIDE = 512

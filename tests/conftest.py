@@ -36,7 +36,7 @@ def tiny_bundle(tmp_path_factory):
     """The bundle with a tiny network of random weights and small windows: everything but accuracy."""
     import torch
 
-    from prostate_seg.bundle import build
+    from prostate_seg.inference.predictor import build
 
     folder = tmp_path_factory.mktemp("bundle") / "prostate_us_segmenter"
     shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("*.pt"))
@@ -62,7 +62,7 @@ def small_phantom():
 @pytest.fixture(scope="session")
 def nifti_case(small_phantom, tmp_path_factory):
     """Image and label of a small phantom as NIfTI files."""
-    from prostate_seg.export import write
+    from prostate_seg.writing import write
 
     folder = tmp_path_factory.mktemp("case")
     write(small_phantom.image, folder / "scan.nii.gz")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from prostate_seg.export import write
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.writing import write
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])  # voxels of 1 x 1 x 2 mm: i to the left, j to the posterior
 SHAPE = (20, 16, 10)

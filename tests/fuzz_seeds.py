@@ -29,14 +29,15 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from prostate_seg.export import write
-from prostate_seg.export.delivery import Delivery, Maker
-from prostate_seg.export.manifest import mask_digest, write_manifest
-from prostate_seg.export.outputs import write_outputs
-from prostate_seg.export.us_series import ScannerHabits, write_us
-from prostate_seg.readers import read
-from prostate_seg.shape_prior import ShapeModel
-from prostate_seg.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.assessment.shape_model import ShapeModel
+from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.reading.cases import read
+from prostate_seg.system.json_files import write_json
+from prostate_seg.writing import write
+from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.manifest import mask_digest
+from prostate_seg.writing.outputs import write_outputs
 
 Seed = dict[str, bytes]
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "prostate_us_segmenter"
@@ -162,7 +163,7 @@ def case_folder(formats: tuple[str, ...] = ("seg-nrrd", "nrrd")) -> Seed:
         about = {"acquisition": {"frame_spacing_mm": 2.0, "frame_order": None, "probe_side": None}}
         facts = {"input": {"kind": "us", "sha256": "00"}, "orientation": "assumed", "ctv_sha256": mask_digest(ctv)}
         bundle = {"bundle": {"name": "fuzz", "version": "1", "sha256": "00"}, "drawn": "automatic"}
-        write_manifest(folder / "manifest.json", {**about, **facts, **bundle, "outputs": outputs, "warnings": []})
+        write_json(folder / "manifest.json", {**about, **facts, **bundle, "outputs": outputs, "warnings": []})
         found = contents(folder)
     return {"manifest.json": found.pop("manifest.json"), **found}
 
@@ -185,7 +186,7 @@ def bundle() -> Seed:
     import torch
     from conftest import shrink
 
-    from prostate_seg.bundle_settings import build
+    from prostate_seg.inference.settings import build
 
     settings = json.loads(
         (BUNDLE / "configs" / "inference.json").read_text().replace("[72, 48, 32]", "[48, 32, 16]")

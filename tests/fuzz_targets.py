@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prostate_seg.errors import GeometryError, ProstateSegError
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.geometry.volume import Segmentation, Volume
 
 SECRET_BYTES = bytes([201, 202]) * 2_000_000  # no seed has these grays
 
@@ -31,7 +31,7 @@ def check(volume: Volume | Segmentation) -> None:
 
 def image(file: Path) -> None:
     """Find and read, once as it is and once with what a user would add."""
-    from prostate_seg.readers import find_cases, read_case
+    from prostate_seg.reading.cases import find_cases, read_case
 
     cases, _ = find_cases([file if file.suffix != ".dcm" else file.parent])
     for case in cases:
@@ -42,7 +42,7 @@ def image(file: Path) -> None:
 
 
 def mask(file: Path) -> None:
-    from prostate_seg.masks import read_mask, read_segments
+    from prostate_seg.reading.masks import read_mask, read_segments
 
     grid = Segmentation(np.zeros((24, 20, 5), np.uint8), np.diag([-0.3, -0.4, 2.0, 1.0]))
     check(read_mask(file, like=grid))
@@ -51,15 +51,15 @@ def mask(file: Path) -> None:
 
 
 def bundle(file: Path) -> None:
-    from prostate_seg.bundle import load_bundle
+    from prostate_seg.inference.predictor import load_bundle
 
     load_bundle(file.parents[1], device="cpu")
 
 
 def manifest(file: Path) -> None:
     """Every verb that reads a case's folder: the mask that counts, hand-over, collection."""
-    from prostate_seg.collection import collect
-    from prostate_seg.handover import Order, hand_over
+    from prostate_seg.cases.export import Order, hand_over
+    from prostate_seg.training.collect import collect
 
     order = Order(file.parent, ("nifti", "seg-nrrd"))
     out = file.parent.with_name("out")
@@ -70,8 +70,8 @@ def manifest(file: Path) -> None:
 
 
 def table(file: Path) -> None:
-    from prostate_seg.comparison.tables import paired, read_table, remarks
     from prostate_seg.evaluation import read_patients
+    from prostate_seg.evaluation.comparison.tables import paired, read_table, remarks
 
     refused: ProstateSegError | None = None
     for read in (lambda: remarks([read_table(file)] * 2), lambda: read_patients(file)):
@@ -87,7 +87,7 @@ def table(file: Path) -> None:
 
 
 def shape_model(file: Path) -> None:
-    from prostate_seg.shape_prior import ShapeModel
+    from prostate_seg.assessment.shape_model import ShapeModel
 
     radii, _ = ShapeModel.load(file).fit(np.full(642, 20.0), np.ones(642))
     if radii.shape != (642,) or not np.isfinite(radii).all():
@@ -95,7 +95,7 @@ def shape_model(file: Path) -> None:
 
 
 def datalist(file: Path) -> None:
-    from prostate_seg.datalist import load
+    from prostate_seg.training.datalist import load
 
     load(file)
 

@@ -121,7 +121,7 @@ def segmented(image, folder, formats, *options):
 
 def phantoms(kind, seeds):
     """Name and digests of phantoms written as one kind."""
-    from prostate_seg.export.phantom_files import write_phantom
+    from prostate_seg.phantom.study import write_phantom
 
     for seed in seeds:
         with tempfile.TemporaryDirectory() as place:
@@ -137,7 +137,7 @@ def phantoms(kind, seeds):
 
 
 def spacing_of(label):
-    from prostate_seg.masks import read_mask
+    from prostate_seg.reading.masks import read_mask
 
     return read_mask(label).spacing_mm[2]
 
@@ -153,7 +153,7 @@ def prepare():
     """The version that golden.json was made with, one predictor for all cases, float32, one thread."""
     installed = importlib.metadata.version
     importlib.metadata.version = lambda name: VERSION if name == "prostate-seg" else installed(name)
-    from prostate_seg import bundle
+    from prostate_seg.inference import predictor as bundle
 
     bundle.load_bundle = functools.cache(bundle.load_bundle)
     torch.autocast = lambda *_, **__: nullcontext()

@@ -10,11 +10,11 @@ import SimpleITK as sitk  # noqa: N813
 from scipy.spatial.transform import Rotation
 
 from prostate_seg import read
-from prostate_seg.export import write
-from prostate_seg.export.delivery import Delivery, Maker
-from prostate_seg.export.us_series import write_us
+from prostate_seg.geometry.volume import Segmentation, affine_from_lps, swap_ras_lps
 from prostate_seg.phantom import make_phantom
-from prostate_seg.volume import Segmentation, affine_from_lps, swap_ras_lps
+from prostate_seg.writing import write
+from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
 STEP_MM = 4.0

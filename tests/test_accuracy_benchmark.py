@@ -15,8 +15,8 @@ from benchmarks.accuracy.losses import DistanceLoss, hidden_blocks
 from benchmarks.accuracy.networks import CONTENDERS
 from benchmarks.accuracy.study import Split, mean_shape, run_fold
 from prostate_seg import Segmentation, write
-from prostate_seg.masks import read_mask
 from prostate_seg.phantom import draw_settings
+from prostate_seg.reading.masks import read_mask
 
 
 def cases(count):

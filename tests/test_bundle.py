@@ -12,11 +12,11 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from prostate_seg import BundleError, InputError, SettingsError, load_bundle, read
-from prostate_seg.bundle import build, choose_device
 from prostate_seg.cli import main
-from prostate_seg.export import write
-from prostate_seg.export.us_series import write_us
+from prostate_seg.inference.predictor import build, choose_device
 from prostate_seg.phantom import make_phantom
+from prostate_seg.writing import write
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 
 def monai(*arguments, folder):
@@ -171,7 +171,7 @@ def test_a_bundle_that_would_not_bring_the_mask_to_its_images_grid_is_refused(ti
     config = json.loads(path.read_text())
     config["postprocessing"]["transforms"] = config["postprocessing"]["transforms"][3:]
     path.write_text(json.dumps(config))
-    with pytest.raises(BundleError, match=r"must hold prostate_seg.transforms.ToSourceGridd once"):
+    with pytest.raises(BundleError, match=r"must hold prostate_seg.inference.ToSourceGridd once"):
         load_bundle(folder)
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from prostate_seg import BundleError, InputError, ProstateSegError, load_bundle
-from prostate_seg.assessment import Judge
-from prostate_seg.bundle_settings import read_settings, settings_digest
-from prostate_seg.information import released_bundle
-from prostate_seg.recognition import Recognition
-from prostate_seg.shape_prior import ShapeModel
-from prostate_seg.uncertainty import Score
+from prostate_seg.assessment.doubt import Score
+from prostate_seg.assessment.judge import Judge
+from prostate_seg.assessment.recognition import Recognition
+from prostate_seg.assessment.shape_model import ShapeModel
+from prostate_seg.inference.released import released_bundle
+from prostate_seg.inference.settings import read_settings, settings_digest
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_house_11_a_sliding_window_at_the_top_is_refused_since_its_logits_are_no
     folder = copied(lambda settings: settings.update(inferer=settings["inferer"]["inferer"]))
     with pytest.raises(BundleError, match="inferer is a SlidingWindowInferer, which gives logits and no prob"):
         load_bundle(folder)
-    stack = {"_target_": "prostate_seg.infer.SliceStackInferer"}
+    stack = {"_target_": "prostate_seg.inference.SliceStackInferer"}
     folder = copied(lambda settings: settings.update(inferer=stack | {"inferer": settings["inferer"]}))
     with pytest.raises(BundleError, match="inferer is a SlidingWindowInferer"):
         load_bundle(folder)
@@ -240,7 +240,7 @@ def own(tmp_path):
 
 
 def test_g10_a_bundle_with_one_other_number_says_so_in_name_and_digest_and_gives_no_probability(own, small_phantom):
-    from prostate_seg.pipeline import describe
+    from prostate_seg.cases.segment import describe
 
     same, released = load_bundle(own), load_bundle()
     assert same.info == released.info

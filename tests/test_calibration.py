@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from prostate_seg.errors import SettingsError
-from prostate_seg.metrics import expected_calibration_error
-from prostate_seg.metrics.calibration import reliability
+from prostate_seg.evaluation.metrics import expected_calibration_error
+from prostate_seg.evaluation.metrics.calibration import reliability
 
 
 def test_a_probability_of_0_8_that_is_right_in_7_of_10_is_wrong_by_0_1():

@@ -10,8 +10,8 @@ import pytest
 
 from prostate_seg import read
 from prostate_seg.cli import main
-from prostate_seg.export.us_series import write_us
-from prostate_seg.masks import read_mask
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 FILES = ["ctv.nii.gz", "ctv.seg.nrrd", "manifest.json", "overlay.png", "trus.nrrd"]
 

@@ -18,8 +18,8 @@ from pydicom.data import get_testdata_file
 
 from prostate_seg import load_bundle
 from prostate_seg.cli import main
-from prostate_seg.export.manifest import sha256_of_file
-from prostate_seg.export.us_series import ScannerHabits, write_us
+from prostate_seg.system.digests import sha256_of_file
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
 
 REFUSED = {  # file -> what is told; each is a case that fails, exit 1
     "uncalibrated.dcm": "neither a 2D tissue region in cm in (0018,6011) Sequence of Ultrasound Regions",

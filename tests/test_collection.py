@@ -8,12 +8,12 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from prostate_seg.cli import main
-from prostate_seg.collection import collect
-from prostate_seg.datalist import load
 from prostate_seg.errors import InputError, OutputError
-from prostate_seg.masks import read_mask
-from prostate_seg.monai_adapters import LoadCased
+from prostate_seg.reading.masks import read_mask
 from prostate_seg.report.review_page import by_doubt
+from prostate_seg.training.collect import collect
+from prostate_seg.training.data import LoadCased
+from prostate_seg.training.datalist import load
 
 
 @pytest.fixture(scope="module")

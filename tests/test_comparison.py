@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from prostate_seg.cli import main
-from prostate_seg.comparison import Table, compare, read_table, worst_first
 from prostate_seg.errors import InputError, SettingsError
+from prostate_seg.evaluation.comparison import Table, compare, read_table, worst_first
 
 
 def table(name, dice, patients=None):

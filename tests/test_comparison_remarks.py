@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from prostate_seg.cli import main
-from prostate_seg.comparison import Table, compare, read_table, remarks
 from prostate_seg.errors import InputError
 from prostate_seg.evaluation import evaluate_folders, read_patients
-from prostate_seg.export import write
-from prostate_seg.masks import read_mask
-from prostate_seg.volume import Segmentation
+from prostate_seg.evaluation.comparison import Table, compare, read_table, remarks
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 

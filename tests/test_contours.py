@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from skimage.draw import polygon2mask
 
-from prostate_seg.export.contours import closed_contours
+from prostate_seg.writing.dicom.contours import closed_contours
 
 
 def test_a_single_voxel_at_3_5_is_a_diamond_half_a_voxel_around_it():

@@ -8,11 +8,11 @@ from structure_sets import edited, first_contour
 from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.evaluation import evaluate_folders
 from prostate_seg.evaluation.case import NO_PLACE
-from prostate_seg.export import write
-from prostate_seg.export.dicom_seg import write_dicom_seg
-from prostate_seg.export.manifest import write_manifest
-from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.masks import read_mask
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.system.json_files import write_json
+from prostate_seg.writing import write
+from prostate_seg.writing.dicom.segmentation import write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 ELSEWHERE = "1.2.826.0.1.3680043.8.498.1"
 
@@ -99,7 +99,7 @@ def test_g9_a_case_s_folder_has_the_frame_of_reference_of_its_dicom_files(made, 
     case = tmp_path / "case"
     case.mkdir()
     write(made.delivery.ctv, case / "ctv.nii.gz")
-    write_manifest(case / "manifest.json", {"orientation": "file"})
+    write_json(case / "manifest.json", {"orientation": "file"})
     write_dicom_seg(case / "ctv_seg.dcm", made.delivery)
     (tmp_path / "ref").mkdir()
     write_rtstruct(tmp_path / "ref" / "case.dcm", made.delivery)

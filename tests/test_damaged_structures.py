@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from prostate_seg.errors import InputError
-from prostate_seg.export.dicom_seg import write_dicom_seg
-from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.masks import read_mask
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing.dicom.segmentation import write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 MARK = "Roe^Jane"
 LONGEST_S = 10.0

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from prostate_seg import SettingsError
-from prostate_seg.datalist import items, load
+from prostate_seg.training.datalist import items, load
 
 
 def written(folder, content):

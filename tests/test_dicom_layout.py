@@ -19,9 +19,9 @@ from pydicom.uid import (
 )
 
 from prostate_seg.errors import InputError
-from prostate_seg.export.us_series import write_us
-from prostate_seg.readers import read
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.cases import read
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 MEGABYTE = 1 << 20
 

@@ -8,12 +8,12 @@ from judges import KINDS, dice, study
 
 from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.evaluation import evaluate_folders
-from prostate_seg.export import write
-from prostate_seg.export.dicom_seg import write_dicom_probability, write_dicom_seg
-from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.mask_grid import turned_like
-from prostate_seg.masks import read_mask
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.resample import turned_like
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
+from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,9 +9,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from prostate_seg.errors import InputError
-from prostate_seg.export.us_series import write_us
-from prostate_seg.readers import find_cases, read
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.cases import find_cases, read
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 NAME = "SMITH^ANNE"
 

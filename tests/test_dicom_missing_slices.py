@@ -5,9 +5,9 @@ import pydicom
 import pytest
 
 from prostate_seg.errors import GeometryError, InputError
-from prostate_seg.export.us_series import ScannerHabits, write_us
-from prostate_seg.readers import find_cases, read, read_case
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.cases import find_cases, read, read_case
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
 
 NO_SPACING = ScannerHabits(frame_increment="none")
 

@@ -9,12 +9,12 @@ from judges import KINDS, MAKER, dicom_errors, study
 
 from prostate_seg import read
 from prostate_seg.errors import GeometryError, OutputError, SettingsError
-from prostate_seg.export.delivery import Delivery, remarks
-from prostate_seg.export.derived_series import write_derived_series
-from prostate_seg.export.dicom_seg import write_dicom_probability, write_dicom_seg
-from prostate_seg.export.rtstruct import planning_slices, write_rtstruct
-from prostate_seg.margin import Margin, enlarged
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.margin import Margin, enlarged
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.writing.delivery import Delivery, remarks
+from prostate_seg.writing.dicom.derived_series import write_derived_series
+from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import planning_slices, write_rtstruct
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from pydicom.examples import get_path
 from pydicom.uid import ExplicitVRBigEndian
 
-from prostate_seg.dicom_pixels import decode_luma
-from prostate_seg.dicom_us import read_header
-from prostate_seg.export.us_series import write_us
-from prostate_seg.readers import read
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.cases import read
+from prostate_seg.reading.dicom.pixels import decode_luma
+from prostate_seg.reading.dicom.ultrasound import read_header
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 COLOURS = ("Red", "Green", "Blue")
 

@@ -17,13 +17,13 @@ from pydicom.encaps import encapsulate
 from pydicom.examples import get_path
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
-from prostate_seg.colour import luma
-from prostate_seg.dicom_pixels import decode_luma
-from prostate_seg.dicom_us import read_header
 from prostate_seg.errors import GeometryError, InputError
-from prostate_seg.export.us_series import ScannerHabits, write_us
-from prostate_seg.readers import read
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.cases import read
+from prostate_seg.reading.dicom.pixels import decode_luma
+from prostate_seg.reading.dicom.ultrasound import read_header
+from prostate_seg.reading.luma import luma
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
 
 DATA = os.environ.get("PROSTATE_SEG_DATA")
 US_FILES = sorted(Path(DATA, "us_dicom").glob("*.dcm")) if DATA else []

@@ -4,11 +4,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from prostate_seg.acquisition import Acquisition
 from prostate_seg.errors import GeometryError, SettingsError
-from prostate_seg.export.us_series import ScannerHabits, write_us
-from prostate_seg.readers import read
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.acquisition import Acquisition
+from prostate_seg.reading.cases import read
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
 
 NO_SPACING = ScannerHabits(frame_increment="none")
 CINE = ScannerHabits(frame_increment="time")

@@ -11,10 +11,10 @@ import pytest
 from judges import study
 
 from prostate_seg.cli import main
-from prostate_seg.export import write
-from prostate_seg.masks import read_mask
-from prostate_seg.source_digest import recorded_sources
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.geometry.volume import Segmentation, Volume
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.system.source_digest import recorded_sources
+from prostate_seg.writing import write
 
 A, B = "a1" * 32, "b2" * 32
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")

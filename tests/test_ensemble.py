@@ -7,7 +7,7 @@ from monai.inferers import SlidingWindowInferer
 from test_infer import tiny
 
 from prostate_seg.errors import SettingsError
-from prostate_seg.infer import ScaleFlipInferer, SliceStackInferer
+from prostate_seg.inference.inferers import ScaleFlipInferer, SliceStackInferer
 from prostate_seg.network import Ensemble, members_of
 
 

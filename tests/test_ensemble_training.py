@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from prostate_seg.bundle import load_bundle
 from prostate_seg.cli import main
-from prostate_seg.ensemble_training import _parts
 from prostate_seg.errors import SettingsError
+from prostate_seg.inference.predictor import load_bundle
 from prostate_seg.phantom import make_phantom
+from prostate_seg.training.folds import _parts
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 

@@ -11,10 +11,10 @@ import pytest
 
 from prostate_seg.errors import GeometryError, InputError, OutputError
 from prostate_seg.evaluation import evaluate_folders, read_patients, write_results
-from prostate_seg.export import write
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import DISTANCES
-from prostate_seg.volume import Segmentation
+from prostate_seg.evaluation.metrics import DISTANCES
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
 
 SPACING = (1.0, 0.5, 3.0)
 AFFINE = np.array([[0.0, -0.5, 0, 5], [-1.0, 0, 0, 7], [0, 0, 3.0, 9], [0, 0, 0, 1]])

@@ -12,12 +12,12 @@ import pytest
 from cubes import AFFINE, cube, fill
 
 from prostate_seg.cli import main
-from prostate_seg.comparison import read_table
 from prostate_seg.errors import InputError
 from prostate_seg.evaluation import between_observers, evaluate, evaluate_folders, write_results
+from prostate_seg.evaluation.comparison import read_table
 from prostate_seg.evaluation.pairs import observer_names
-from prostate_seg.export import write
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.writing import write
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_directions_are_told_where_known_and_left_out_with_the_reason_where_assu
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".seg.nrrd", ".mha"])
 def test_an_assumed_orientation_is_kept_in_the_file(tmp_path, suffix):
-    from prostate_seg.masks import read_mask
+    from prostate_seg.reading.masks import read_mask
 
     for orientation in ("assumed", "file"):
         write(cube(5, 15, orientation), tmp_path / f"m{suffix}")
@@ -153,14 +153,14 @@ def _die(item):
 
 
 def test_an_item_that_takes_its_process_with_it_leaves_the_others():
-    from prostate_seg.parallel import in_processes
+    from prostate_seg.system.parallel import in_processes
 
     assert list(in_processes(_die, [1, 2, 3], 2)) == [10, None, 30]
 
 
 KILLED = """
 import os, time
-from prostate_seg.parallel import in_processes
+from prostate_seg.system.parallel import in_processes
 
 if __name__ == "__main__":
     for number in in_processes({function}, [{folder!r}] * 2, 2):

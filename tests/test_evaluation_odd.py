@@ -16,15 +16,16 @@ import SimpleITK as sitk  # noqa: N813
 from cubes import AFFINE, SHAPE, cube, fill
 
 from prostate_seg.cli import main
-from prostate_seg.comparison import compare, read_table
 from prostate_seg.errors import InputError
 from prostate_seg.evaluation import evaluate_folders, write_results
-from prostate_seg.export import write
-from prostate_seg.export.manifest import mask_digest, write_manifest
-from prostate_seg.input_files import distinct_names
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import DISTANCES, SCORES
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.evaluation.comparison import compare, read_table
+from prostate_seg.evaluation.metrics import DISTANCES, SCORES
+from prostate_seg.geometry.volume import Segmentation, Volume
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.system.input_files import distinct_names
+from prostate_seg.system.json_files import write_json
+from prostate_seg.writing import write
+from prostate_seg.writing.manifest import mask_digest
 
 
 def run(*arguments):
@@ -37,7 +38,7 @@ def test_a_contour_corrected_in_slicer_counts_not_the_untouched_file_beside_it(t
         case.mkdir(parents=True)
         write(cube(4, 14), case / "ctv.nii.gz")
         write(cube(4, last), case / "ctv.seg.nrrd")
-        write_manifest(case / "manifest.json", {"ctv_sha256": mask_digest(cube(4, 14))})
+        write_json(case / "manifest.json", {"ctv_sha256": mask_digest(cube(4, 14))})
     (row,) = evaluate_folders(tmp_path / "model", tmp_path / "A")
     assert row.metrics.dice == pytest.approx(2 * 5 / (10 + 5))  # A erased half
     write(cube(4, 12), tmp_path / "A" / "one" / "ctv.nii.gz")
@@ -218,7 +219,7 @@ def test_a_plain_script_and_a_thread_evaluate_nine_cases(tmp_path):
 
 
 def test_the_surround_of_a_picture_in_decibels_is_black(small_phantom):
-    from prostate_seg.export.view import view_of
+    from prostate_seg.writing.view import view_of
 
     decibels = small_phantom.image.array.astype(np.float32) / 4 - 100
     field = np.zeros(decibels.shape, bool)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from prostate_seg.errors import OutputError
-from prostate_seg.export import write
-from prostate_seg.export.files import replacing, stored_array
-from prostate_seg.export.manifest import sha256_of_file, sha256_of_files, write_manifest
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.geometry.volume import Segmentation, Volume
+from prostate_seg.system.atomic import replacing, stored_array
+from prostate_seg.system.digests import sha256_of_file, sha256_of_files
+from prostate_seg.system.json_files import write_json
+from prostate_seg.writing import write
 
 
 def names(folder):
@@ -58,7 +59,7 @@ def test_an_absent_folder_and_a_folder_in_the_place_are_one_sentence(tmp_path):
         pass
     (tmp_path / "taken.json").mkdir()
     with pytest.raises(OutputError, match=r"Cannot write taken\.json in .*: Is a directory; give a folder"):
-        write_manifest(tmp_path / "taken.json", {})
+        write_json(tmp_path / "taken.json", {})
     assert names(tmp_path) == ["taken.json"]
 
 
@@ -66,7 +67,7 @@ def test_an_absent_folder_and_a_folder_in_the_place_are_one_sentence(tmp_path):
 def test_a_folder_without_permission_is_one_sentence(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="Permission denied; give a folder that can be written"):
-        write_manifest(tmp_path / "manifest.json", {})
+        write_json(tmp_path / "manifest.json", {})
 
 
 FULL_DISK = """
@@ -74,8 +75,8 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from prostate_seg.errors import OutputError
-from prostate_seg.export import write
-from prostate_seg.volume import Volume
+from prostate_seg.writing import write
+from prostate_seg.geometry.volume import Volume
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 noise = np.random.default_rng(0).integers(0, 255, (32, 32, 8), dtype=np.uint8)
 try:
@@ -157,7 +158,7 @@ def test_what_does_not_fit_the_suffix_is_refused_and_nothing_is_written(tmp_path
 
 
 def test_a_manifest_has_sorted_keys_plain_numbers_and_a_newline(tmp_path):
-    write_manifest(tmp_path / "m.json", {"b": np.float32(0.5), "a": np.arange(2), "c": (None, True, "µ")})
+    write_json(tmp_path / "m.json", {"b": np.float32(0.5), "a": np.arange(2), "c": (None, True, "µ")})
     text = (tmp_path / "m.json").read_text(encoding="utf-8")
     assert text.index('"a"') < text.index('"b"') < text.index('"c"')
     assert json.loads(text) == {"a": [0, 1], "b": 0.5, "c": [None, True, "µ"]}
@@ -177,7 +178,7 @@ def test_a_manifest_has_sorted_keys_plain_numbers_and_a_newline(tmp_path):
 )
 def test_what_json_cannot_hold_is_refused_by_name_and_leaves_no_file(tmp_path, value, text):
     with pytest.raises(OutputError, match=text):
-        write_manifest(tmp_path / "m.json", {"x": {"y": value}})
+        write_json(tmp_path / "m.json", {"x": {"y": value}})
     assert names(tmp_path) == []
 
 

@@ -5,8 +5,8 @@ import SimpleITK as sitk  # noqa: N813
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import OutputError
-from prostate_seg.export.nifti import write_nifti
-from prostate_seg.volume import Segmentation, Volume, swap_ras_lps
+from prostate_seg.geometry.volume import Segmentation, Volume, swap_ras_lps
+from prostate_seg.writing.nifti import write_nifti
 
 SHAPE = (7, 5, 3)
 

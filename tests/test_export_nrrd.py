@@ -4,8 +4,8 @@ import SimpleITK as sitk  # noqa: N813
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import OutputError
-from prostate_seg.export.nrrd import write_nrrd, write_seg_nrrd
-from prostate_seg.volume import Segmentation, Volume, affine_from_lps, swap_ras_lps
+from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps, swap_ras_lps
+from prostate_seg.writing.nrrd import write_nrrd, write_seg_nrrd
 
 SHAPE = (7, 5, 3)
 

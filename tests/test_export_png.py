@@ -8,9 +8,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import GeometryError, OutputError
-from prostate_seg.export.png import chosen_slices, contact_sheet, write_png
-from prostate_seg.export.view import view_of
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.geometry.volume import Segmentation, Volume
+from prostate_seg.writing.contact_sheet import chosen_slices, contact_sheet, write_png
+from prostate_seg.writing.view import view_of
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MARGIN = 4  # around and between slices

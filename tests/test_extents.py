@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from prostate_seg.case_folder import mask_facts
-from prostate_seg.metrics import evaluate_masks
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.cases.folder import mask_facts
+from prostate_seg.evaluation.metrics import evaluate_masks
+from prostate_seg.geometry.volume import Segmentation, Volume
 
 NAMES = ("left_right", "anterior_posterior", "superior_inferior")
 

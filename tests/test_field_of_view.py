@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.examples import get_path
 
-from prostate_seg.dicom_pixels import decode_luma
-from prostate_seg.dicom_us import read_header
-from prostate_seg.field_of_view import blacken_outside, field_of_view, over_frames
+from prostate_seg.reading.dicom.pixels import decode_luma
+from prostate_seg.reading.dicom.ultrasound import read_header
+from prostate_seg.reading.field_of_view import blacken_outside, field_of_view, over_frames
 
 SIZE = (320, 240)
 

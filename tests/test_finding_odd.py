@@ -11,12 +11,12 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from prostate_seg import input_files
 from prostate_seg.errors import InputError
-from prostate_seg.export import write
-from prostate_seg.export.us_series import write_us
-from prostate_seg.inspection import inspect_each, members_of
-from prostate_seg.readers import find_cases, read_case
+from prostate_seg.reading.cases import find_cases, read_case
+from prostate_seg.reading.inspection import inspect_each, members_of
+from prostate_seg.system import input_files
+from prostate_seg.writing import write
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def test_d6_a_linked_folder_a_link_to_nothing_and_a_nested_zip_are_named(folder,
 def test_d6_a_folder_that_may_not_be_read_is_named(folder, repository):
     (folder / "secret").mkdir(mode=0)
     code = (
-        "import os, sys\nimport prostate_seg.readers\n"
+        "import os, sys\nimport prostate_seg.reading.cases\n"
         "if os.getuid() == 0:\n    os.chmod(sys.argv[2], 0o755); os.chmod(sys.argv[1], 0o755)\n"
-        "    from prostate_seg.guard import guarded; guarded(abs, 1); os.setegid(65534); os.seteuid(65534)\n"
-        "print(*prostate_seg.readers.find_cases([sys.argv[1]])[1])"
+        "    from prostate_seg.system.guard import guarded; guarded(abs, 1); os.setegid(65534); os.seteuid(65534)\n"
+        "print(*prostate_seg.reading.cases.find_cases([sys.argv[1]])[1])"
     )
     for parent in folder.parents:
         if parent == Path(tempfile.gettempdir()):

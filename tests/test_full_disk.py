@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from judges import study
 from prostate_seg.errors import OutputError
-from prostate_seg.export.files import replacing_folder
-from prostate_seg.export.outputs import write_outputs
+from prostate_seg.system.atomic import replacing_folder
+from prostate_seg.writing.outputs import write_outputs
 
 folder, limit, formats = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 values = np.random.default_rng(0).random((80, 60, 12), dtype=np.float32)

@@ -10,7 +10,7 @@ from fuzz_mutations import attributes, mutated
 from fuzz_seeds import FORMATS, put, us
 from fuzz_targets import SECRET_BYTES, Wrong, check, target
 
-from prostate_seg.volume import Volume
+from prostate_seg.geometry.volume import Volume
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "bundle"])  # it takes ten seconds

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from golden import OTHER_HARDWARE, of_nifti, of_nrrd
 
-from prostate_seg.export import write
-from prostate_seg.source_digest import description_of, tag_of
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.system.source_digest import description_of, tag_of
+from prostate_seg.writing import write
 
 
 def compare(repository, *options):

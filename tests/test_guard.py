@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from prostate_seg.errors import GeometryError, InputError, SettingsError
-from prostate_seg.guard import GIGABYTES, SECONDS, Limits, guarded
-from prostate_seg.volume import Volume
+from prostate_seg.geometry.volume import Volume
+from prostate_seg.system.guard import GIGABYTES, SECONDS, Limits, guarded
 
 
 def test_a_call_is_done_in_another_process_and_the_next_one_in_the_same():
@@ -97,7 +97,7 @@ def test_calls_from_four_threads_get_their_own_answers():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_starts_a_child_of_its_own(repository):
     code = (
-        "import os\nfrom prostate_seg.guard import guarded\nfirst = guarded(os.getpid)\n"
+        "import os\nfrom prostate_seg.system.guard import guarded\nfirst = guarded(os.getpid)\n"
         "if os.fork() == 0:\n    os._exit(guarded(os.getpid) == first)\n"
         "assert os.wait()[1] == 0\nassert guarded(os.getpid) == first\nprint('apart')"
     )
@@ -113,7 +113,7 @@ def test_a_script_without_a_main_guard_reads_once(repository, nifti_case):
 
 def test_a_module_in_the_current_folder_is_not_imported_by_the_child(repository, tmp_path):
     (tmp_path / "pickle.py").write_text("raise SystemExit('taken from the current folder')")
-    code = f"import sys; sys.path[:0] = [{str(repository)!r}]\nfrom prostate_seg.guard import guarded\n"
+    code = f"import sys; sys.path[:0] = [{str(repository)!r}]\nfrom prostate_seg.system.guard import guarded\n"
     code += f"import os; os.chdir({str(tmp_path)!r})\nprint(guarded(abs, -7))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("7\n", "")

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from prostate_seg.export.files import replacing_folder
+from prostate_seg.system.atomic import replacing_folder
 
 FILLING = """
 import sys, time
 from pathlib import Path
-from prostate_seg.export import files
+from prostate_seg.system import atomic as files
 if sys.argv[2] == "exchange":
     files.shutil.rmtree = lambda *_, **__: time.sleep(60)
 with files.replacing_folder(Path(sys.argv[1]), may_replace=lambda path: True) as folder:

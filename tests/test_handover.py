@@ -11,9 +11,9 @@ import pytest
 from judges import study
 
 from prostate_seg.cli import main
-from prostate_seg.export import write
-from prostate_seg.masks import read_mask
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,19 @@ import pytest
 from judges import MAKER, dicom_errors, study
 
 from prostate_seg import read
-from prostate_seg.acquisition import Acquisition
+from prostate_seg.cases.export import Order, hand_over
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError, OutputError, SettingsError
-from prostate_seg.export import write
-from prostate_seg.export.delivery import Delivery
-from prostate_seg.export.derived_series import write_derived_series
-from prostate_seg.export.dicom_seg import write_dicom_probability, write_dicom_seg
-from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.export.us_series import write_us
-from prostate_seg.handover import Order, hand_over
-from prostate_seg.margin import Margin, enlarged
-from prostate_seg.masks import read_mask
-from prostate_seg.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.geometry.margin import Margin, enlarged
+from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.reading.acquisition import Acquisition
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
+from prostate_seg.writing.delivery import Delivery
+from prostate_seg.writing.dicom.derived_series import write_derived_series
+from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from prostate_seg.errors import InputError
-from prostate_seg.masks import read_mask
-from prostate_seg.readers import read
+from prostate_seg.reading.cases import read
+from prostate_seg.reading.masks import read_mask
 
 SHAPE = (14, 12, 10)
 FORMATS = [".nii.gz", ".nrrd", ".mha", ".mhd"]

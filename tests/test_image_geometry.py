@@ -7,10 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from prostate_seg.acquisition import Acquisition
 from prostate_seg.errors import GeometryError, InputError
-from prostate_seg.masks import SUFFIXES, read_mask
-from prostate_seg.readers import read
+from prostate_seg.reading.acquisition import Acquisition
+from prostate_seg.reading.cases import read
+from prostate_seg.reading.masks import SUFFIXES, read_mask
 
 SHAPE = (4, 3, 2)
 LABELS = (np.arange(24).reshape(SHAPE) % 2).astype(np.uint8)

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SlidingWindowInferer
 
 from prostate_seg.errors import SettingsError
-from prostate_seg.infer import PAPER_SCALES, ScaleFlipInferer, SliceStackInferer, paper_inferer
+from prostate_seg.inference.inferers import PAPER_SCALES, ScaleFlipInferer, SliceStackInferer, paper_inferer
 from prostate_seg.network import ConvStem, MaskTransformer, Segmenter, VisionTransformer, precision
 
 sides = st.integers(5, 24)
@@ -223,8 +223,8 @@ def test_a_metatensor_keeps_its_affine_and_no_gradient_is_built():
 
 def test_a_bundle_builds_the_inferer_from_literals():
     inner = {"_target_": "SlidingWindowInferer", "roi_size": [16, 16], "sw_batch_size": 4, "overlap": 0.25}
-    passes = {"_target_": "prostate_seg.infer.ScaleFlipInferer", "scales": [0.75, 1.0], "flip_axes": [0]}
-    config = {"_target_": "prostate_seg.infer.SliceStackInferer", "neighbours": 3, "slice_batch": 2}
+    passes = {"_target_": "prostate_seg.inference.ScaleFlipInferer", "scales": [0.75, 1.0], "flip_axes": [0]}
+    config = {"_target_": "prostate_seg.inference.SliceStackInferer", "neighbours": 3, "slice_batch": 2}
     parser = ConfigParser({"inferer": config | {"inferer": passes | {"inferer": inner}}})
     assert parser.get_parsed_content("inferer")(torch.rand(1, 1, 8, 9, 2), constant).shape == (1, 2, 8, 9, 2)
 

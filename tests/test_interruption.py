@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 LONGEST_S = 4.0
-TWO_OF_30_S = (
-    "import time\nfrom prostate_seg.parallel import in_processes\nlist(in_processes(time.sleep, [30, 30], 2))"
-)
+TWO_OF_30_S = """
+import time
+from prostate_seg.system.parallel import in_processes
+list(in_processes(time.sleep, [30, 30], 2))
+"""
 TIDY = """
 import sys, time
 from pathlib import Path
-from prostate_seg.parallel import in_processes
+from prostate_seg.system.parallel import in_processes
 
 def work(place):
     Path(place).touch()

@@ -9,9 +9,9 @@ import pytest
 from judges import KINDS, dcmqi_mask, dice, dicom_errors, plastimatch_masks, study, world_points
 
 from prostate_seg import read
-from prostate_seg.export.derived_series import write_derived_series
-from prostate_seg.export.dicom_seg import write_dicom_probability, write_dicom_seg
-from prostate_seg.export.rtstruct import write_rtstruct
+from prostate_seg.writing.dicom.derived_series import write_derived_series
+from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 
 @pytest.fixture(scope="module", params=list(product(KINDS, ("axial", "oblique"), ("MONOCHROME2", "RGB"))), ids=str)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from prostate_seg.errors import GeometryError, SettingsError
-from prostate_seg.margin import Margin, enlarged
-from prostate_seg.volume import affine_from_lps
+from prostate_seg.geometry.margin import Margin, enlarged
+from prostate_seg.geometry.volume import affine_from_lps
 
 LPS_1_MM = affine_from_lps(
     np.eye(3), np.ones(3), np.zeros(3)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import GeometryError, InputError
-from prostate_seg.export import write
-from prostate_seg.mask_grid import on_grid_of
-from prostate_seg.masks import read_mask, read_segments
-from prostate_seg.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.geometry.resample import on_grid_of
+from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
+from prostate_seg.reading.masks import read_mask, read_segments
+from prostate_seg.writing import write
 
 OBLIQUE = affine_from_lps(
     Rotation.from_euler("xyz", (15, -20, 30), degrees=True).as_matrix(),

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import OutputError
-from prostate_seg.export import write
-from prostate_seg.export.mesh import surface_of
+from prostate_seg.geometry.volume import Segmentation, affine_from_lps, swap_ras_lps
 from prostate_seg.phantom import make_phantom
-from prostate_seg.volume import Segmentation, affine_from_lps, swap_ras_lps
+from prostate_seg.writing import write
+from prostate_seg.writing.surface import surface_of
 
 
 def ball(radius_mm, spacing, direction=((1, 0, 0), (0, 1, 0), (0, 0, 1))):

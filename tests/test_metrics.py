@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from prostate_seg.errors import GeometryError, SettingsError
-from prostate_seg.metrics import (
+from prostate_seg.evaluation.metrics import (
     diagonal_mm,
     evaluate_masks,
     orthogonal_spacing_mm,
@@ -13,7 +13,7 @@ from prostate_seg.metrics import (
     surface,
     surface_distances,
 )
-from prostate_seg.metrics.masks import boundary
+from prostate_seg.evaluation.metrics.masks import boundary
 
 EMPTY = np.zeros((4, 5, 6), bool)
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from prostate_seg.metrics import DISTANCES, SCORES, Metrics, evaluate_masks
-from prostate_seg.metrics.patient import centroid_lps_mm, ellipsoid_ml, extents_mm
-from prostate_seg.summary import summarise
-from prostate_seg.volume import affine_from_lps
+from prostate_seg.evaluation.metrics import DISTANCES, SCORES, Metrics, evaluate_masks
+from prostate_seg.evaluation.metrics.patient import centroid_lps_mm, ellipsoid_ml, extents_mm
+from prostate_seg.evaluation.summary import summarise
+from prostate_seg.geometry.volume import affine_from_lps
 
 AXIAL = affine_from_lps(np.eye(3), np.array([1.0, 1.0, 2.0]), np.zeros(3))  # left, posterior, superior
 

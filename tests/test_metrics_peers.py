@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torchmetrics import classification, detection, segmentation
 
-from prostate_seg import metrics
-from prostate_seg.metrics import evaluate_masks, overlap, surface_distances
+from prostate_seg.evaluation import metrics
+from prostate_seg.evaluation.metrics import evaluate_masks, overlap, surface_distances
 
 MM_1_2_5 = (1.0, 2.0, 5.0)
 FOREGROUND = {"num_classes": 2, "include_background": False, "input_format": "index"}

@@ -11,19 +11,13 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, RandGauss
 
 import prostate_seg
 from prostate_seg import GeometryError, SettingsError
-from prostate_seg.export.us_series import write_us
-from prostate_seg.monai_adapters import (
-    EpochSampler,
-    LoadCased,
-    SeededDataset,
-    SegmentationMetrics,
-    cases_in,
-    check_names,
-    check_overrides,
-    metatensor_of,
-)
+from prostate_seg.inference.overrides import check_names, check_overrides
+from prostate_seg.inference.reader import cases_in, metatensor_of
+from prostate_seg.training.data import EpochSampler, LoadCased, SeededDataset
+from prostate_seg.training.metrics import SegmentationMetrics
+from prostate_seg.writing.dicom.ultrasound import write_us
 
-READER = "prostate_seg.monai_adapters.UltrasoundReader"
+READER = "prostate_seg.inference.UltrasoundReader"
 
 
 @pytest.mark.parametrize("kind", ["multiframe", "series", "series-without-positions", "enhanced-volume"])
@@ -34,7 +28,7 @@ def test_loadimaged_sees_the_pixels_and_the_affine_that_read_gives(small_phantom
     load = Compose([LoadImaged("image", reader=READER, **options), EnsureChannelFirstd("image")])
     image = load({"image": str(tmp_path / "scan")})["image"]
     if expected is None:
-        from prostate_seg.readers import read
+        from prostate_seg.reading.cases import read
 
         expected = read(tmp_path / "scan", frame_spacing_mm=5.0)
     assert np.array_equal(image.numpy()[0], expected.array)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from prostate_seg.errors import InputError
-from prostate_seg.masks import read_mask
-from prostate_seg.readers import read
+from prostate_seg.reading.cases import read
+from prostate_seg.reading.masks import read_mask
 
 SHAPE = (6, 5, 4)  # 120 voxels
 SECRET = bytes(range(120))

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from prostate_seg.acquisition import Acquisition
 from prostate_seg.errors import InputError, SettingsError
-from prostate_seg.given_mask import manifest_of
+from prostate_seg.reading.acquisition import Acquisition
+from prostate_seg.writing.current_mask import manifest_of
 
 
 @pytest.mark.parametrize("bundle", [{"name": "a"}, {"version": "1"}])

@@ -7,7 +7,7 @@ import pytest
 from cubes import cube, fill
 
 from prostate_seg.cli import main
-from prostate_seg.export.files import replacing
+from prostate_seg.system.atomic import replacing
 
 VERBS = {
     "evaluate": ["m", "r", "-o"],
@@ -82,7 +82,7 @@ def test_l2_shape_model_keeps_a_file_that_is_none_and_replaces_one_that_is(here,
 
 def test_m_shape_model_refuses_a_folder_and_a_place_below_a_file_before_it_computes(here, capsys, monkeypatch):
     (here / "folder.npz").mkdir()
-    monkeypatch.setattr("prostate_seg.shape_sources.shape_model_of", None)
+    monkeypatch.setattr("prostate_seg.training.shape_models.shape_model_of", None)
     assert run("shape-model", "--phantoms", 5, "-o", "folder.npz") == 2
     assert run("shape-model", "--phantoms", 5, "-o", "file/model.npz") == 2
     assert "Not a directory" in capsys.readouterr().err
@@ -90,23 +90,23 @@ def test_m_shape_model_refuses_a_folder_and_a_place_below_a_file_before_it_compu
 
 
 def test_m_collect_does_not_take_a_dangling_link_for_a_free_place(here, capsys):
-    from prostate_seg.export.manifest import write_manifest
+    from prostate_seg.system.json_files import write_json
 
     case = here / "cases" / "one"
     case.mkdir(parents=True)
-    write_manifest(case / "manifest.json", {})
+    write_json(case / "manifest.json", {})
     (here / "dangling").symlink_to("nowhere")
     assert run("collect", "cases", "-o", "dangling") == 2
     assert "dangling is there already; give a new folder" in capsys.readouterr().err
 
 
 def test_c1_collect_leaves_out_a_case_at_which_a_library_fails(here, capsys, monkeypatch):
-    from prostate_seg import collection
-    from prostate_seg.export.manifest import write_manifest
+    from prostate_seg.system.json_files import write_json
+    from prostate_seg.training import collect as collection
 
     for name in ("one", "two"):
         (here / "cases" / name).mkdir(parents=True)
-        write_manifest(here / "cases" / name / "manifest.json", {})
+        write_json(here / "cases" / name / "manifest.json", {})
 
     def taken(case, output, *, unchanged):
         if case.name == "one":

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from judges import study
 
-from prostate_seg.pipeline import Options, segment_case
-from prostate_seg.readers import find_cases
-from prostate_seg.volume import Segmentation
+from prostate_seg.cases.segment import Options, segment_case
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.cases import find_cases
 
 ALL = ("nifti", "seg-nrrd", "nrrd", "png", "stl", "slicer", "dicom-seg", "rtstruct", "us-series", "report")
 WRITTEN = ["ctv.nii.gz", "ctv.seg.nrrd", "trus.nrrd", "overlay.png", "ctv.stl", "scene.mrb", "ctv_seg.dcm",

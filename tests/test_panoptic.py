@@ -4,7 +4,7 @@ import torch
 from monai.metrics import PanopticQualityMetric
 
 from prostate_seg.errors import GeometryError
-from prostate_seg.metrics import panoptic_counts, panoptic_quality, slice_presence
+from prostate_seg.evaluation.metrics import panoptic_counts, panoptic_quality, slice_presence
 
 
 def strip(start, stop, length=20):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from cubes import AFFINE, SHAPE, cube, fill
 
+from prostate_seg.assessment.doubt import doubt_of
+from prostate_seg.assessment.shape_model import ShapeModel
 from prostate_seg.cli import main
-from prostate_seg.datalist import load
 from prostate_seg.evaluation import case
-from prostate_seg.export.view import view_of
+from prostate_seg.geometry.volume import Volume
 from prostate_seg.report import cohort_page, slices
-from prostate_seg.shape_prior import ShapeModel
-from prostate_seg.uncertainty import doubt_of
-from prostate_seg.volume import Volume
+from prostate_seg.training.datalist import load
+from prostate_seg.writing.view import view_of
 
 
 def run(*arguments):

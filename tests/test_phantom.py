@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from prostate_seg.errors import SettingsError
+from prostate_seg.geometry.volume import lps_from_affine, same_grid
 from prostate_seg.phantom import draw_settings, make_phantom
 from prostate_seg.phantom.anatomy import draw_anatomy, gland, gland_volume_ml
 from prostate_seg.phantom.beams import Beams, speckle
 from prostate_seg.phantom.scanner import beams_of, converter, draw_scan, fan_mask, pixel_positions
-from prostate_seg.volume import lps_from_affine, same_grid
 
 SMALL = {"shape": (80, 64, 20), "spacing_mm": (1.2, 1.2, 3.0)}
 

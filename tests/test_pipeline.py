@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from prostate_seg.cases.segment import Options, anonymised, segment_case, segment_cases
 from prostate_seg.cli import main
 from prostate_seg.errors import OutputError
-from prostate_seg.export.files import check_writable, replacing_folder
-from prostate_seg.export.us_series import write_us
-from prostate_seg.pipeline import Options, anonymised, segment_case, segment_cases
-from prostate_seg.readers import find_cases
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.cases import find_cases
+from prostate_seg.system.atomic import check_writable, replacing_folder
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 
 class Stub:

@@ -19,7 +19,7 @@ def test_no_public_function_shares_its_name_with_a_module():
 
 
 def test_a_wrong_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'segmnet'"):
+    with pytest.raises(AttributeError, match="No prostate_seg attribute segmnet"):
         _ = prostate_seg.segmnet
 
 

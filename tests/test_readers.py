@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import GeometryError, InputError
-from prostate_seg.export.us_series import write_us
-from prostate_seg.readers import find_cases, read, read_case
-from prostate_seg.volume import Volume, affine_from_lps, same_grid
+from prostate_seg.geometry.volume import Volume, affine_from_lps, same_grid
+from prostate_seg.reading.cases import find_cases, read, read_case
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 DATA = os.environ.get("PROSTATE_SEG_DATA")
 SHAPE, SPACING_MM = (14, 12, 5), (0.5, 0.75, 2.0)

@@ -9,8 +9,8 @@ from structure_sets import edited
 from prostate_seg.cli import main
 from prostate_seg.evaluation import case as case_module
 from prostate_seg.evaluation import evaluate_folders
-from prostate_seg.export import write
-from prostate_seg.export.rtstruct import write_rtstruct
+from prostate_seg.writing import write
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 
 @pytest.fixture(scope="module")

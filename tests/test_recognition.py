@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from prostate_seg.assessment import Assessment, Kinds
+from prostate_seg.assessment.doubt import Doubt
+from prostate_seg.assessment.judge import Assessment, Kinds
+from prostate_seg.assessment.recognition import KINDS, Recognition, scan_features
 from prostate_seg.errors import InputError, SettingsError
-from prostate_seg.recognition import KINDS, Recognition, scan_features
-from prostate_seg.uncertainty import Doubt
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
 
 
 def three_clouds(count=40):

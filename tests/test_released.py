@@ -14,10 +14,10 @@ from families import phantom_of
 from scipy import ndimage
 
 from prostate_seg import load_bundle, read
-from prostate_seg.information import released_bundle, weights_file
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import evaluate_masks, orthogonal_spacing_mm, overlap
+from prostate_seg.evaluation.metrics import evaluate_masks, orthogonal_spacing_mm, overlap
+from prostate_seg.inference.released import released_bundle, weights_file
 from prostate_seg.phantom import make_phantom
+from prostate_seg.reading.masks import read_mask
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_without_released_weights_a_users_bundle_segments_and_does_not_tell_what
     own_bundle, monkeypatch, tmp_path, caplog
 ):
     mine = load_bundle(own_bundle)
-    monkeypatch.setattr("prostate_seg.bundle.released_bundle", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("prostate_seg.inference.predictor.released_bundle", lambda: tmp_path / "nowhere")
     ctv, assessment = mine.assess(make_phantom(12).image)
     assert ctv.labels.any()
     assert assessment.kinds is None

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from prostate_seg.cases.export import Order, hand_over
 from prostate_seg.cli import main
-from prostate_seg.export import write
-from prostate_seg.export.delivery import Delivery, Maker
-from prostate_seg.export.us_series import write_us
-from prostate_seg.export.view import view_of
-from prostate_seg.handover import Order, hand_over
+from prostate_seg.geometry.volume import Segmentation, Volume
 from prostate_seg.report import CaseReport, Layer, case_report_of, write_case_page
 from prostate_seg.report.page import script_json, table
 from prostate_seg.report.slices import paths, pictures, uncertainty
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.writing import write
+from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.dicom.ultrasound import write_us
+from prostate_seg.writing.view import view_of
 
 LPS = np.diag([-2.0, -1.0, 5.0, 1.0])
 
@@ -163,7 +163,7 @@ def test_a_corrected_mask_has_a_report_with_its_structures_and_without_uncertain
 
 
 def test_the_report_of_a_delivery_tells_volume_extents_and_their_ellipsoid(small_phantom):
-    from prostate_seg.case_folder import mask_facts
+    from prostate_seg.cases.folder import mask_facts
 
     delivery = Delivery(small_phantom.image, small_phantom.truth, Maker("m", "1"))
     manifest = mask_facts(small_phantom.image, small_phantom.truth) | {"warnings": [], "versions": {}}

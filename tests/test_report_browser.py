@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from prostate_seg.cli import main
-from prostate_seg.export import write
+from prostate_seg.writing import write
 
 pytestmark = pytest.mark.browser
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from prostate_seg.cli import main
-from prostate_seg.export import write
-from prostate_seg.volume import Segmentation, Volume
+from prostate_seg.geometry.volume import Segmentation, Volume
+from prostate_seg.writing import write
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 SHAPE = (20, 16, 10)

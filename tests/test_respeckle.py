@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from prostate_seg.errors import GeometryError, InputError
+from prostate_seg.geometry.volume import Segmentation, Volume
 from prostate_seg.phantom.respeckle import respeckle
-from prostate_seg.volume import Segmentation, Volume
 
 AFFINE = np.array([[-1.6, 0, 0, 40], [0, -1.6, 0, -12], [0, 0, 1.6, 7], [0, 0, 0, 1.0]])
 

@@ -15,10 +15,10 @@ from benchmarks.robust.figures import calibration_svg
 from benchmarks.robust.members import without
 from benchmarks.robust.passes import Passes, members_of_fold
 from benchmarks.robust.table import Arm, arm_lines, auroc, bootstrap, confident_line, score_lines
-from prostate_seg.metrics import evaluate_masks
+from prostate_seg.assessment.doubt import Doubt, Score
+from prostate_seg.assessment.rays import cast_rays, last_crossings_mm, rays_of, sphere
+from prostate_seg.evaluation.metrics import evaluate_masks
 from prostate_seg.phantom import make_phantom, without_prostate
-from prostate_seg.radial import cast_rays, last_crossings_mm, rays_of, sphere
-from prostate_seg.uncertainty import Doubt, Score
 
 
 def test_members_of_a_fold_are_those_that_were_trained_without_it(tmp_path):

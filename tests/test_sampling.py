@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 from monai.losses import DiceCELoss
 
 from prostate_seg.errors import SettingsError
-from prostate_seg.monai_adapters import (
-    DiceCEHausdorffLoss,
-    EpochSampler,
-    HardExampleSampler,
-    clusters_of,
-    sampling_weights,
-)
+from prostate_seg.training.data import EpochSampler
+from prostate_seg.training.losses import DiceCEHausdorffLoss
+from prostate_seg.training.sampling import HardExampleSampler, clusters_of, sampling_weights
 
 
 def test_two_clouds_of_features_are_two_clusters():

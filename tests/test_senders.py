@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
 from pydicom.uid import JPEGBaseline8Bit, RawDataStorage
 
-from prostate_seg.export.us_series import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
 
 PATIENT, NUMBER = "Zzyzx^Quirinus", "MRN-77031"
 ABOUT_PATIENT = ("Zzyzx", "Quirinus", NUMBER, "19470229")

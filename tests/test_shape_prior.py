@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prostate_seg.assessment.rays import cast_rays, sphere, spread
+from prostate_seg.assessment.shape_model import FAINT, ShapeModel, blur_mm, certainty, moved_mm
 from prostate_seg.errors import InputError, SettingsError
-from prostate_seg.radial import cast_rays, sphere, spread
-from prostate_seg.shape_prior import FAINT, ShapeModel, blur_mm, certainty, moved_mm
 
 SPACING = (1.5, 1.5, 2.0)
 SHAPE = (48, 44, 36)

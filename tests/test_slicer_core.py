@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from judges import study, world_points
 
-from prostate_seg.export import write
-from prostate_seg.export.mesh import surface_of
-from prostate_seg.export.slicer import write_scene
-from prostate_seg.handover import Order, hand_over
-from prostate_seg.masks import read_mask
-from prostate_seg.volume import Segmentation, swap_ras_lps
+from prostate_seg.cases.export import Order, hand_over
+from prostate_seg.geometry.volume import Segmentation, swap_ras_lps
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
+from prostate_seg.writing.slicer_scene import write_scene
+from prostate_seg.writing.surface import surface_of
 
 pytestmark = pytest.mark.slicer
 RAS = np.diag([-1.0, -1.0, 1.0])

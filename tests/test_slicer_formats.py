@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from prostate_seg.cli import main
-from prostate_seg.export.us_series import write_us
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 
 @pytest.fixture

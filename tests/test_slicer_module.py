@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from judges import study
 
-from prostate_seg.masks import read_mask
+from prostate_seg.reading.masks import read_mask
 
 pytestmark = pytest.mark.slicer
 EXECUTABLE = str(Path(sys.executable).parent / "prostate-seg")

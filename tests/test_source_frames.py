@@ -8,11 +8,11 @@ from judges import MAKER, dicom_errors, study
 
 from prostate_seg import read
 from prostate_seg.errors import OutputError
-from prostate_seg.export.delivery import Delivery
-from prostate_seg.export.dicom_seg import write_dicom_seg
-from prostate_seg.export.dicom_source import source_header
-from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.volume import FrameReference, Segmentation
+from prostate_seg.geometry.volume import FrameReference, Segmentation
+from prostate_seg.writing.delivery import Delivery
+from prostate_seg.writing.dicom.segmentation import write_dicom_seg
+from prostate_seg.writing.dicom.source import source_header
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 CLASSES = {"multi-frame": "1.2.840.10008.5.1.4.1.1.3.1", "retired multi-frame": "1.2.840.10008.5.1.4.1.1.3"}
 CLASSES |= {"image": "1.2.840.10008.5.1.4.1.1.6.1", "retired image": "1.2.840.10008.5.1.4.1.1.6"}

@@ -10,11 +10,11 @@ from structure_sets import add_roi, edited
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError
 from prostate_seg.evaluation import evaluate_folders
-from prostate_seg.export import write
-from prostate_seg.export.dicom_seg import write_dicom_seg
-from prostate_seg.export.rtstruct import write_rtstruct
-from prostate_seg.masks import read_mask
-from prostate_seg.volume import Segmentation
+from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
+from prostate_seg.writing.dicom.segmentation import write_dicom_seg
+from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
 
 @pytest.fixture(scope="module")

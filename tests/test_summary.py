@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prostate_seg.errors import SettingsError
-from prostate_seg.metrics import DISTANCES, Metrics
-from prostate_seg.summary import summarise
+from prostate_seg.evaluation.metrics import DISTANCES, Metrics
+from prostate_seg.evaluation.summary import summarise
 
 
 def row(dice=0.9, distance=2.0, relative=0.0):

@@ -6,9 +6,9 @@ import pytest
 from cubes import cube, fill
 
 from prostate_seg.cli import main
-from prostate_seg.comparison import compare, read_table, write_comparison
 from prostate_seg.errors import InputError
 from prostate_seg.evaluation import evaluate_folders, read_patients, write_results
+from prostate_seg.evaluation.comparison import compare, read_table, write_comparison
 from prostate_seg.report import write_review
 
 FORMULAS = ["=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "\uff1d1"]

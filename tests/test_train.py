@@ -15,8 +15,8 @@ from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prostate_seg import BundleError, SettingsError, load_bundle
-from prostate_seg.monai_adapters import STATE_FILE
-from prostate_seg.train import plan, train
+from prostate_seg.training.engine import STATE_FILE
+from prostate_seg.training.run import plan, train
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ import pytest
 
 from prostate_seg import SettingsError, load_bundle, read
 from prostate_seg.cli import main
-from prostate_seg.datalist import load
-from prostate_seg.export.us_series import write_us
-from prostate_seg.monai_adapters import LoadCased
-from prostate_seg.train import plan, train
+from prostate_seg.training.data import LoadCased
+from prostate_seg.training.datalist import load
+from prostate_seg.training.run import plan, train
+from prostate_seg.writing.dicom.ultrasound import write_us
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 

@@ -8,16 +8,15 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientationd
 
-from prostate_seg.transforms import (
+from prostate_seg.inference.transforms import (
     ClipToFieldOfViewd,
     ModelGridd,
     NormalizeUltrasoundd,
-    RandFewSlicesd,
-    RandUltrasoundd,
     ToSourceGridd,
     resample_axes,
     rescale,
 )
+from prostate_seg.training.augmentation import RandFewSlicesd, RandUltrasoundd
 
 
 def image_of(array, affine=None):

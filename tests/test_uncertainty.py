@@ -7,10 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from test_shape_prior import SPACING, model, soft_ellipsoid  # noqa: F401 - the fixture
 
-from prostate_seg.errors import InputError
-from prostate_seg.radial import sphere
-from prostate_seg.shape_prior import ShapeModel
-from prostate_seg.uncertainty import (
+from prostate_seg.assessment.doubt import (
     Doubt,
     Score,
     disagreement,
@@ -19,6 +16,9 @@ from prostate_seg.uncertainty import (
     mutual_information_bits,
     slice_blur_mm,
 )
+from prostate_seg.assessment.rays import sphere
+from prostate_seg.assessment.shape_model import ShapeModel
+from prostate_seg.errors import InputError
 
 some_passes = arrays.arrays(np.float32, (3, 2, 4), elements=st.floats(0, 1, width=32))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import OutputError, SettingsError
-from prostate_seg.export.us_series import ScannerHabits, write_us
-from prostate_seg.readers import read
-from prostate_seg.volume import Volume, affine_from_lps
+from prostate_seg.geometry.volume import Volume, affine_from_lps
+from prostate_seg.reading.cases import read
+from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
 
 SPACING_MM = (0.3, 0.4, 2.0)
 OBLIQUE = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix()

@@ -7,7 +7,7 @@ import pytest
 from pydicom import Dataset
 
 from prostate_seg.errors import GeometryError
-from prostate_seg.volume import FrameReference, Segmentation, Source, Volume
+from prostate_seg.geometry.volume import FrameReference, Segmentation, Source, Volume
 
 SHAPE = (2, 3, 4)
 

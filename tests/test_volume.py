@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from prostate_seg.errors import GeometryError, InputError, ProstateSegError
-from prostate_seg.volume import (
+from prostate_seg.geometry.volume import (
     Segmentation,
     Volume,
     affine_from_lps,

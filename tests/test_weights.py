@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from prostate_seg.errors import BundleError
-from prostate_seg.infer import paper_inferer
+from prostate_seg.inference.inferers import paper_inferer
+from prostate_seg.inference.weights import from_official, load_pretrained, load_state, read_state
 from prostate_seg.network import ConvStem, LinearDecoder, PatchEmbed, Segmenter, VisionTransformer
-from prostate_seg.weights import from_official, load_pretrained, load_state, read_state
 
 DATA = os.environ.get("PROSTATE_SEG_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="PROSTATE_SEG_DATA is not set")

@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from prostate_seg.comparison import compare, read_table, write_comparison
+from prostate_seg.evaluation.comparison import compare, read_table, write_comparison
 
 from .data import cases_of, some
 from .networks import CONTENDERS

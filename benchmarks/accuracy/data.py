@@ -14,7 +14,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, SpatialPadd
 
-from prostate_seg import datalist, information
+from prostate_seg.inference import released as information
+from prostate_seg.training import datalist
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from monai.inferers import SlidingWindowInferer
 from torch.optim.swa_utils import AveragedModel
 
 from prostate_seg import Segmentation, read, write
-from prostate_seg.infer import ScaleFlipInferer
-from prostate_seg.monai_adapters import averaged, clusters_of, error_mm, sampling_weights
+from prostate_seg.inference.inferers import ScaleFlipInferer
+from prostate_seg.inference.transforms import resample_axes
+from prostate_seg.inference.weights import load_state, read_state
 from prostate_seg.network import autocast
-from prostate_seg.transforms import resample_axes
-from prostate_seg.weights import load_state, read_state
+from prostate_seg.training.engine import averaged
+from prostate_seg.training.sampling import clusters_of, error_mm, sampling_weights
 
 from .data import Case, Preparation
 from .losses import hidden_blocks

@@ -9,7 +9,6 @@ from functools import partial
 import torch
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
 
-from prostate_seg.monai_adapters import DiceCEHausdorffLoss
 from prostate_seg.network import (
     ConvStem,
     LinearDecoder,
@@ -19,6 +18,7 @@ from prostate_seg.network import (
     SkipDecoder,
     VisionTransformer,
 )
+from prostate_seg.training.losses import DiceCEHausdorffLoss
 
 from .losses import SPACING_MM, DistanceLoss
 

@@ -11,7 +11,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from prostate_seg.export.phantom_files import write_phantom
+from prostate_seg.phantom.study import write_phantom
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from monai.transforms import KeepLargestConnectedComponent
 
 from prostate_seg import Segmentation, write
 from prostate_seg.evaluation import evaluate_folders, write_results
-from prostate_seg.masks import read_mask
+from prostate_seg.reading.masks import read_mask
 
 from .data import Case, some
 from .fit import Budget, Run

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prostate_seg.comparison import Difference
+from prostate_seg.evaluation.comparison import Difference
 
 HEAD = [
     "| network | weights, millions | steps a fold | Dice (95 % interval) | HD95 mm, mean | HD95 over 5 mm | "

@@ -23,11 +23,11 @@ from monai.transforms import KeepLargestConnectedComponent
 
 from benchmarks.accuracy.data import Case, Preparation, cases_of
 from benchmarks.accuracy.networks import CONTENDERS
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
-from prostate_seg.shape_prior import ShapeModel
-from prostate_seg.transforms import released_shape_model, resample_axes
-from prostate_seg.uncertainty import FAR_MM, Doubt, Score, doubt_of
+from prostate_seg.assessment.doubt import FAR_MM, Doubt, Score, doubt_of
+from prostate_seg.assessment.shape_model import ShapeModel
+from prostate_seg.evaluation.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
+from prostate_seg.inference.transforms import released_shape_model, resample_axes
+from prostate_seg.reading.masks import read_mask
 
 from .figures import calibration_svg
 from .passes import Passes, members_of_fold, passes_of

@@ -21,10 +21,10 @@ from monai.inferers import SlidingWindowInferer
 
 from benchmarks.accuracy.data import Preparation, cases_of
 from benchmarks.accuracy.networks import CONTENDERS, Contender
-from prostate_seg.infer import ScaleFlipInferer
-from prostate_seg.metrics import diagonal_mm, orthogonal_spacing_mm
-from prostate_seg.monai_adapters import averaged
+from prostate_seg.evaluation.metrics import diagonal_mm, orthogonal_spacing_mm
+from prostate_seg.inference.inferers import ScaleFlipInferer
 from prostate_seg.network import Segmenter
+from prostate_seg.training.engine import averaged
 
 from .__main__ import Seen, cross_fitted, seen_cases
 from .table import Arm, arm_lines, confident_line, score_lines

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from prostate_seg import load_bundle
+from prostate_seg.inference.transforms import seen_in
 from prostate_seg.network import Ensemble
 from prostate_seg.phantom import make_phantom
-from prostate_seg.transforms import seen_in
 
 SEED, MEMBERS = 3, 5
 

@@ -20,9 +20,9 @@ from scipy import ndimage
 
 from benchmarks.accuracy.data import Preparation, cases_of
 from benchmarks.accuracy.networks import CONTENDERS
-from prostate_seg.metrics import Metrics
-from prostate_seg.radial import Rays, cast_rays, last_crossings_mm, rays_of, sphere
-from prostate_seg.shape_prior import SMOOTHING, blur_mm
+from prostate_seg.assessment.rays import Rays, cast_rays, last_crossings_mm, rays_of, sphere
+from prostate_seg.assessment.shape_model import SMOOTHING, blur_mm
+from prostate_seg.evaluation.metrics import Metrics
 
 from .__main__ import Seen, seen_cases
 

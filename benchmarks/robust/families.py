@@ -18,9 +18,9 @@ import torch
 from families import phantom_of
 
 from prostate_seg import Volume, load_bundle
-from prostate_seg.bundle import Predictor
-from prostate_seg.metrics import Metrics, diagonal_mm, evaluate_masks
-from prostate_seg.uncertainty import Doubt
+from prostate_seg.assessment.doubt import Doubt
+from prostate_seg.evaluation.metrics import Metrics, diagonal_mm, evaluate_masks
+from prostate_seg.inference.predictor import Predictor
 
 from .table import Arm, arm_lines, confident_line, score_lines
 

@@ -12,9 +12,9 @@ from monai.inferers import SlidingWindowInferer
 
 from benchmarks.accuracy.data import Case, Preparation
 from benchmarks.accuracy.networks import CONTENDERS
-from prostate_seg.infer import ScaleFlipInferer
-from prostate_seg.monai_adapters import averaged
-from prostate_seg.transforms import seen_in
+from prostate_seg.inference.inferers import ScaleFlipInferer
+from prostate_seg.inference.transforms import seen_in
+from prostate_seg.training.engine import averaged
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,9 @@ import numpy as np
 
 from data_prep.recognition import stacked
 from prostate_seg import Volume, load_bundle, read
-from prostate_seg.assessment import RECOGNISED
+from prostate_seg.assessment.judge import RECOGNISED
+from prostate_seg.assessment.recognition import PROSTATE
 from prostate_seg.phantom import make_phantom, without_prostate
-from prostate_seg.recognition import PROSTATE
 
 FITTED_PICTURES = 40
 

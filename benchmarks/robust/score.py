@@ -17,7 +17,7 @@ from families import phantom_of
 
 from benchmarks.accuracy.data import cases_of
 from prostate_seg import load_bundle
-from prostate_seg.uncertainty import FAR_MM, Score
+from prostate_seg.assessment.doubt import FAR_MM, Score
 
 from .__main__ import NAMES, seen_cases
 from .families import HARD, assessed

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from prostate_seg.metrics import Metrics
-from prostate_seg.summary import summarise
-from prostate_seg.uncertainty import FAR_MM, Doubt
+from prostate_seg.assessment.doubt import FAR_MM, Doubt
+from prostate_seg.evaluation.metrics import Metrics
+from prostate_seg.evaluation.summary import summarise
 
 RESAMPLES = 2000
 CONFIDENT = 0.3

@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks.accuracy.data import cases_of
 from prostate_seg import load_bundle, read
-from prostate_seg.masks import read_mask
-from prostate_seg.metrics import Metrics
+from prostate_seg.assessment.doubt import Doubt
+from prostate_seg.evaluation.metrics import Metrics
 from prostate_seg.phantom import make_phantom
-from prostate_seg.uncertainty import Doubt
+from prostate_seg.reading.masks import read_mask
 
 from .families import assessed
 from .table import Arm, score_lines

@@ -1,4 +1,6 @@
-"""The command line: ``prostate-seg segment | export | evaluate | compare | phantom | train | ...``.
+"""The command line: options, verbs, exit status.
+
+``prostate-seg segment | export | evaluate | compare | phantom | train | ...``.
 
 Exit 0: done; 1: at least one case failed, the others are done; 2: nothing could be done.
 """
@@ -18,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ..errors import ProstateSegError
-from ..guard import GIGABYTES, SECONDS, Limits
+from ..system.guard import GIGABYTES, SECONDS, Limits
 from .making import info, phantom, train
 from .measuring import compare, evaluate
 from .modelling import collect, shape_model

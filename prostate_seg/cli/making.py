@@ -12,8 +12,8 @@ from .telling import DONE, SOME_FAILED, say, show, show_json
 
 def phantom(options: argparse.Namespace) -> int:
     """Make phantoms."""
-    from ..export.files import check_writable
-    from ..export.phantom_files import write_phantom
+    from ..phantom.study import write_phantom
+    from ..system.atomic import check_writable
 
     if options.count < 1:
         raise SettingsError(f"-n is the number of phantoms, at least 1, got {options.count}.")
@@ -37,8 +37,8 @@ def phantom(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Train, or go on training."""
-    from ..train import plan
-    from ..train import train as run
+    from ..training.run import plan
+    from ..training.run import train as run
 
     if options.trust and options.bundle is None:
         raise SettingsError("--trust is about the bundle of --bundle; give both, or leave it out.")
@@ -54,7 +54,7 @@ def train(options: argparse.Namespace) -> int:
     if options.folds is None:
         bundle = run(plan(options.output, datalist=options.data, **chosen))
     else:
-        from ..ensemble_training import train_folds
+        from ..training.folds import train_folds
 
         bundle = train_folds(options.output, options.data, options.folds, **chosen)
     show(bundle)
@@ -64,7 +64,7 @@ def train(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Say what is installed."""
-    from ..information import describe_installation
+    from ..inference.released import describe_installation
 
     facts = describe_installation()
     if options.json:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, SettingsError
-from ..parallel import check_jobs
+from ..system.parallel import check_jobs
 from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, show, show_json
 
 DEFAULT_PAGES = 5
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def evaluate(options: argparse.Namespace) -> int:
     """Masks against references."""
     from ..evaluation import between_observers, check_results, evaluate_folders, read_patients
-    from ..export.files import check_writable
+    from ..system.atomic import check_writable
 
     check_jobs(options.jobs)
     _check_report(options)
@@ -127,10 +127,10 @@ def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:
 
 def compare(options: argparse.Namespace) -> int:
     """Evaluations against each other."""
-    from ..comparison import HEAD, MAIN, check_comparison, read_table, remarks, write_comparison
-    from ..comparison import compare as differences_of
-    from ..export.files import check_writable
-    from ..input_files import distinct_names
+    from ..evaluation.comparison import HEAD, MAIN, check_comparison, read_table, remarks, write_comparison
+    from ..evaluation.comparison import compare as differences_of
+    from ..system.atomic import check_writable
+    from ..system.input_files import distinct_names
 
     if options.output:
         from ..report import COMPARISON_PAGE, check_comparison_page, write_comparison_page

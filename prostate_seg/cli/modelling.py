@@ -12,8 +12,8 @@ from .telling import DONE, SOME_FAILED, say, show, show_json
 
 def shape_model(options: argparse.Namespace) -> int:
     """Masks to a shape model."""
-    from ..export.files import replacing
-    from ..shape_sources import shape_model_of
+    from ..system.atomic import replacing
+    from ..training.shape_models import shape_model_of
 
     if options.phantoms < 0:
         raise SettingsError(f"--phantoms is a whole number from 0, got {options.phantoms}.")
@@ -32,7 +32,7 @@ def shape_model(options: argparse.Namespace) -> int:
 
 def _check_place(file: Path) -> None:
     """Refuse, before anything is computed, a place that cannot be written or holds what is no shape model."""
-    from ..export.files import check_writable
+    from ..system.atomic import check_writable
 
     check_writable(file.parent)
     if os.path.lexists(file) and not (file.is_file() and _is_shape_model(file)):
@@ -40,7 +40,7 @@ def _check_place(file: Path) -> None:
 
 
 def _is_shape_model(file: Path) -> bool:
-    from ..shape_prior import ShapeModel
+    from ..assessment.shape_model import ShapeModel
 
     try:
         ShapeModel.load(file)
@@ -51,8 +51,8 @@ def _is_shape_model(file: Path) -> bool:
 
 def collect(options: argparse.Namespace) -> int:
     """Corrected cases to a datalist."""
-    from ..collection import collect as run
     from ..evaluation import read_patients
+    from ..training.collect import collect as run
 
     if options.validation < 0 or options.validation == 1:
         raise SettingsError(f"--validation is 2 or more (every Nth patient) or 0, got {options.validation}.")

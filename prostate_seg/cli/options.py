@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..export import DEFAULT_FORMATS, FILES
+from ..writing import DEFAULT_FORMATS, FILES
 from .telling import say
 
 USAGE_ERROR = 2

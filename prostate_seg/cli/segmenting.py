@@ -8,20 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, ProstateSegError, SettingsError
-from ..parallel import check_jobs
+from ..system.parallel import check_jobs
 from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, say_lines, show, show_json
 
 if TYPE_CHECKING:
-    from ..bundle import Predictor
-    from ..export.outputs import Planning
-    from ..pipeline import Outcome
-    from ..readers import Case
+    from ..cases.segment import Outcome
+    from ..inference.predictor import Predictor
+    from ..reading.cases import Case
+    from ..writing.outputs import Planning
 
 
 def segment(options: argparse.Namespace) -> int:
     """Ultrasound in, masks out."""
-    from ..acquisition import Acquisition
-    from ..export.files import check_writable
+    from ..reading.acquisition import Acquisition
+    from ..system.atomic import check_writable
 
     formats, planning = _formats_and_planning(options)
     acquisition = Acquisition(options.frame_spacing, options.frame_order, options.probe_side)
@@ -29,8 +29,8 @@ def segment(options: argparse.Namespace) -> int:
     cases, skipped = _found(options)
     check_writable(options.output)
     _check_review(options)
-    from ..case_folder import identity_remark
-    from ..pipeline import Options, anonymised, segment_cases
+    from ..cases.folder import identity_remark
+    from ..cases.segment import Options, anonymised, segment_cases
 
     wanted = Options(
         options.output,
@@ -67,7 +67,7 @@ def segment(options: argparse.Namespace) -> int:
 
 def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
     """How to load the bundle that the options name; processes can be given it."""
-    from ..bundle import load_bundle
+    from ..inference.predictor import load_bundle
 
     return partial(
         load_bundle,
@@ -90,7 +90,7 @@ def _check_review(options: argparse.Namespace) -> None:
 
 def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str | None]]]:
     """The cases in the inputs; and what was skipped, which is told, without names where names are secret."""
-    from ..readers import find_cases
+    from ..reading.cases import find_cases
 
     anonymous = options.anonymous_names
     try:
@@ -152,9 +152,9 @@ def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
 
 def export(options: argparse.Namespace) -> int:
     """A mask to other formats."""
-    from ..acquisition import Acquisition
-    from ..export.files import check_writable
-    from ..handover import Order, hand_over
+    from ..cases.export import Order, hand_over
+    from ..reading.acquisition import Acquisition
+    from ..system.atomic import check_writable
 
     formats, planning = _formats_and_planning(options)
     stated = (options.frame_spacing, options.frame_order, options.probe_side)
@@ -184,9 +184,9 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
-    from ..case_folder import check_identity
-    from ..export.outputs import Planning, chosen_formats
-    from ..margin import Margin
+    from ..cases.folder import check_identity
+    from ..geometry.margin import Margin
+    from ..writing.outputs import Planning, chosen_formats
 
     formats = chosen_formats(options.format)
     margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)

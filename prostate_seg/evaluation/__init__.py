@@ -1,4 +1,7 @@
-"""Masks against reference masks, of one observer or several: pairs, rows, tables."""
+"""Masks against references.
+
+Pairs, metrics in mm and mL, tables with intervals, several observers, comparisons of evaluations.
+"""
 
 from .case import CaseResult, evaluate
 from .folders import evaluate_folders, read_patients

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..chosen_structure import CTV, check_same_place, same_name, shown
 from ..errors import GeometryError, ProstateSegError
-from ..export import FILES
-from ..export.manifest import MANIFEST
-from ..given_mask import given_mask, manifest_of
-from ..mask_grid import on_grid_of, turned_like
-from ..masks import frame_of_reference, has_contours_only, read_mask
-from ..metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
-from ..volume import Segmentation, Volume, same_grid
+from ..geometry.resample import on_grid_of, turned_like
+from ..geometry.volume import Segmentation, Volume, same_grid
+from ..reading.chosen_structure import CTV, check_same_place, same_name, shown
+from ..reading.masks import frame_of_reference, has_contours_only, read_mask
+from ..writing import FILES
+from ..writing.current_mask import given_mask, manifest_of
+from ..writing.manifest import MANIFEST
+from .metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from .pairs import IN_CASE_FOLDER, Pair
 
 LARGEST_CHANGE = 0.05  # of a prediction's volume, by bringing it to another grid

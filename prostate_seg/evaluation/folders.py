@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
-from ..export.csv_files import read_rows
-from ..parallel import in_processes
+from ..system.csv_files import read_rows
+from ..system.parallel import in_processes
 from .case import CaseResult, measured
 from .pairs import Pair, case_name, find_pairs, observer_names
 
@@ -49,7 +49,7 @@ def evaluate_folders(
     0.001 mm, unless ``resample``; contours of a structure set take the other's. structure: which of the
     structures that files name, by its name; empty: the CTV, or the only one (:func:`.case.read_pair`).
     patients: of every case, by name, where several cases may be one patient's. jobs: how many pairs at a time,
-    each in a process; None: as many as there are cores and enough pairs (see :mod:`prostate_seg.parallel`). One
+    each in a process (:mod:`prostate_seg.system.parallel`); None: as many as there are cores and enough pairs. One
     row a case and observer, sorted by name; a case that lacks its partner, cannot be read, or lies on another
     grid is a row with its reason. Raises
     InputError where nothing can be compared at all.

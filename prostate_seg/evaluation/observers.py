@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import Difference, Table, compare
 from ..errors import InputError
-from ..metrics import DISTANCES, SCORES
 from .case import CaseResult
+from .comparison import Difference, Table, compare
 from .folders import evaluate_folders
+from .metrics import DISTANCES, SCORES
 from .pairs import observer_names
 
 # What is the same whichever of two observers is called the reference.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..input_files import distinct_names
-from ..masks import SUFFIXES
+from ..reading.masks import SUFFIXES
+from ..system.input_files import distinct_names
 
 IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
-from ..export.csv_files import write_rows
-from ..export.manifest import write_manifest
-from ..export.replaced import check_replaceable
-from ..metrics import Metrics, Panoptic
-from ..summary import Summary, summarise
+from ..system.csv_files import write_rows
+from ..system.json_files import write_json
+from ..system.replaced import check_replaceable
 from .case import CaseResult, without_infinity
+from .metrics import Metrics, Panoptic
 from .observers import SYMMETRIC, Observers
+from .summary import Summary, summarise
 
 INTERVAL = "95 % bootstrap of the mean over patients, 2000 resamples"
 INFINITE = "replaced by the diagonal of the reference image, in mm, in every summary"
@@ -60,7 +60,7 @@ def write_results(
             "summary": {name: value for name, value in _summaries(observers.rows).items() if name in SYMMETRIC},
             "model_minus_observers": [asdict(one) for one in observers.differences],
         }
-    write_manifest(written[1], document)
+    write_json(written[1], document)
     return written
 
 

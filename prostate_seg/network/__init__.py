@@ -1,5 +1,7 @@
-"""Segmenter (Strudel, Garcia, Laptev, Schmid: "Segmenter: Transformer for Semantic Segmentation", ICCV 2021,
-arXiv 2105.05633) in 2D and 3D: a vision transformer encodes patches, a decoder gives each patch its classes.
+"""The Segmenter.
+
+Strudel, Garcia, Laptev, Schmid: "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, arXiv 2105.05633,
+in 2D and 3D: a vision transformer encodes patches, a decoder gives each patch its classes.
 
 Parts come through the constructors, whose arguments are literals or other parts; parameters carry the names
 of the authors' release, and so of timm's ViT. Shape letters: B batch, C input channels, K classes, D width,
@@ -21,7 +23,14 @@ from .segmenter import (
     slice_stack,
 )
 
+PARTS = (  # what a bundle's network_def may be made of
+    *(Ensemble, Segmenter, VisionTransformer),
+    *(ConvStem, PatchEmbed),
+    *(CosineScale, LinearDecoder, MaskTransformer, SkipDecoder),
+)
+
 __all__ = [
+    "PARTS",
     "ConvStem",
     "CosineScale",
     "Ensemble",

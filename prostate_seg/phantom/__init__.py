@@ -1,4 +1,6 @@
-"""Transrectal ultrasound phantoms from a seed, with exact masks: physics enough to look like a prostate.
+"""Ultrasound phantoms from a seed.
+
+Transrectal ultrasound with exact masks: physics enough to look like a prostate.
 
 Anatomy is a set of implicit surfaces (:mod:`.anatomy`) with echo levels (:mod:`.tissue`); images are formed
 in beam space with speckle, attenuation and shadows (:mod:`.acoustics`, :mod:`.beams`, :mod:`.spots`) and
@@ -14,7 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import SettingsError
-from ..volume import Array, Segmentation, Source, Volume, affine_from_lps
+from ..geometry.volume import Array, Segmentation, Source, Volume, affine_from_lps
 from .acoustics import Scene
 from .anatomy import Anatomy, bladder, draw_anatomy, gland, rectal_wall, urethra, vesicles
 from .beams import speckle

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..volume import Array
-from .anatomy import (
-    Anatomy,
-    bladder,
-    gland,
-    gland_distance_mm,
-    rectal_wall,
-    urethra_distance_mm,
-    vesicles,
-)
+from ..geometry.volume import Array
+from .anatomy import Anatomy, bladder, gland, gland_distance_mm, rectal_wall, urethra_distance_mm, vesicles
 from .beams import Beams, SmoothField
 from .spots import Spot, add_spots, draw_spots
 from .tissue import Tissue

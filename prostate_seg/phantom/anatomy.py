@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..volume import Array
+from ..geometry.volume import Array
 
 Position = Array | np.float32
 

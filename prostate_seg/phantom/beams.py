@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..volume import Array
+from ..geometry.volume import Array
 
 
 @dataclass(frozen=True)

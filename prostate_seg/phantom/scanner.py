@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ..errors import SettingsError
-from ..volume import Array
+from ..geometry.volume import Array
 from .anatomy import Anatomy, gland
 from .beams import Beams
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..volume import Array
+from ..geometry.volume import Array
 from .anatomy import Anatomy
 from .beams import Beams
 from .tissue import Tissue

@@ -1,4 +1,7 @@
-"""Pages to look at: one case, a cohort, a comparison. Each is a single HTML file that asks nothing of a network."""
+"""Pages to look at.
+
+One case, a cohort, a comparison, a worklist: each a single HTML file that needs no network connection.
+"""
 
 from .case_page import CaseReport, Layer, write_case_page
 from .cohort_page import PAGE, check_cohort, write_cohort

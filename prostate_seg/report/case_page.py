@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..export.mesh import surface_of
-from ..export.view import View, view_of
-from ..volume import Array, Segmentation, Volume
+from ..geometry.volume import Array, Segmentation, Volume
+from ..writing.surface import surface_of
+from ..writing.view import View, view_of
 from . import plots
 from .page import facts, listed, section, write_page
 from .slices import doubtful, paths, pictures, uncertainty

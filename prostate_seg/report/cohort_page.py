@@ -13,11 +13,11 @@ import numpy as np
 
 from ..errors import InputError, OutputError, ProstateSegError
 from ..evaluation import CaseResult, Observers
+from ..evaluation.metrics import Metrics
+from ..evaluation.summary import Summary
 from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
-from ..export.files import check_free, replacing_folder
-from ..export.replaced import check_replaceable, holds
-from ..metrics import Metrics
-from ..summary import Summary
+from ..system.atomic import check_free, replacing_folder
+from ..system.replaced import check_replaceable, holds
 from . import plots
 from .case_page import write_case_page
 from .evaluated import evaluated_case, told, worst_slice

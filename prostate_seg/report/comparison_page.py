@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..comparison import Difference, Table, paired, remarks, worst_first
-from ..export.replaced import check_replaceable
+from ..evaluation.comparison import Difference, Table, paired, remarks, worst_first
+from ..system.replaced import check_replaceable
 from . import plots
 from .evaluated import told
 from .labels import LABELS

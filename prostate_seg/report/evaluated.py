@@ -10,12 +10,12 @@ import numpy as np
 from ..errors import ProstateSegError
 from ..evaluation import CaseResult
 from ..evaluation.case import read_pair
-from ..export import FILES
-from ..export.view import view_of
-from ..input_files import SUFFIXES, stem, suffix
-from ..metrics import Metrics
-from ..readers import read
-from ..volume import Segmentation, Volume, same_grid
+from ..evaluation.metrics import Metrics
+from ..geometry.volume import Segmentation, Volume, same_grid
+from ..reading.cases import read
+from ..system.input_files import SUFFIXES, stem, suffix
+from ..writing import FILES
+from ..writing.view import view_of
 from .case_page import PREDICTION_COLOUR, REFERENCE_COLOUR, CaseReport, Layer
 from .labels import LABELS
 from .slices import overlay

@@ -11,7 +11,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from ..export.files import replacing
+from ..system.atomic import replacing
 
 STATEMENT = "Research use only. Not a medical device."
 # Nothing may be asked of a network, whatever a script on the page does; plotly's 3D plots compile functions.

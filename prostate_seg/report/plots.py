@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..export.mesh import Surface
-from ..volume import Array
+from ..geometry.volume import Array
+from ..writing.surface import Surface
 
 _LAYOUT = {
     "margin": {"l": 60, "r": 20, "t": 40, "b": 50},

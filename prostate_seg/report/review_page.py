@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..export import FILES
-from ..export.csv_files import write_rows
-from ..export.replaced import check_replaceable
+from ..system.csv_files import write_rows
+from ..system.replaced import check_replaceable
+from ..writing import FILES
 from .page import Html, heading, listed, section, table, write_page
 
 PAGE, TABLE = "review.html", "review.csv"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..export.delivery import Delivery
+from ..writing.delivery import Delivery
 from .case_page import CaseReport, Layer
 
 _COLOURS = ("#00d5ff", "#7cfc00", "#ff9f40", "#c9a0ff")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..export.entropy import entropy_percent
-from ..export.view import View, outlines
-from ..volume import Array
+from ..geometry.entropy import entropy_percent
+from ..geometry.volume import Array
+from ..writing.view import View, outlines
 
 BUDGET_BYTES = 22_000_000  # of all slices of a page, in base64
 LEVELS = ((640, 88), (640, 75), (512, 70), (448, 60), (384, 50), (256, 40), (160, 30))  # longest side, JPEG quality

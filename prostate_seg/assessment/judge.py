@@ -1,0 +1,169 @@
+"""What a user is told of how far a segmentation can be trusted: numbers for the manifest, sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..geometry.volume import Array, Segmentation
+from .doubt import FAR_MM, Doubt, Score, doubt_of, slice_blur_mm
+from .recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
+from .shape_model import ShapeModel, moved_mm
+
+CUT_SHARE = 0.05  # of the directions, in which the image may end the gland without a word
+SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
+ODD_MM = 4.0  # mean distance from the nearest plausible shape
+MOVED_MM = 3.0  # by the shape model in any direction, below which nothing is said
+DOUBTFUL = 0.5
+RECOGNISED = 0.9  # chance of an upright prostate, below which a scan is told to be none
+IN_3D = ("residual_mm", "cut", "shape_sd")  # numbers of a doubt that one slice does not have
+SCORE, RECOGNITION = "score.json", "recognition.npz"
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The probability of each kind of scan, and the digest of the weights that said so."""
+
+    chances: Mapping[str, float]
+    weights_sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What assesses predictions. model: the shape model in use. score, recognition: None where there is none.
+
+    unscored: why there is no score. changed: whether the bundle's settings are other than its score's.
+    """
+
+    model: ShapeModel
+    score: Score | None = None
+    recognition: Recognition | None = None
+    unscored: str = "not known for these weights"
+    changed: bool = False
+
+    @classmethod
+    def of(
+        cls, models: Path, *, weights_sha256: str, settings_sha256: str, shape_model: Path, as_fitted: bool = True
+    ) -> Judge:
+        """From a bundle's folder ``models``: score and recognition, if they were fitted for these weights.
+
+        settings_sha256: of the bundle's own settings; the score is used with those that it was fitted with alone.
+        as_fitted: whether masks are refined as they were when the score was fitted; otherwise it is not used.
+        """
+        score = Score.load(models / SCORE) if (models / SCORE).is_file() else None
+        recognition = Recognition.load(models / RECOGNITION) if (models / RECOGNITION).is_file() else None
+        known = recognition if recognition and recognition.weights_sha256 == weights_sha256 else None
+        model = ShapeModel.load(shape_model)
+        of_weights = score if score and score.weights_sha256 == weights_sha256 else None
+        if of_weights and of_weights.settings_sha256 not in ("", settings_sha256):
+            return cls(model, None, known, "the score is fitted with other settings of the bundle", changed=True)
+        if not as_fitted:
+            return cls(model, None, known, "the score is fitted with the bundle's own refinement")
+        if of_weights and not of_weights.settings_sha256:
+            return cls(model, None, known, "the score does not say which settings it was fitted with")
+        return cls(model, of_weights, known)
+
+    def assess(
+        self,
+        field: Array,
+        passes: Array,
+        spacing_mm: Sequence[float],
+        *,
+        unrepaired: Array,
+        kinds: Kinds | None,
+        seen: Array,
+    ) -> Assessment:
+        """Assess a probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
+
+        unrepaired: the probability before the shape model, the same where that moved nothing. kinds: what the scan
+        looks like, None for one slice. seen: bool (I, J, K), where the image shows anything.
+        """
+        doubt = doubt_of(field, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
+        wrong, reason = None, "one slice" if int(seen.any((0, 1)).sum()) == 1 else ""
+        if self.score is None:
+            reason = reason or self.unscored
+        elif self.score.passes not in (0, len(passes)):
+            reason = reason or f"the score is fitted for {self.score.passes} passes, here are {len(passes)}"
+        if self.score and not reason:
+            wrong = self.score(doubt)
+        moved = moved_mm(unrepaired, field, spacing_mm)
+        return Assessment(doubt, len(passes), wrong, reason, kinds, tuple(self.model.volumes_ml[[0, -1]]), moved)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Of one segmentation. wrong: the probability that HD95 is above 5 mm, or None with a reason.
+
+    kinds: what the scan looks like, or None. volumes_ml: the smallest and largest of the shape model. repaired_mm:
+    how far the shape model moved the boundary, mean and largest of all directions.
+    """
+
+    doubt: Doubt
+    passes: int
+    wrong: float | None
+    reason: str
+    kinds: Kinds | None
+    volumes_ml: tuple[float, float]
+    repaired_mm: tuple[float, float] = (0.0, 0.0)
+
+    def facts(self, ctv: Segmentation) -> dict[str, Any]:
+        """The manifest's entries; null for what there is not."""
+        doubt = self.doubt
+        single = ctv.labels.shape[2] == 1
+        numbers = {
+            name: None if single and name in IN_3D else _rounded(value) for name, value in vars(doubt).items()
+        }
+        blur = [] if ctv.probability is None else slice_blur_mm(ctv.probability, ctv.spacing_mm)
+        wrong = {"value": _rounded(self.wrong)} | ({"reason": self.reason} if self.reason else {})
+        return {
+            f"probability_hd95_above_{FAR_MM:g}_mm": wrong,
+            "passes": self.passes,
+            **numbers,
+            "repaired_mm": dict(zip(("mean", "largest"), map(_rounded, self.repaired_mm), strict=True)),
+            "slices_blur_mm": [_rounded(width, 2) for width in blur],
+            "looks_like": self.kinds and {kind: _rounded(p) for kind, p in self.kinds.chances.items()},
+            "looks_like_weights_sha256": self.kinds and self.kinds.weights_sha256,
+        }
+
+    def warnings(self, ctv: Segmentation) -> list[str]:
+        """What a user should look at before using the mask."""
+        told = []
+        chances = self.kinds.chances if self.kinds else {PROSTATE: 1.0}
+        if chances[PROSTATE] < RECOGNISED:
+            if chances[UPSIDE_DOWN] > chances[OTHER]:
+                told.append("The scan looks upside down: give --probe-side, or correct the file's orientation.")
+            else:
+                told.append("The image does not look like a transrectal scan of a prostate; check the mask.")
+        if not ctv.labels.any():
+            return told
+        if self.wrong is not None and self.wrong >= DOUBTFUL:
+            likely = f"{100 * self.wrong:.0f} %"
+            told.append(f"Doubtful: HD95 is above {FAR_MM:g} mm with a probability of {likely}; check the contour.")
+        mean_mm, largest_mm = self.repaired_mm
+        if largest_mm >= MOVED_MM:
+            told.append(
+                f"The shape model moved the contour by up to {largest_mm:.1f} mm ({mean_mm:.1f} mm on average), "
+                "where the network was unsure; --no-refine leaves it as it was."
+            )
+        return told + (self._shape_warnings(ctv) if ctv.labels.shape[2] > 1 else [])
+
+    def _shape_warnings(self, ctv: Segmentation) -> list[str]:
+        told = []
+        low, high = SMALLEST * self.volumes_ml[0], LARGEST * self.volumes_ml[1]
+        if not low <= ctv.volume_ml <= high:
+            told.append(
+                f"The volume of {ctv.volume_ml:.0f} mL is not within the expected {low:.0f} to {high:.0f} mL."
+            )
+        if np.isfinite(self.doubt.residual_mm) and self.doubt.residual_mm > ODD_MM:
+            told.append(f"The shape is unusual: {self.doubt.residual_mm:.1f} mm from the nearest plausible one.")
+        if self.doubt.cut > CUT_SHARE:
+            told.append(f"The image ends the gland in {100 * self.doubt.cut:.0f} % of the directions.")
+        return told
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return round(float(value), digits) if value is not None and np.isfinite(value) else None

@@ -1,0 +1,107 @@
+"""Earlier results in the folder of a case: what a new run may replace, and what it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, OutputError
+from ..system.atomic import is_of_system
+from ..system.digests import sha256_of_file
+from ..system.input_files import InputFile
+from ..writing import FILES
+from ..writing.current_mask import is_changed, manifest_of
+from ..writing.manifest import DIGESTS, MANIFEST
+
+MASKS = ("nifti", "seg-nrrd")
+PICTURES = ("nrrd", "png", "stl", "vtk", "uncertainty", "report")  # nobody corrects a contour in them
+OF_SEGMENT = {  # entries that only the manifest of segment has together
+    **dict.fromkeys(("input", "acquisition", "bundle", "uncertainty", "extent_mm"), dict),
+    "warnings": list,
+    "volume_ml": float | int | None,
+}
+REMEDY = "move it away or give another output folder."
+
+
+def is_unchanged_result(path: Path) -> bool:
+    """Whether an entry of a case's folder is there as a run wrote it: by the digests in the manifest.
+
+    Of a manifest without digests, as earlier versions wrote it, masks are compared with the digest of the mask.
+    False for what the manifest does not name. Raises OutputError if the entry was changed, or if that is unknown.
+    """
+    folder, name = path.parent, path.name
+    manifest = result_manifest(folder)
+    if manifest is None:
+        raise OutputError(
+            f"{folder} holds {name} but no {MANIFEST} of prostate-seg that names it as an earlier result; {REMEDY}"
+        )
+    if name not in manifest["outputs"] or path.is_symlink():
+        return False
+    if name == MANIFEST:
+        return True
+    digests = manifest.get(DIGESTS)
+    if not isinstance(digests, Mapping):
+        return _is_unchanged_mask(path, manifest)
+    for file in _files_in(path):
+        inside = file.relative_to(folder).as_posix()
+        if inside not in digests:
+            raise OutputError(f"{folder} holds {inside}, which is no earlier result and would be lost; {REMEDY}")
+        if file.is_symlink() or sha256_of_file(file) != digests[inside]:
+            raise _changed(folder, inside)
+    return True
+
+
+def result_manifest(folder: Path) -> Mapping[str, Any] | None:
+    """The manifest of a case's folder; None if it has none, or one that is not ours."""
+    try:
+        manifest = manifest_of(folder)
+    except InputError:
+        return None
+    outputs = manifest.get("outputs")
+    return manifest if isinstance(outputs, list) and MANIFEST in outputs else None
+
+
+def segmented_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a finished case of ``segment``; None if the folder holds none."""
+    manifest = result_manifest(folder) or {}
+    whole = all(key in manifest and isinstance(manifest[key], kind) for key, kind in OF_SEGMENT.items())
+    return dict(manifest) if whole else None
+
+
+def check_apart(folder: Path, inputs: Sequence[InputFile]) -> None:
+    """Raise OutputError if the results would replace what they are made of."""
+    place = folder.resolve()
+    for file in inputs:
+        path = file if isinstance(file, Path) else file.archive
+        if path.resolve() == place or place in path.resolve().parents:
+            raise OutputError(f"{folder} holds {path.name}, which it would replace; give another output folder.")
+
+
+def _is_unchanged_mask(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a result without a digest is a mask that is not changed, or nothing that anybody corrects."""
+    folder, name = path.parent, path.name
+    if manifest.get("ctv_sha256") and path.is_file():
+        if name in [FILES[key] for key in MASKS]:
+            if is_changed(path, manifest):
+                raise _changed(folder, name)
+            return True
+        if name in [FILES[key] for key in PICTURES]:
+            return True
+    raise OutputError(
+        f"{folder} holds {name} of an earlier version, which kept no digest to see whether it was changed; {REMEDY}"
+    )
+
+
+def _changed(folder: Path, name: str) -> OutputError:
+    return OutputError(f"{folder} holds {name}, which was changed since it was written and would be lost; {REMEDY}")
+
+
+def _files_in(path: Path) -> Iterator[Path]:
+    """A file, or those of a folder that somebody put there."""
+    if not path.is_dir():
+        yield path
+        return
+    for file in sorted(path.rglob("*")):
+        if (file.is_symlink() or not file.is_dir()) and not is_of_system(file):
+            yield file

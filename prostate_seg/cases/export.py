@@ -1,0 +1,217 @@
+"""From a mask, as segmented or as corrected in 3D Slicer, back to the formats of planning systems and archives.
+
+What ``prostate-seg export`` does, without printing and without Qt, so that a Slicer module can call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+
+from ..errors import InputError, SettingsError
+from ..geometry.resample import on_grid_of
+from ..geometry.volume import Array, Segmentation, Volume
+from ..reading.acquisition import Acquisition
+from ..reading.cases import read
+from ..reading.masks import read_segments, stem_of
+from ..system.atomic import check_free, replacing_folder
+from ..system.half_written import remove_abandoned
+from ..system.source_digest import check_drawn_on, recorded_sources
+from ..writing import FILES
+from ..writing.current_mask import GivenMask, given_mask, manifest_of, source_of
+from ..writing.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
+from ..writing.manifest import mask_digest
+from ..writing.outputs import Planning, check_probability, check_source
+from .earlier_results import check_apart, is_unchanged_result
+from .folder import check_identity, fill_case_folder, mask_facts
+
+WITH_STRUCTURES = ("seg-nrrd", "dicom-seg", "rtstruct", "slicer", "report")
+GRID_ONLY = (
+    "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
+    "belongs to this image."
+)
+Drawn = Literal["automatic", "semiautomatic", "manual"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be handed over, and how.
+
+    mask: a mask file, or a case's folder as ``segment`` writes it. source: the image it was drawn on; of a
+    case's folder its ``trus.nrrd`` where None (DICOM formats need the DICOM). segment: the name of the CTV among
+    several segments; structures: of further ones. acquisition: how the source is read; what it leaves open is the
+    case's own. drawn: how the mask came about; None: as a case's unchanged mask was, else
+    semiautomatic. identify: the report names case and patient.
+    """
+
+    mask: Path
+    formats: tuple[str, ...]
+    source: Path | None = None
+    segment: str | None = None
+    structures: tuple[str, ...] = ()
+    acquisition: Acquisition | None = None
+    planning: Planning = field(default_factory=Planning)
+    drawn: Drawn | None = None
+    identify: bool = False
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """The folder that was written, its files, and what to look at."""
+
+    folder: Path
+    outputs: list[str]
+    notes: list[str]
+
+
+def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedOver:
+    """Write a mask's formats into a folder named after its case below ``output``; all or nothing.
+
+    Raises SettingsError, InputError, GeometryError (another image, or one that has changed) and OutputError.
+    """
+    order.planning.check(order.formats)
+    check_identity(order.formats, identify=order.identify)
+    if order.drawn is not None and order.drawn not in get_args(Drawn):
+        raise SettingsError(f"The mask was drawn {order.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
+    if order.structures and not set(order.formats) & set(WITH_STRUCTURES):
+        raise SettingsError(
+            f"--structure is about formats that hold several; add one of {', '.join(WITH_STRUCTURES)} to --format."
+        )
+    given = given_mask(order.mask)
+    folder = output / (order.mask.resolve().name if order.mask.is_dir() else stem_of(given.file))
+    check_apart(folder, [given.file, *([order.source] if order.source else [])])
+    remove_abandoned(output)
+    may_replace = is_unchanged_result if overwrite else None
+    check_free(folder, may_replace=may_replace)
+    acquisition = _acquisition(order, given.manifest)
+    volume = _source(order, given, acquisition)
+    check_source(volume, order.formats)
+    delivery, notes = _delivery(order, given, volume)
+    check_probability(delivery.ctv, order.formats)
+    notes = [*volume.warnings, *notes, *remarks(delivery.ctv)]
+    with replacing_folder(folder, may_replace=may_replace) as partial:
+        about = {"acquisition": asdict(acquisition), "warnings": notes}
+        manifest = _manifest(delivery, given.manifest) | about
+        outputs = fill_case_folder(
+            partial, delivery, manifest, order.formats, planning=order.planning, identify=order.identify
+        )
+    return HandedOver(folder, outputs, notes)
+
+
+def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:
+    """How the source is read: as the order says, and where it is silent as the case was."""
+    known = {entry.name for entry in fields(Acquisition)}
+    stated = {key: value for key, value in (manifest.get("acquisition") or {}).items() if key in known}
+    said = asdict(order.acquisition) if order.acquisition else {}
+    return Acquisition(**(stated | {key: value for key, value in said.items() if value is not None}))
+
+
+def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
+    """The image that the mask belongs to. Raises InputError where it is not the one that was segmented."""
+    own = given.file.parent / FILES["nrrd"]
+    if order.source is None or (own.is_file() and order.source.resolve() == own.resolve()):
+        if not own.is_file():
+            raise InputError(f"{given.file.name} does not say which image it was drawn on; give it with --source.")
+        volume = read(own)
+        return replace(volume, orientation=given.manifest.get("orientation", volume.orientation))
+    volume = read(
+        order.source,
+        frame_spacing_mm=acquisition.frame_spacing_mm,
+        frame_order=acquisition.frame_order,
+        probe_side=acquisition.probe_side,
+    )
+    expected = source_of(given.manifest)
+    if expected and expected != volume.source.sha256:
+        raise InputError(
+            f"{order.source.name} is not what {given.file.parent.name} was segmented from, or has changed since "
+            f"(SHA-256 {volume.source.sha256[:12]}..., expected {expected[:12]}...); give the one that was."
+        )
+    return volume
+
+
+def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery, list[str]]:
+    """The delivery; and what was done to its masks."""
+    segments, affine = read_segments(given.file)
+    chosen = _chosen(segments, order, given.file)
+    notes = _origin(order, given, volume, {name: number for number, name in enumerate(segments) if name in chosen})
+    placed = {name: on_grid_of(volume, segments[name], affine, name) for name in chosen}
+    if not placed[chosen[0]][0].any():
+        raise InputError(
+            f"The segment {chosen[0]} of {given.file.name} is empty, so there is nothing to hand over."
+        )
+    notes += [
+        _interpolated("CTV" if name == chosen[0] else name, _ml(segments[name], affine), _ml(mask, volume.affine))
+        for name, (mask, exact) in placed.items()
+        if not exact
+    ]
+    ctv = Segmentation(
+        placed[chosen[0]][0].astype(np.uint8),
+        volume.affine,
+        orientation=volume.orientation,
+        source_sha256=volume.source.sha256,
+    )
+    structures = {name: placed[name][0] for name in chosen[1:]}
+    return Delivery(volume, ctv, _maker(order, ctv, given.manifest), structures), notes
+
+
+def _origin(order: Order, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
+    """Raise GeometryError for a segment that was drawn on another image; a note if nothing says on which.
+
+    segments: the numbers in the mask's file of those that are handed over. A case's ``trus.nrrd`` also goes by the
+    digest of what the case was segmented from.
+    """
+    image = order.source or given.file.parent / FILES["nrrd"]
+    recorded = recorded_sources(given.file)
+    drawn_on = {name: recorded[number] for name, number in segments.items() if number in recorded}
+    of_case = source_of(manifest_of(image.parent)) if image.name == FILES["nrrd"] else ""
+    if order.source is None and not of_case:
+        return [GRID_ONLY]
+    check_drawn_on(given.file, drawn_on, image.name, {volume.source.sha256, of_case} - {""})
+    return [] if drawn_on or source_of(given.manifest) else [GRID_ONLY]
+
+
+def _interpolated(name: str, before_ml: float, after_ml: float) -> str:
+    return (
+        f"The {name} was drawn on another grid and interpolated onto the image's, {before_ml:.2f} mL became "
+        f"{after_ml:.2f}: check that it belongs to this image."
+    )
+
+
+def _ml(mask: Array, affine: Array) -> float:
+    return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000.0)
+
+
+def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str]:
+    """The names of the CTV and of the further structures."""
+    names = ", ".join(segments)
+    if order.segment is None and len(segments) > 1:
+        raise InputError(f"{file.name} has {len(segments)} segments ({names}); choose the CTV with --segment NAME.")
+    chosen = [next(iter(segments)) if order.segment is None else order.segment, *order.structures]
+    for name in chosen:
+        if name not in segments:
+            raise InputError(f"{file.name} has no segment {name!r}; it has {names}.")
+        if chosen.count(name) > 1:
+            raise SettingsError(f"The segment {name!r} is asked for twice; give each once.")
+    return chosen
+
+
+def _maker(order: Order, ctv: Segmentation, manifest: Mapping[str, Any]) -> Maker:
+    unchanged = bool(manifest) and manifest.get("ctv_sha256") == mask_digest(ctv)
+    drawn = order.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
+    bundle = manifest.get("bundle") or {"name": SOFTWARE, "version": SOFTWARE_VERSION}
+    others = (order.drawn or "manual").upper()
+    return Maker(str(bundle["name"]), str(bundle["version"]), cast(Kind, drawn.upper()), cast(Kind, others))
+
+
+def _manifest(delivery: Delivery, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What was handed over, without names and paths; the bundle of the case it comes from."""
+    return {
+        **({"bundle": manifest["bundle"]} if "bundle" in manifest else {}),
+        **mask_facts(delivery.volume, delivery.ctv),
+        "drawn": delivery.maker.kind.lower(),
+        "versions": {SOFTWARE: SOFTWARE_VERSION},
+    }

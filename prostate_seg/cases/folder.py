@@ -1,0 +1,100 @@
+"""The folder of a case: its outputs, its report, its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import SettingsError
+from ..evaluation.metrics.patient import extents_mm
+from ..geometry.volume import Segmentation, Volume, extent_mm
+from ..report import case_report_of, write_case_page
+from ..system.digests import digests_of
+from ..system.json_files import write_json
+from ..writing import FILES
+from ..writing.delivery import Delivery
+from ..writing.manifest import DIGESTS, MANIFEST, mask_digest
+from ..writing.outputs import DICOM, Planning, write_outputs
+
+REPORT = "report"
+
+
+def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = False) -> None:
+    """Raise SettingsError if a report is to name the patient and there is none, or names are to be secret."""
+    if identify and anonymous:
+        raise SettingsError(
+            "--anonymous-names keeps names out of the results, --identify puts them into the report; give one."
+        )
+    if identify and REPORT not in formats:
+        raise SettingsError(f"--identify is about {FILES[REPORT]}; add {REPORT} to --format.")
+
+
+def identity_remark(formats: Sequence[str]) -> str:
+    """A warning of the formats that hold the patient's attributes; empty if there is none."""
+    named = ", ".join(FILES[name] for name in formats if name in DICOM)
+    if not named:
+        return ""
+    return (
+        f"Not anonymous: {named} with the patient's name, ID and dates, as DICOM asks; leave DICOM formats out, or "
+        "take the identity out of the images first."
+    )
+
+
+def mask_facts(volume: Volume, ctv: Segmentation) -> dict[str, Any]:
+    """What a manifest tells of a mask and its image. Undefined numbers are null, with a reason."""
+    single = volume.array.shape[2] == 1
+    along_axes = [round(value, 2) for value in extent_mm(ctv)]
+    extent: dict[str, Any] = {"axes": [*along_axes[:2], None] if single else along_axes}
+    if volume.orientation == "assumed":
+        extent |= {"patient": None, "reason": "the file gives no orientation"}
+    else:
+        extent["patient"] = _extents_in_patient(ctv)
+    return {
+        "input": {"kind": volume.source.kind, "sha256": volume.source.sha256},
+        "orientation": volume.orientation,
+        "ctv_sha256": mask_digest(ctv),
+        "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
+        "volume_ml": None if single else round(ctv.volume_ml, 3),
+        "extent_mm": extent,
+        "statement": "research use only, not a medical device",
+    }
+
+
+def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
+    """The extents as evaluation has them; of a single slice none across it, and within its plane otherwise."""
+    affine = np.array(ctv.affine)
+    across = int(np.abs(affine[:3, 2]).argmax()) if ctv.labels.shape[2] == 1 else None
+    if across is not None:
+        affine[:3, 2] = 0.0
+    extents = extents_mm(ctv.labels == 1, affine)
+    names = ("left_right", "anterior_posterior", "superior_inferior")
+    return {
+        name: None if index == across else round(length, 2)
+        for index, (name, length) in enumerate(zip(names, extents, strict=True))
+    }
+
+
+def fill_case_folder(
+    folder: Path,
+    delivery: Delivery,
+    manifest: Mapping[str, Any],
+    formats: Sequence[str],
+    *,
+    planning: Planning,
+    identify: bool = False,
+) -> list[str]:
+    """Write each format, and the manifest with their names; returns these. Raises OutputError.
+
+    identify: whether the report has the names of case and patient; nothing else here has.
+    """
+    written = write_outputs(folder, delivery, [name for name in formats if name != REPORT], planning)
+    if REPORT in formats:
+        report = case_report_of(delivery, manifest, identity=folder.name if identify else None)
+        write_case_page(folder / FILES[REPORT], report)
+        written.append(FILES[REPORT])
+    outputs = [*written, MANIFEST]
+    write_json(folder / MANIFEST, {**manifest, "outputs": outputs, DIGESTS: digests_of(folder)})
+    return outputs

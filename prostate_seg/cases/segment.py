@@ -1,0 +1,244 @@
+"""From a case to its folder of results: read, segment, write, each case on its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..assessment.judge import Assessment
+from ..errors import GeometryError, InputError, OutputError
+from ..geometry.volume import Segmentation, Volume
+from ..inference.predictor import Predictor, load_bundle
+from ..inference.released import package_versions
+from ..reading.acquisition import Acquisition
+from ..reading.cases import Case, read, read_case
+from ..system.atomic import check_free, replacing_folder
+from ..system.half_written import remove_abandoned
+from ..system.input_files import READ_ERRORS, opened
+from ..system.parallel import in_processes
+from ..writing import DEFAULT_FORMATS, FILES
+from ..writing.delivery import Delivery, Maker, remarks
+from ..writing.outputs import Planning, check_source
+from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
+from .failures import sentence, traceback_of
+from .folder import fill_case_folder, identity_remark, mask_facts
+
+SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
+HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``prostate-seg segment`` was asked for.
+
+    formats: keys of export.FILES. planning: of the structure set. overwrite: replace folders that hold nothing
+    but unchanged earlier results. skip_existing: cases whose folder is finished are done. anonymous: the cases were
+    named by :func:`anonymised`; their errors name no file. identify: the report names case and patient.
+    """
+
+    output: Path
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    planning: Planning = field(default_factory=Planning)
+    overwrite: bool = False
+    skip_existing: bool = False
+    anonymous: bool = False
+    identify: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case: its manifest and folder, or why it failed: a sentence that names the file.
+
+    skipped: the case was done before, and left as it is.
+    """
+
+    case: str
+    folder: Path | None = None
+    manifest: dict[str, Any] | None = None
+    error: str = ""
+    traceback: str = ""
+    skipped: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as ``segment --json`` tells it; null for what there is not."""
+        folder = None if self.folder is None else str(self.folder)
+        told = {"case": self.case, "folder": folder, "error": self.error or None, "manifest": self.manifest}
+        return told | {"skipped": self.skipped}
+
+
+def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
+    """Segment one volume, or the one case in a file, folder or zip; by default with the released bundle.
+
+    For several, make a predictor once: ``load_bundle()``. Raises InputError, GeometryError, BundleError.
+    """
+    volume = image if isinstance(image, Volume) else read(image)
+    return load_bundle(bundle, device=device)(volume)
+
+
+def segment_cases(
+    cases: Sequence[Case], load: Callable[[], Predictor], options: Options, *, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Segment cases one after the other, or ``jobs`` at a time in processes; their outcomes in order.
+
+    load: makes the predictor, once a process. Raises what it raises, before the first case. To be called in
+    the main thread where jobs is more than 1.
+    """
+    predictor = load()
+    remove_abandoned(options.output)
+    jobs = min(jobs, len(cases))
+    if jobs <= 1:
+        for case in cases:
+            yield segment_case(case, predictor, options)
+        return
+    del predictor
+    outcomes = in_processes(partial(_in_worker, options=options), cases, jobs, start=(_start_worker, (load,)))
+    for case, outcome in zip(cases, outcomes, strict=True):
+        died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
+        yield outcome or Outcome(case.name, error=sentence(case, died, anonymous=options.anonymous))
+
+
+def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
+    """Read, segment and write one case. Whatever fails leaves nothing behind and is told in the outcome."""
+    try:
+        return _segmented(case, predictor, options)
+    except Exception as error:  # whatever a library raises, the other cases must still be done
+        secret = options.anonymous
+        told = sentence(case, error, anonymous=secret)
+        return Outcome(case.name, error=told, traceback=traceback_of(error, anonymous=secret))
+
+
+def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
+    folder = options.output / case.name
+    may_replace = is_unchanged_result if options.overwrite else None
+    check_apart(folder, case.files)
+    if os.path.lexists(folder) and not options.overwrite:
+        return _done_before(case, folder, predictor, options)
+    check_free(folder, may_replace=may_replace)
+    start = time.perf_counter()
+    volume = read_case(case, **asdict(options.acquisition))
+    _check_size(volume)
+    check_source(volume, options.formats)
+    read_at = time.perf_counter()
+    ctv, assessment = predictor.assess(volume)
+    segmented_at = time.perf_counter()
+    manifest = describe(volume, ctv, predictor, assessment) | {"acquisition": asdict(options.acquisition)}
+    if options.anonymous and (remark := identity_remark(options.formats)):
+        manifest["warnings"].append(remark)
+    manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
+    delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
+    with replacing_folder(folder, may_replace=may_replace) as partial:
+        manifest["outputs"] = fill_case_folder(
+            partial, delivery, manifest, options.formats, planning=options.planning, identify=options.identify
+        )
+    return Outcome(case.name, folder, manifest)
+
+
+def _done_before(case: Case, folder: Path, predictor: Predictor, options: Options) -> Outcome:
+    """The outcome of a case whose folder is there. Raises OutputError unless it is what would be made now."""
+    if not options.skip_existing:
+        raise OutputError(
+            f"{folder} exists already; give --overwrite to replace it, --skip-existing to count it as done, or "
+            "another output folder."
+        )
+    manifest = segmented_manifest(folder)
+    missing = [FILES[name] for name in options.formats if not (folder / FILES[name]).exists()]
+    if manifest is None or missing:
+        lacks = " and ".join(missing) or "manifest.json of segment"
+        raise OutputError(f"{folder} exists already but has no {lacks}; give --overwrite or another output folder.")
+    image = read_case(case, **asdict(options.acquisition)).source.sha256
+    for what, before, now in (
+        ("image (or it has changed since)", manifest["input"].get("sha256"), image),
+        ("bundle", manifest["bundle"].get("sha256"), predictor.info.sha256),
+        ("--frame-spacing, --frame-order or --probe-side", manifest["acquisition"], asdict(options.acquisition)),
+    ):
+        if before != now:
+            raise OutputError(
+                f"{folder} was made with another {what}; give --overwrite instead of --skip-existing, or another "
+                "output folder."
+            )
+    return Outcome(case.name, folder, manifest, skipped=True)
+
+
+def _check_size(volume: Volume) -> None:
+    """Refuse an image that is so small or large that the unit of its spacing must be wrong."""
+    sides = [n * spacing for n, spacing in zip(volume.array.shape, volume.spacing_mm, strict=True)]
+    if not SMALLEST_MM <= max(sides) <= LARGEST_MM:
+        raise GeometryError(
+            f"the image measures {' x '.join(f'{side:.3g}' for side in sides)} mm, expected {SMALLEST_MM:g} to "
+            f"{LARGEST_MM:g} mm along its longest side; correct its spacing, whose unit may be wrong."
+        )
+
+
+def anonymised(cases: Sequence[Case]) -> list[Case]:
+    """The cases under names made from their content: digits of its SHA-256; equal ones get -2, -3, ..."""
+    named = []
+    equal: Counter[str] = Counter()
+    for case in cases:
+        digest = hashlib.sha256()
+        for file in case.files:
+            with suppress(*READ_ERRORS), opened(file) as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        name = digest.hexdigest()[:HASH_LENGTH]
+        equal[name] += 1
+        named.append(replace(case, name=name if equal[name] == 1 else f"{name}-{equal[name]}"))
+    return named
+
+
+_of_worker: dict[str, Predictor] = {}
+
+
+def _start_worker(load: Callable[[], Predictor]) -> None:
+    _of_worker["predictor"] = load()
+
+
+def _in_worker(case: Case, options: Options) -> Outcome:
+    return segment_case(case, _of_worker["predictor"], options)
+
+
+def describe(
+    volume: Volume, ctv: Segmentation, predictor: Predictor, assessment: Assessment | None = None
+) -> dict[str, Any]:
+    """The manifest of a segmentation, without names, dates or paths. Undefined numbers are null, with a reason."""
+    warnings = list(volume.warnings)
+    if volume.array.shape[2] == 1:
+        warnings.append("The slice was segmented in 2D, without neighbours.")
+    if not ctv.labels.any():
+        warnings.append("No prostate was found: the mask is empty.")
+    warnings += remarks(ctv)
+    uncertainty: dict[str, Any] = {"mean_boundary_entropy_nats": _boundary_entropy(ctv)}
+    if assessment is not None:
+        uncertainty |= assessment.facts(ctv)
+        warnings += assessment.warnings(ctv)
+    return {
+        **mask_facts(volume, ctv),
+        "uncertainty": uncertainty,
+        "warnings": warnings,
+        "device": str(predictor.device),
+        "bundle": {
+            "name": predictor.info.name,
+            "version": predictor.info.version,
+            "sha256": predictor.info.sha256,
+            "config_sha256": predictor.info.config_sha256,
+        },
+        "versions": package_versions(),
+    }
+
+
+def _boundary_entropy(ctv: Segmentation) -> float | None:
+    """Mean entropy where the probability is between 1 % and 99 %; null without such voxels."""
+    if ctv.probability is None:
+        return None
+    p = ctv.probability[(ctv.probability > 0.01) & (ctv.probability < 0.99)].astype(np.float64)
+    return round(float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean()), 4) if p.size else None

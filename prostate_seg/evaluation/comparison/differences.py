@@ -1,0 +1,182 @@
+"""Is A better than B? Paired differences of two or more evaluations of the same cases.
+
+Cases are paired by name, patients are what is drawn and flipped: a bootstrap interval of the mean difference,
+and a sign-flip permutation test (exact up to 12 patients) whose p values are corrected by Holm over all pairs and
+metrics. A missed case counts with the diagonal of its image, so missing one never makes a difference look better.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import SettingsError
+from ...geometry.volume import Array
+from ...system.csv_files import write_rows
+from ...system.json_files import write_json
+from ...system.replaced import check_replaceable
+from ..metrics import SCORES
+from .tables import SIGNIFICANT, Table, paired, remarks
+
+MAIN = ("dice", "hd_mm", "hd95_mm", "assd_mm", "surface_dice_2mm", "slice_dice")
+EXACT_UP_TO = 12  # patients: 4096 sign patterns
+FLIPS = 9999
+RESAMPLES = 2000
+INFINITE = "replaced by the diagonal of the reference image in mm"
+CASE_COLUMNS = ("first", "second", "case", "dice_first", "dice_second", "difference")
+_MARKS = {"comparison.json": f'"infinite_distances": "{INFINITE}"', "cases.csv": ",".join(CASE_COLUMNS)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of ``second`` minus that of ``first`` over their common cases.
+
+    better: whether the mean difference is for the better, None where it is 0; :attr:`verdict` says whether that is
+    shown. low, high: 95 % bootstrap interval over patients. p: two-sided; p_holm: corrected for all differences of
+    the comparison. None below two patients.
+    """
+
+    first: str
+    second: str
+    metric: str
+    cases: int
+    patients: int
+    mean_first: float
+    mean_second: float
+    mean_difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None = None
+    better: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` where p_holm is below SIGNIFICANT, else ``not shown``."""
+        if self.better is None or self.p_holm is None or self.p_holm >= SIGNIFICANT:
+            return "not shown"
+        return "better" if self.better else "worse"
+
+    def as_line(self) -> str:
+        """The difference as ``compare`` prints it, under HEAD."""
+        interval = "-" if self.low is None else f"{self.low:+.4f} to {self.high:+.4f}"
+        p = "-" if self.p_holm is None else f"{self.p_holm:.4f}"
+        pair = f"{self.second} - {self.first}"
+        numbers = f"{self.cases:5d} {self.mean_difference:+9.4f} {interval:>20s} {p:>9s}"
+        return f"{pair:32s} {self.metric:18s} {numbers} {self.verdict}"
+
+
+_NUMBERS = f"{'cases':>5s} {'mean':>9s} {'95 % interval':>20s} {'p (Holm)':>9s}"
+HEAD = f"{'difference':32s} {'metric':18s} {_NUMBERS} second is"
+
+
+def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Difference]:
+    """The differences of every pair of tables, in the order of their arguments, metric by metric.
+
+    Raises SettingsError (fewer than two tables, an unknown metric), InputError (no common case).
+    """
+    if len(tables) < 2:
+        raise SettingsError(f"A comparison needs at least two evaluations, got {len(tables)}.")
+    if len({table.name for table in tables}) < len(tables):
+        raise SettingsError("Two evaluations have one name; give each a name of its own.")
+    unknown = [name for name in metrics if name not in SCORES]
+    if unknown or not metrics:
+        raise SettingsError(f"Unknown metrics: {', '.join(unknown) or 'none given'}; expected {', '.join(SCORES)}.")
+    found = [
+        _difference(first, second, metric)
+        for first, second in itertools.combinations(tables, 2)
+        for metric in metrics
+        if metric in first.values and metric in second.values
+    ]
+    return _holm([one for one in found if one is not None])
+
+
+def worst_first(first: Table, second: Table, metric: str = "dice") -> list[tuple[str, float, float]]:
+    """The common cases with both values, those that got worse from first to second by most in front."""
+    names, a, b, _ = paired(first, second, metric)
+    order = np.argsort(SCORES[metric] * (b - a), kind="stable")
+    return [(names[index], float(a[index]), float(b[index])) for index in order]
+
+
+def check_comparison(folder: Path) -> None:
+    """Raise OutputError if the tables would take the place of files that this package did not write."""
+    check_replaceable(folder, _MARKS)
+
+
+def write_comparison(differences: Sequence[Difference], tables: Sequence[Table], folder: Path) -> list[Path]:
+    """Write ``comparison.json`` and ``cases.csv`` (worst first, by Dice, pair by pair). Raises OutputError."""
+    check_comparison(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = remarks(tables)
+    summary, cases = folder / "comparison.json", folder / "cases.csv"
+    write_json(
+        summary,
+        {
+            "differences": [asdict(one) | {"verdict": one.verdict} for one in differences],
+            "remarks": told,
+            "interval": f"95 % bootstrap of the mean difference over patients, {RESAMPLES} resamples",
+            "test": f"sign flips of patients, exact up to {EXACT_UP_TO}, else {FLIPS}; Holm over all rows",
+            "infinite_distances": INFINITE,
+        },
+    )
+    rows = (
+        [first.name, second.name, case, f"{a:.6g}", f"{b:.6g}", f"{b - a:.6g}"]
+        for first, second in itertools.combinations(tables, 2)
+        for case, a, b in worst_first(first, second)
+    )
+    write_rows(cases, CASE_COLUMNS, rows)
+    return [summary, cases]
+
+
+def _difference(first: Table, second: Table, metric: str) -> Difference | None:
+    names, a, b, people = paired(first, second, metric)
+    if not names:
+        return None
+    change = b - a
+    count = int(people.max()) + 1
+    sums, sizes = np.bincount(people, change, count), np.bincount(people, minlength=count)
+    mean = float(change.mean())
+    low = high = p = None
+    if count > 1:
+        low, high = _interval(sums, sizes)
+        p = _sign_flip_p(sums)
+    better = None if mean == 0 else SCORES[metric] * mean > 0
+    return Difference(
+        first.name, second.name, metric, len(names), count, float(a.mean()), float(b.mean()), mean, low, high, p,
+        better=better,
+    )  # fmt: skip
+
+
+def _interval(sums: Array, sizes: Array) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _sign_flip_p(sums: Array) -> float:
+    """Share of sign patterns over patients whose sum is at least as far from 0 as the one observed."""
+    observed = abs(sums.sum())
+    if len(sums) <= EXACT_UP_TO:
+        signs = np.array(list(itertools.product((-1, 1), repeat=len(sums))))
+        return float((np.abs(signs @ sums) >= observed - 1e-12).mean())
+    signs = np.random.default_rng(0).choice((-1, 1), size=(FLIPS, len(sums)))
+    return float((1 + (np.abs(signs @ sums) >= observed - 1e-12).sum()) / (1 + FLIPS))
+
+
+def _holm(differences: list[Difference]) -> list[Difference]:
+    """The differences with p values corrected step down (Holm 1979)."""
+    tested = sorted((one.p, index) for index, one in enumerate(differences) if one.p is not None)
+    corrected: dict[int, float] = {}
+    highest = 0.0
+    for rank, (p, index) in enumerate(tested):
+        highest = max(highest, min(1.0, p * (len(tested) - rank)))
+        corrected[index] = highest
+    values: list[dict[str, Any]] = [asdict(one) for one in differences]
+    return [Difference(**{**value, "p_holm": corrected.get(index)}) for index, value in enumerate(values)]

@@ -1,0 +1,22 @@
+from .inferers import ScaleFlipInferer, SliceStackInferer
+from .overrides import check_overrides
+from .predictor import Predictor, load_bundle
+from .reader import UltrasoundReader, cases_in
+from .transforms import ClipToFieldOfViewd, ModelGridd, NormalizeUltrasoundd, RefineShaped, ToSourceGridd
+from .weights import initialise
+
+__all__ = [
+    "ClipToFieldOfViewd",
+    "ModelGridd",
+    "NormalizeUltrasoundd",
+    "Predictor",
+    "RefineShaped",
+    "ScaleFlipInferer",
+    "SliceStackInferer",
+    "ToSourceGridd",
+    "UltrasoundReader",
+    "cases_in",
+    "check_overrides",
+    "initialise",
+    "load_bundle",
+]

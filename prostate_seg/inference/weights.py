@@ -1,0 +1,260 @@
+"""Weights into networks: our own, a ViT's in timm's or DeiT's naming, an official Segmenter release.
+
+Files are read by ``torch.load(weights_only=True)`` and a safe YAML loader: nothing in them is executed. All
+that cannot be used raises BundleError, which names the file and the parameters.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from ..errors import BundleError
+from ..network import (
+    LinearDecoder,
+    MaskTransformer,
+    PatchEmbed,
+    Segmenter,
+    VisionTransformer,
+    channels_last,
+    resize_position_embedding,
+)
+from ..system.checked_files import MOST_BYTES, check_plain, shortened
+from .limits import check_limits
+
+_UNREADABLE = (  # what torch.load raises on files with flipped or missing bytes
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+_UNUSED_HEADS = ("head.", "head_dist.", "pre_logits.")  # classification heads of timm and DeiT
+_MEAN_AND_STD = {
+    "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "deit": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class OfficialRelease:
+    """What a folder of the authors' model zoo holds.
+
+    network: in evaluation mode. window_size, window_stride: pixels, of the published inference
+    (``infer.paper_inferer``). mean, std: of the three channels in [0, 1]; the network takes (x - mean) / std.
+    """
+
+    network: Segmenter
+    window_size: int
+    window_stride: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def from_official(folder: str | Path) -> OfficialRelease:
+    """Load a release of github.com/rstrudel/segmenter: a folder of ``checkpoint.pth`` and ``variant.yml``."""
+    path = Path(folder) / "variant.yml"
+    variant = _read_variant(path)
+    try:
+        network = _official_network(variant["net_kwargs"])
+        inference = variant["inference_kwargs"]
+        window, stride = int(inference["window_size"]), int(inference["window_stride"])
+        mean, std = _MEAN_AND_STD[variant["net_kwargs"]["normalization"]]
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{path} does not describe a Segmenter this package knows ({error!r}); expected net_kwargs and "
+            "inference_kwargs as the authors' training writes them."
+        ) from error
+    checkpoint = Path(folder) / "checkpoint.pth"
+    state = _without_heads(read_state(checkpoint), "encoder.")
+    load_state(network, state, str(checkpoint))
+    return OfficialRelease(network.eval(), window, stride, mean, std)
+
+
+def load_pretrained(network: Segmenter | VisionTransformer, source: str | Path | Mapping[str, Any]) -> None:
+    """Load a ViT pre-trained on images, in timm's or DeiT's naming, into an encoder with a PatchEmbed.
+
+    source: a file or its state dict. Its position embedding is interpolated to the encoder's grid; a
+    distillation token is left out, with its position, unless the encoder is ``distilled``; classification
+    heads are dropped. An RGB patch embedding is summed over its colours and divided among the input channels,
+    so that C equal channels give what a gray RGB image gives; with 3 channels it stays as it is.
+    """
+    encoder = network.encoder if isinstance(network, Segmenter) else network
+    name = "the given state dict" if isinstance(source, Mapping) else str(source)
+    state = _unwrapped(source, name) if isinstance(source, Mapping) else read_state(source)
+    state = _without_heads(state, "")
+    embedding = state.get("pos_embed")
+    if embedding is not None and embedding.ndim == 3:
+        if "dist_token" in state and encoder.dist_token is None:
+            del state["dist_token"]
+            embedding = torch.cat([embedding[:, :1], embedding[:, 2:]], dim=1)
+        state["pos_embed"] = _fitted_positions(embedding, encoder, name)
+    kernel = state.get("patch_embed.proj.weight")
+    channels = encoder.patch_embed.in_channels
+    if kernel is not None and kernel.ndim == 4 and kernel.shape[1] == 3 != channels:
+        gray = kernel.sum(1, keepdim=True)  # (D, 1, P, P)
+        state["patch_embed.proj.weight"] = gray.expand(-1, channels, -1, -1) / channels
+    load_state(encoder, state, name)
+
+
+def read_state(path: str | Path) -> State:
+    """Read a state dict from a file of torch.save, also from under its key ``model`` or ``state_dict``."""
+    try:
+        check_plain(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise BundleError(f"There are no weights at {path}; give the path of a file of torch.save.") from error
+    except _UNREADABLE as error:
+        raise BundleError(
+            f"{path} cannot be read as weights ({type(error).__name__}); it is corrupted or holds more than "
+            "tensors. Download or train it again."
+        ) from error
+    return _unwrapped(content, str(path))
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load a state dict whose parameters must be the module's: no more, no fewer, of equal shapes, finite.
+
+    name: where it came from, for the BundleError.
+    """
+    expected = module.state_dict()
+    common = {key: value for key, value in state.items() if key in expected}
+    fitting = {key: value for key, value in common.items() if value.shape == expected[key].shape}
+    plain = {key: value for key, value in fitting.items() if _is_plain(value)}
+    problems = {
+        "missing": [key for key in expected if key not in state],
+        "unexpected": [key for key in state if key not in expected],
+        "of another shape": [
+            f"{key} {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
+            for key, value in common.items()
+            if key not in fitting
+        ],
+        "no plain numbers": [key for key in fitting if key not in plain],
+        "not finite": [key for key, value in plain.items() if not value.isfinite().all()],
+    }
+    found = "; ".join(f"{kind}: {_listed(keys)}" for kind, keys in problems.items() if keys)
+    if found:
+        raise BundleError(
+            f"The weights in {name} are not of this network ({found}); use the settings that they were "
+            "trained with."
+        )
+    module.load_state_dict(dict(state))
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor holds real numbers one by one: not sparse, quantised, complex, or without content."""
+    return value.layout is torch.strided and value.is_floating_point() and value.device.type != "meta"
+
+
+class _VariantLoader(yaml.SafeLoader):
+    """The safe loader, and tuples as the authors' files have them."""
+
+
+_VariantLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node))
+)
+
+
+def _read_variant(path: Path) -> dict[str, Any]:
+    try:
+        check_plain(path, MOST_BYTES)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_VariantLoader)
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise BundleError(
+            f"{path} cannot be read as the settings of a Segmenter release ({type(error).__name__}); expected "
+            "YAML as the authors' training writes it."
+        ) from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} holds no settings of a Segmenter release, got {type(content).__name__}.")
+    return content
+
+
+def _official_network(settings: dict[str, Any]) -> Segmenter:
+    width, classes = int(settings["d_model"]), int(settings["n_cls"])
+    patch = (int(settings["patch_size"]),) * 2
+    size = [int(n) for n in settings["image_size"]]
+    depths = [int(settings["n_layers"]), int(settings["decoder"].get("n_layers", 0))]
+    check_limits(
+        {"width": width, "num_classes": classes, "patch_size": list(patch), "image_size": size, "depth": depths}
+    )
+    encoder = VisionTransformer(
+        tuple(size),
+        PatchEmbed(3, width, patch),
+        depth=int(settings["n_layers"]),
+        heads=int(settings["n_heads"]),
+        dropout=float(settings["dropout"]),
+        drop_path=float(settings["drop_path_rate"]),
+        distilled=bool(settings["distilled"]),
+    )
+    decoder = settings["decoder"]
+    if decoder["name"] == "linear":
+        return Segmenter(encoder, LinearDecoder(width, classes))
+    if decoder["name"] != "mask_transformer":
+        raise ValueError(f"decoder {decoder['name']!r} is neither linear nor mask_transformer")
+    mask_transformer = MaskTransformer(
+        width,
+        classes,
+        depth=int(decoder["n_layers"]),
+        dropout=float(decoder["dropout"]),
+        drop_path=float(decoder["drop_path_rate"]),
+        mask_norm=nn.LayerNorm(classes),
+    )
+    return Segmenter(encoder, mask_transformer)
+
+
+def _unwrapped(content: Any, name: str) -> State:
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise BundleError(f"{name} holds no state dict: expected names with tensors.")
+    return dict(content)
+
+
+def _without_heads(state: State, prefix: str) -> State:
+    heads = tuple(prefix + head for head in _UNUSED_HEADS)
+    return {key: value for key, value in state.items() if not key.startswith(heads)}
+
+
+def _fitted_positions(embedding: Tensor, encoder: VisionTransformer, name: str) -> Tensor:
+    """The position embedding (1, T, D) of a square grid, interpolated to the encoder's."""
+    extra = encoder.pos_embed.shape[1] - math.prod(encoder.grid)
+    side = math.isqrt(max(embedding.shape[1] - extra, 0))
+    if embedding.shape == encoder.pos_embed.shape:
+        return embedding
+    if len(encoder.grid) != 2 or side < 1 or side * side + extra != embedding.shape[1]:
+        raise BundleError(
+            f"The position embedding in {name} has shape {tuple(embedding.shape)}; expected {extra} token(s) "
+            f"and a square grid of patches, to be fitted to the encoder's grid {encoder.grid}."
+        )
+    return resize_position_embedding(embedding, (side, side), encoder.grid)
+
+
+def _listed(names: list[str]) -> str:
+    """The first five names, and how many more."""
+    first = [name if name.isprintable() and len(name) <= 200 else shortened(name) for name in names[:5]]
+    return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
+    """Load ``weights`` (path of a state dict) into ``network``; ``none`` leaves it random."""
+    if weights.lower() != "none":
+        load_state(network, read_state(weights), weights)
+    return channels_last(network)

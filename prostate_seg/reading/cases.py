@@ -1,0 +1,268 @@
+"""Paths to volumes: finds the cases in files, folders and zips, and reads them.
+
+A file's type is determined by its content first, then by its suffix. One case is one DICOM series of single-frame
+images, one multi-frame DICOM file, or one NIfTI, NRRD or MetaImage file. Files are opened in a child process
+(:mod:`prostate_seg.system.guard`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..errors import InputError
+from ..geometry.volume import Array, Volume
+from ..system.guard import guarded
+from ..system.input_files import READ_ERRORS, SUFFIXES, InputFile, bytes_on_disk, file_kind, stem, suffix
+from .acquisition import Acquisition, FrameOrder, ProbeSide
+from .dicom.ultrasound import read_us
+from .field_of_view import over_frames
+from .images import read_itk, read_nifti
+from .inspection import Finding, inspect_each, members_of
+
+EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # of a folder of results
+LONGEST_NAME = 80  # bytes
+AT_A_TIME = 32  # files inspected by one call of the child process
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image to segment.
+
+    name: of its file or series folder, unique among the cases found together and safe as a file name. kind:
+    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip. missing: names of
+    unreadable files that lie among those of a series and are named like them.
+    """
+
+    name: str
+    kind: str
+    files: tuple[InputFile, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something found that is no case, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class _Found:
+    """What the inputs hold, before naming. unread: files that cannot be read."""
+
+    images: list[tuple[str, str, InputFile]] = field(default_factory=list)  # name, kind, file
+    series: dict[tuple[str, str], list[InputFile]] = field(default_factory=dict)
+    unread: list[InputFile] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]:
+    """The cases in files, folders (searched recursively) and zips, and what was skipped.
+
+    Files of one DICOM series that lie in one folder are one case, also if they are given one by one. Links to
+    folders are not followed, hidden files and folders not looked at. Raises InputError if an input does not exist
+    or nothing at all can be segmented.
+    """
+    found = _Found()
+    looked_at: set[InputFile] = set()
+    given = [_existing(Path(path)) for path in inputs]
+    for place in given:
+        files = [file for file in _files_in(place, found) if file not in looked_at]  # given twice, or by its folder
+        looked_at.update(files)
+        for start in range(0, len(files), AT_A_TIME):
+            some = files[start : start + AT_A_TIME]
+            for file, finding in zip(some, _inspected(some), strict=True):
+                _sort(file, finding, found, direct=file == place)
+    cases = _named(found)
+    if not cases:
+        names = ", ".join(place.name for place in given) or "no input"
+        reasons = "; ".join(f"{skip.name}: {skip.reason}" for skip in found.skipped[:5])
+        raise InputError(
+            f"{names}: nothing to segment{f' ({reasons})' if reasons else ''}; expected ultrasound DICOM, "
+            "NIfTI, NRRD or MetaImage."
+        )
+    return cases, found.skipped
+
+
+def read_case(
+    case: Case,
+    *,
+    frame_spacing_mm: float | None = None,
+    frame_order: FrameOrder | None = None,
+    probe_side: ProbeSide | None = None,
+) -> Volume:
+    """Read a case; the options fill what its files leave open (:class:`.acquisition.Acquisition`).
+
+    The array is black outside the field of view, so this is no reader for label maps. Raises InputError,
+    GeometryError or SettingsError; the text names the case.
+    """
+    acquisition = Acquisition(frame_spacing_mm, frame_order, probe_side)
+    try:
+        if case.missing:
+            raise InputError(
+                f"{case.missing[0]} among its {len(case.files)} files cannot be read, expected every slice of the "
+                "series; replace it or move it elsewhere."
+            )
+        volume, mask = guarded(_read, case, acquisition, bytes_on_disk=bytes_on_disk(case.files))
+        return replace(volume, field_of_view=over_frames(mask, volume.array.shape[2]))
+    except InputError as error:
+        raise type(error)(f"{case.name}: {error}") from error
+
+
+def _read(case: Case, acquisition: Acquisition) -> tuple[Volume, Array]:
+    """A volume without its field of view, and that (I, J): to be sent to another process."""
+    try:
+        if case.kind == "dicom":
+            volume = read_us(case.files, acquisition)
+        elif case.kind == "nifti":
+            volume = read_nifti(case.files[0], acquisition)
+        else:
+            volume = read_itk(case.files[0], case.kind, acquisition)
+    except READ_ERRORS as error:
+        raise InputError(f"the file cannot be read ({type(error).__name__}).") from error
+    assert volume.field_of_view is not None
+    return replace(volume, field_of_view=None), volume.field_of_view[..., 0]
+
+
+def read(
+    path: str | Path,
+    *,
+    frame_spacing_mm: float | None = None,
+    frame_order: FrameOrder | None = None,
+    probe_side: ProbeSide | None = None,
+) -> Volume:
+    """Read the one case in a file, folder or zip; see :func:`read_case`. Several raise InputError."""
+    cases, _ = find_cases([path])
+    if len(cases) > 1:
+        names = ", ".join(case.name for case in cases[:10])
+        raise InputError(f"{Path(path).name}: {len(cases)} cases ({names}), expected one; give the path of one.")
+    return read_case(cases[0], frame_spacing_mm=frame_spacing_mm, frame_order=frame_order, probe_side=probe_side)
+
+
+def _existing(given: Path) -> Path:
+    """An absolute path: '.' has no name; a link keeps its own."""
+    shown = given.name[:LONGEST_NAME] or str(given)
+    try:
+        if given.is_file() or given.is_dir():
+            return Path(os.path.abspath(given))
+        what = "neither a file nor a folder" if given.exists() else "no such file or folder"
+    except (OSError, ValueError) as error:  # a path that is too long, or with a NUL
+        what = f"no such file or folder ({getattr(error, 'strerror', None) or error})"
+    raise InputError(f"{shown}: {what}.")
+
+
+def _files_in(given: Path, found: _Found) -> Iterator[InputFile]:
+    """The files of an input in the order of their names; a zip's are its members."""
+    for path in sorted(_walked(given, found)) if given.is_dir() else [given]:
+        if path.name == EARLIER_IMAGE and path != given and path.with_name(EARLIER_MANIFEST).exists():
+            found.skipped.append(Skipped(f"{path.parent.name}/{path.name}", "of an earlier result"))
+            continue
+        try:
+            zipped = file_kind(path) == "zip"
+        except OSError:
+            zipped = False  # whoever inspects it says why
+        if not zipped:
+            yield path
+            continue
+        try:
+            members, reason = guarded(members_of, path, bytes_on_disk=bytes_on_disk([path]))
+        except InputError as error:
+            members, reason = [], str(error).rstrip(".")
+        if reason:
+            found.skipped.append(Skipped(path.name, reason))
+        yield from members
+
+
+def _walked(folder: Path, found: _Found) -> Iterator[Path]:
+    """The files below a folder; what cannot be looked at is skipped with its reason."""
+
+    def unreadable(error: OSError) -> None:
+        name = Path(error.filename).name if error.filename else folder.name
+        found.skipped.append(Skipped(name, f"a folder that cannot be read ({error.strerror})"))
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            if (Path(place) / name).is_symlink():
+                found.skipped.append(Skipped(name, "a link to a folder, not followed; give the folder itself"))
+        for name in names:
+            path = Path(place) / name
+            if name.startswith("."):
+                continue
+            if path.is_file():
+                yield path
+            else:
+                what = "a link to nothing" if path.is_symlink() else "a named pipe or a device"
+                found.skipped.append(Skipped(name, f"{what}, expected a file"))
+
+
+def _inspected(files: Sequence[InputFile]) -> list[Finding]:
+    """What files are; one that takes the child process with it spoils no other."""
+    try:
+        return guarded(inspect_each, files, bytes_on_disk=bytes_on_disk(files))
+    except InputError as error:
+        if len(files) == 1:
+            return [Finding("damaged", SUFFIXES.get(suffix(files[0].name), ""), reason=str(error).rstrip("."))]
+    return [finding for file in files for finding in _inspected([file])]
+
+
+def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> None:
+    """Put one file among the findings; direct: the user named this very file."""
+    if finding.verdict == "image":
+        found.images.append((stem(file.name), finding.kind, file))
+    elif finding.verdict == "slice":
+        found.series.setdefault((str(_folder(file)), finding.series), []).append(file)
+    elif finding.verdict != "unknown" or direct:
+        name = _folder_name(file) if finding.of_folder and not direct else file.name
+        if (skip := Skipped(name, finding.reason)) not in found.skipped:
+            found.skipped.append(skip)
+        if finding.verdict == "damaged":
+            found.unread.append(file)
+
+
+def _named(found: _Found) -> list[Case]:
+    """Cases with unique names: of the file, or of the folder of a series with several files."""
+    cases: list[Case] = []
+    taken: set[str] = set()
+    for files in found.series.values():
+        name = stem(files[0].name) if len(files) == 1 else _folder_name(files[0])
+        cases.append(Case(_free(name, taken), "dicom", tuple(files), _missing(files, found.unread)))
+    for name, kind, file in found.images:
+        cases.append(Case(_free(name, taken), kind, (file,)))
+    return cases
+
+
+def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[str, ...]:
+    """Names of unread files in the folder of a series of several files that differ in hexadecimal digits only."""
+    names = {(_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) for file in files if len(files) > 1}
+    return tuple(
+        file.name for file in unread if (_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) in names
+    )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that is safe in a file system and not taken; equal ones get -2, -3, ..."""
+    safe = re.sub(r"[^\w.-]+", "_", name).strip("._-").encode()[:LONGEST_NAME].decode(errors="ignore") or "case"
+    number, free = 1, safe
+    while free.lower() in taken:
+        number += 1
+        free = f"{safe}-{number}"
+    taken.add(free.lower())
+    return free
+
+
+def _folder(file: InputFile) -> Path:
+    """The folder that a file lies in; a zip counts as a folder."""
+    if isinstance(file, Path):
+        return file.parent
+    return (file.archive / file.at).parent
+
+
+def _folder_name(file: InputFile) -> str:
+    folder = _folder(file)
+    return stem(folder.name) if folder.suffix.lower() == ".zip" else folder.name

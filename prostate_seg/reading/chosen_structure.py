@@ -1,0 +1,65 @@
+"""Which structure of a file is meant, and whether it lies in the frame of reference of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import GeometryError, InputError
+
+CTV = "CTV"
+LONGEST_NAME, MOST_NAMES = 64, 20  # as a message shows them
+
+
+def chosen_structure(structures: Sequence[tuple[int, str]], wanted: Sequence[str], file: str) -> int:
+    """The index of the structure that is meant, among numbers and names.
+
+    wanted: names in order of preference, compared without case; none: CTV, or the only structure there is. Raises
+    InputError with the names that there are if none fits, and with the numbers if several have the name.
+    """
+    for name in wanted or (CTV,):
+        found = [index for index, (_, own) in enumerate(structures) if same_name(own, name)]
+        if len(found) > 1:
+            numbers = " and ".join(str(structures[index][0]) for index in found)
+            raise InputError(
+                f"{file} has {len(found)} structures called {shown(name)} (numbers {numbers}), expected one; "
+                "rename or delete the others."
+            )
+        if found:
+            _check_number(structures, found[0], file)
+            return found[0]
+    if not wanted and len(structures) == 1:
+        return 0
+    names = ", ".join(shown(name) for _, name in structures[:MOST_NAMES]) or "none"
+    more = f" and {len(structures) - MOST_NAMES} more" if len(structures) > MOST_NAMES else ""
+    expected = " or ".join(shown(name) for name in wanted or (CTV,))
+    raise InputError(
+        f"{file} has the structures {names}{more}; expected one called {expected}, choose with --structure NAME."
+    )
+
+
+def check_same_place(uid: str, other: str, file: str) -> None:
+    """Raise GeometryError if two Frame of Reference UIDs are known and differ. file: the one that does not fit."""
+    if uid and other and uid != other:
+        raise GeometryError(
+            f"{file} lies in another frame of reference than the mask it is compared with ((0020,0052) Frame of "
+            "Reference UID): their millimetres are not the same places; register them, or give masks of one image."
+        )
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names of structures are equal but for case and surrounding spaces."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def shown(name: str) -> str:
+    """A structure's name in a message: its printable characters, cut."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:LONGEST_NAME])
+
+
+def _check_number(structures: Sequence[tuple[int, str]], index: int, file: str) -> None:
+    number, name = structures[index]
+    if sum(other == number for other, _ in structures) > 1:
+        raise InputError(
+            f"{file} gives the number {number} to {shown(name)} and to another structure, expected a number for "
+            "each; export it again."
+        )

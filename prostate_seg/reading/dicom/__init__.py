@@ -1,0 +1,1 @@
+"""DICOM in: layout, calibration, frames, pixels, structures. Every rule stands in docs/dicom.md."""

@@ -1,0 +1,98 @@
+"""Numbers from DICOM attributes: finite, and as many as expected, or refused by the attribute's name.
+
+An empty element counts as absent. Messages quote numbers only: any other value may identify the patient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_description
+from pydicom.tag import Tag
+
+from ...errors import GeometryError, InputError
+
+
+def name_of(keyword: str) -> str:
+    """An attribute for messages, such as ``(0028,0030) Pixel Spacing``."""
+    tag = Tag(keyword)
+    return f"({tag.group:04X},{tag.element:04X}) {dictionary_description(tag)}"
+
+
+def numbers(header: Dataset, keyword: str, count: int | None = None) -> list[float] | None:
+    """The finite numbers of an attribute, or None if it is absent or empty. Raises GeometryError.
+
+    count: how many there must be; None allows any number of them.
+    """
+    try:
+        values = _parts(header.get(keyword))
+        found = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        raise GeometryError(f"{name_of(keyword)} is not made of numbers; correct it in the file.") from None
+    if not values:
+        return None
+    if count not in (None, len(found)):
+        raise GeometryError(
+            f"{name_of(keyword)} has {len(found)} values, expected {count}; correct it in the file."
+        )
+    check_finite(found, name_of(keyword))
+    return found
+
+
+def lengths(header: Dataset, keyword: str, count: int) -> list[float] | None:
+    """The positive lengths of an attribute, or None if it is absent or empty. Raises GeometryError."""
+    found = numbers(header, keyword, count)
+    if found is not None:
+        check_positive(found, name_of(keyword))
+    return found
+
+
+def length(header: Dataset, keyword: str) -> float | None:
+    """The positive length of an attribute in mm, or None if it is absent or empty. Raises GeometryError."""
+    found = lengths(header, keyword, 1)
+    return None if found is None else found[0]
+
+
+def whole(header: Dataset, keyword: str) -> int | None:
+    """The integer of an attribute, or None if it is absent or empty. Raises InputError."""
+    try:
+        value = header.get(keyword)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if value is None or value == "":
+        return None
+    if not isinstance(value, int):
+        raise InputError(f"{name_of(keyword)} is not one whole number; correct it in the file.")
+    return int(value)
+
+
+def frame_count(header: Dataset) -> int:
+    """Number of Frames (0028,0008), 1 if it is absent. Raises InputError below 1."""
+    count = whole(header, "NumberOfFrames")
+    if count is not None and count < 1:
+        raise InputError(f"{name_of('NumberOfFrames')} is {count}, expected at least 1; correct it in the file.")
+    return count or 1
+
+
+def check_finite(values: Sequence[float], where: str) -> None:
+    """Raise GeometryError naming the attribute if a value is NaN or infinite."""
+    for value in values:
+        if not math.isfinite(value):
+            raise GeometryError(f"{where} holds {value}, expected finite numbers; correct it in the file.")
+
+
+def check_positive(values: Sequence[float], where: str) -> None:
+    """Raise GeometryError naming the attribute if a length is not positive."""
+    check_finite(values, where)
+    for value in values:
+        if value <= 0:
+            raise GeometryError(f"{where} is {value:g} mm, expected a positive length; correct it in the file.")
+
+
+def _parts(value: Any) -> list[Any]:
+    if value is None or isinstance(value, str | bytes | int | float):
+        return [] if value in (None, "", b"") else [value]
+    return list(value)

@@ -1,0 +1,218 @@
+"""Reads masks: label maps in NIfTI, NRRD and MetaImage, 3D Slicer's ``.seg.nrrd``, DICOM SEG and RTSTRUCT.
+
+Files are opened in a child process (:mod:`prostate_seg.system.guard`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from ..errors import GeometryError, InputError
+from ..geometry.volume import Array, Orientation, Segmentation
+from ..system.guard import guarded
+from ..system.input_files import bytes_on_disk, file_kind
+from ..system.source_digest import recorded_sources
+from .acquisition import Acquisition
+from .chosen_structure import CTV, chosen_structure
+from .itk_file import read_itk_grid
+from .nifti_file import read_nifti_grid
+from .voxel_data import Grid
+
+Result = TypeVar("Result")
+
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")  # .hdr is refused
+
+
+def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequence[str] = ()) -> Segmentation:
+    """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM: labels 0 and 1, (I, J, K), RAS mm.
+
+    The one non-zero value of a label map, whatever it is, becomes 1; orientation: "assumed" where the file says so,
+    or nothing. Of a DICOM Segmentation or RT Structure Set it is the only structure, or the one called CTV. like:
+    the grid for the contours of a structure set, which has none. structure: names in order of preference, of which
+    a file that names its structures must have one; a file that names none holds what is meant. Raises InputError
+    for what cannot be read, has several labels or is a probability; GeometryError for more than three axes.
+    """
+    return replace(_guarded(_read_mask, Path(path), like, structure))  # checked again
+
+
+def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Result:
+    """Read a file in the child process. Raises InputError that names the file."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"Cannot read the mask {path.name}: it is a named pipe or a device, expected a file.")
+    try:
+        place = Path(os.path.abspath(path))  # the child process may be in another folder
+        return guarded(function, place, *arguments, bytes_on_disk=bytes_on_disk([path]))
+    except InputError as error:
+        if path.name in str(error):
+            raise
+        raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
+
+
+def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) -> Segmentation:
+    if path.name.lower().endswith(".dcm"):
+        return _read_dicom(path, like, structure)
+    array, affine, fields = _read(path)
+    orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
+    number, name = 0, structure[0] if structure else CTV
+    if structure and (segments := _segments(path, array, fields)):
+        number = chosen_structure(list(enumerate(segments, 1)), structure, path.name)
+        name = list(segments)[number]
+        array = segments[name]
+    if array.ndim != 3:
+        raise GeometryError(
+            f"The mask {path.name} has {array.ndim} axes, expected 3 axes and 1 layer; export one structure."
+        )
+    drawn_on = recorded_sources(path).get(number, "")
+    return Segmentation(_binary(array, path), affine, {1: name}, orientation=orientation, source_sha256=drawn_on)
+
+
+def has_contours_only(path: Path) -> bool:
+    """Whether a mask file is an RT Structure Set, whose contours have no grid of their own."""
+    return path.name.lower().endswith(".dcm") and _guarded(_dicom_kind, path) == "structure-set"
+
+
+def frame_of_reference(path: Path) -> str:
+    """The Frame of Reference UID of a DICOM file, empty if it is not there or names none."""
+    return _guarded(_frame_of_reference, path) if path.is_file() else ""
+
+
+def _frame_of_reference(path: Path) -> str:
+    return str(_dicom_masks().frame_of_reference(path))
+
+
+def _dicom_masks() -> Any:
+    return import_module(".dicom.structures", __package__)  # highdicom takes a second to load
+
+
+def _dicom_kind(path: Path) -> str | None:
+    try:
+        return cast(str | None, _dicom_masks().dicom_kind(path))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"Cannot read the mask {path.name} ({reason}); give a file that can be read.") from error
+
+
+def _read_dicom(path: Path, like: Segmentation | None, structure: Sequence[str]) -> Segmentation:
+    kind = _dicom_kind(path)
+    if kind is None:
+        raise InputError(f"{path.name} is neither a DICOM Segmentation nor an RT Structure Set; give one of these.")
+    if kind == "structure-set" and like is None:
+        raise GeometryError(
+            f"The RT Structure Set {path.name} has contours but no grid; compare it with a mask that has voxels."
+        )
+    dicom = _dicom_masks()
+    if kind == "segmentation":
+        return cast(Segmentation, dicom.read_segmentation(path, structure))
+    return cast(Segmentation, dicom.read_structure_set(path, like, structure))
+
+
+def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
+    """All segments of a mask file by name, bool (I, J, K), and their affine (RAS mm).
+
+    A ``.seg.nrrd`` names its segments, which may overlap (layers); any other file holds one, named after the
+    file. Raises InputError, GeometryError.
+    """
+    return _guarded(_read_segments, Path(path))
+
+
+def _read_segments(path: Path) -> tuple[dict[str, Array], Array]:
+    array, affine, fields = _read(path)
+    if segments := _segments(path, array, fields):
+        return segments, affine
+    if array.ndim != 3:
+        raise GeometryError(f"The mask {path.name} has {array.ndim} axes, expected 3; export one structure.")
+    return {stem_of(path): _binary(array, path).astype(bool)}, affine
+
+
+def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, Array]:
+    """The segments that a file's header names, bool (I, J, K); none if it is a label map."""
+    count = sum(key.startswith("Segment") and key.endswith("_LabelValue") for key in fields)
+    layers = array.reshape((*array.shape[:3], -1))
+    segments: dict[str, Array] = {}
+    for number in range(count):
+        try:
+            name = fields.get(f"Segment{number}_Name") or fields[f"Segment{number}_ID"]
+            layer = int(fields.get(f"Segment{number}_Layer", "0"))
+            mask = layers[..., layer] == int(fields[f"Segment{number}_LabelValue"])
+        except (LookupError, ValueError) as error:
+            raise InputError(
+                f"Segment {number} of {path.name} is not described as Slicer does ({error})."
+            ) from error
+        if name in segments:
+            raise InputError(f"{path.name} has two segments named {name}; give one of them another name in Slicer.")
+        segments[name] = mask
+    return segments
+
+
+def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
+    """Values (I, J, K) or (I, J, K, layers), RAS affine and header fields of a mask file."""
+    try:
+        kind = file_kind(path)
+        if kind not in ("nifti", "nrrd", "metaimage"):
+            raise InputError("it is neither NIfTI (.nii, .nii.gz), NRRD nor MetaImage; export it as one of these.")
+        grid = read_nifti_grid(path) if kind == "nifti" else read_itk_grid(path, kind)
+        array = _three_axes(grid.array) if kind == "nifti" else _layered(grid)
+        if array.dtype.kind not in "biuf":
+            raise InputError("its voxels are colours or complex numbers, expected one real number each.")
+    except FileNotFoundError as error:
+        raise InputError(f"Cannot read the mask {path.name}: there is no such file.") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(
+            f"Cannot read the mask {path.name}: the file system reports {reason}; copy it again."
+        ) from error
+    except InputError as error:
+        raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
+    if grid.affine is not None:
+        return array, grid.affine, grid.fields | ({"orientation": "assumed"} if grid.assumed else {})
+    i, j, k = (*grid.spacing_mm, 1.0)[:3]
+    return array, Acquisition().affine((i, j, k))[0], grid.fields | {"orientation": "assumed"}
+
+
+def _binary(array: Array, path: Path) -> Array:
+    values = np.unique(array)
+    others = values[values != 0]
+    if others.size > 1 or not np.isfinite(others).all():
+        if np.isfinite(others).all() and others.min() > 0 and others.max() < 1 + 1e-6 and others.size > 5:
+            raise InputError(
+                f"The mask {path.name} holds {others.size} values between 0 and 1, expected a single one: it looks "
+                "like a probability; cut it at one half first."
+            )
+        shown = ", ".join(f"{value:g}" for value in others[:5]) + (", ..." if others.size > 5 else "")
+        raise InputError(
+            f"The mask {path.name} holds the values {shown} beside 0, expected a single one; write the "
+            "structure that is meant as a mask of its own."
+        )
+    return (array != 0).astype(np.uint8)
+
+
+def _layered(grid: Grid) -> Array:
+    """NRRD's and MetaImage's values with layers, which may be channels or a fourth axis, last."""
+    axes = grid.array.ndim - (grid.channels > 1)
+    if axes != 3 and not (axes == 4 and grid.channels == 1):
+        raise GeometryError(f"it has {axes} axes, expected 3; export one structure.")
+    return grid.array
+
+
+def _three_axes(array: Array) -> Array:
+    """Two axes are one slice; further axes of length 1 are dropped."""
+    if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
+        raise GeometryError(f"it has shape {array.shape}, expected 3 axes; export one structure.")
+    return array.reshape((*array.shape, 1)[:3])
+
+
+def stem_of(path: Path) -> str:
+    """The name of a mask file without its suffix. Raises InputError where nothing is left."""
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
+    stem = path.name[: len(path.name) - len(suffix)]
+    if not stem.strip("."):
+        raise InputError(f"The mask {path.name} has no name before its suffix; give it one.")
+    return stem

@@ -1,0 +1,9 @@
+"""Cases to weights.
+
+Datalists, augmentation, the loop that MONAI's bundle runs, ensembles, corrected cases. The names that train.json and
+evaluate.json may use are attributes of this package (docs/bundle-vocabulary.md).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

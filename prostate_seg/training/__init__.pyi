@@ -1,0 +1,26 @@
+from .augmentation import RandFewSlicesd, RandUltrasoundd
+from .data import EpochSampler, LoadCased, SeededDataset
+from .datalist import items
+from .engine import AutocastInferer, BestWeights, SeedHandler, TrainingState, averaged
+from .losses import DiceCEHausdorffLoss
+from .metrics import EvaluationTables, SegmentationMetrics
+from .sampling import HardExamples, HardExampleSampler
+
+__all__ = [
+    "AutocastInferer",
+    "BestWeights",
+    "DiceCEHausdorffLoss",
+    "EpochSampler",
+    "EvaluationTables",
+    "HardExampleSampler",
+    "HardExamples",
+    "LoadCased",
+    "RandFewSlicesd",
+    "RandUltrasoundd",
+    "SeedHandler",
+    "SeededDataset",
+    "SegmentationMetrics",
+    "TrainingState",
+    "averaged",
+    "items",
+]

@@ -1,0 +1,146 @@
+"""Corrected masks become training cases: images, labels, and a datalist that tells where each is from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, OutputError, ProstateSegError
+from ..geometry.resample import on_grid_of
+from ..geometry.volume import Segmentation
+from ..reading.cases import read
+from ..reading.masks import read_mask, read_segments
+from ..system.atomic import replacing_folder
+from ..system.digests import sha256_of_file
+from ..writing import FILES, write
+from ..writing.current_mask import given_mask, manifest_of
+from ..writing.manifest import MANIFEST, mask_digest
+from .datalist import load
+
+DATALIST = "datalist.json"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Names of the cases that were taken, and of those left out with their reason."""
+
+    datalist: Path
+    taken: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+
+def collect(
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    unchanged: bool = False,
+    patients: Mapping[str, str] | None = None,
+    validation: int = 0,
+) -> Collected:
+    """Copy the cases of folders that ``segment`` wrote, with the masks as they were corrected since.
+
+    folders: of cases, or of such folders. unchanged: also take masks that nobody changed. patients: of each case,
+    by its name; otherwise each case is a patient. validation: every so-manieth patient validates, at least one; 0
+    none. The output folder must not be there; it gets ``datalist.json``, ``images/`` and ``labels/``, or does not
+    arise.
+    Raises InputError where no case can be taken.
+    """
+    cases = sorted(found for folder in folders for found in _cases(folder))
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"Several cases are called {', '.join(twice)}; rename their folders.")
+    unnamed = [] if patients is None else [name for name in names if name not in patients]
+    if unnamed:
+        raise InputError(f"The table of patients does not name {', '.join(unnamed)}; add them.")
+    if os.path.lexists(output):
+        raise OutputError(f"{output} is there already; give a new folder.")
+    entries, left_out = [], {}
+    with replacing_folder(output) as partial:
+        for part in ("images", "labels"):
+            (partial / part).mkdir()
+        for case in cases:
+            try:
+                entry = _taken(case, partial, unchanged=unchanged)
+            except ProstateSegError as error:
+                left_out[case.name] = str(error)
+                continue
+            except Exception as error:  # whatever a library raises, the other cases must still be taken
+                left_out[case.name] = f"unexpected {type(error).__name__} in its files; segment the case again"
+                continue
+            entries.append(entry | {"patient": case.name if patients is None else patients[case.name]})
+        if not entries:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
+            raise InputError(f"No case can be taken ({reasons or 'there is none'}).")
+        content = _split(entries, validation)
+        (partial / DATALIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        load(partial / DATALIST)
+    return Collected(output / DATALIST, tuple(entry["case"] for entry in entries), left_out)
+
+
+def _cases(folder: Path) -> list[Path]:
+    folder = folder.resolve()
+    if (folder / MANIFEST).is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give folders that prostate-seg segment wrote.")
+    found = [place for place in folder.iterdir() if (place / MANIFEST).is_file()]
+    if not found:
+        raise InputError(f"{folder} holds no case ({MANIFEST}); give folders that prostate-seg segment wrote.")
+    return found
+
+
+def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
+    image_file = case / FILES["nrrd"]
+    if not image_file.is_file():
+        raise InputError(f"{FILES['nrrd']} is not there; segment with --format nrrd,seg-nrrd")
+    manifest, given = manifest_of(case), given_mask(case)
+    image = read(image_file)
+    if given.file.name.lower().endswith(".seg.nrrd"):
+        segments, affine = read_segments(given.file)
+        name = "CTV" if "CTV" in segments else next(iter(segments), "")
+        if not name or (len(segments) > 1 and name != "CTV"):
+            raise InputError(f"{given.file.name} holds {', '.join(segments) or 'no segment'}, expected one CTV")
+        mask = segments[name]
+    else:
+        single = read_mask(given.file)
+        mask, affine = single.labels == 1, single.affine
+    placed, _ = on_grid_of(image, mask, affine, "CTV")
+    label = Segmentation(placed.astype(np.uint8), image.affine, orientation=image.orientation)
+    corrected = mask_digest(label) != manifest.get("ctv_sha256")
+    if not corrected and not unchanged:
+        raise InputError("its mask was not changed since it was segmented (--unchanged takes it too)")
+    if not placed.any():
+        raise InputError("its mask is empty")
+    shutil.copyfile(image_file, output / "images" / f"{case.name}.nrrd")
+    write(label, output / "labels" / f"{case.name}.nii.gz")
+    return {
+        "case": case.name,
+        "image": f"images/{case.name}.nrrd",
+        "label": f"labels/{case.name}.nii.gz",
+        "provenance": {
+            "drawn": "corrected" if corrected else "automatic",
+            "from": given.file.name,
+            "mask_file_sha256": sha256_of_file(given.file),
+            "input_sha256": (manifest.get("input") or {}).get("sha256"),
+            "bundle": manifest.get("bundle"),
+        },
+    }
+
+
+def _split(entries: Sequence[dict[str, Any]], validation: int) -> dict[str, Any]:
+    patients = sorted({entry["patient"] for entry in entries})
+    held = (
+        set(patients[validation - 1 :: validation] or patients[-1:]) if validation and len(patients) > 1 else set()
+    )
+    parts: dict[str, Any] = {"description": "collected from cases that prostate-seg segmented"}
+    parts["training"] = [entry for entry in entries if entry["patient"] not in held]
+    parts["validation"] = [entry for entry in entries if entry["patient"] in held]
+    return parts

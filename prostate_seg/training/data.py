@@ -1,0 +1,119 @@
+"""Training data: cases from disk or phantoms from seeds, drawn and augmented reproducibly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset, MetaTensor
+from monai.transforms import Transform
+from torch.utils.data import Sampler
+
+from ..errors import GeometryError
+from ..geometry.volume import Segmentation, Volume, same_grid
+from ..inference.reader import metatensor_of
+from ..phantom import make_phantom
+from ..reading.cases import read
+from ..reading.field_of_view import blacken_outside, field_of_view
+from ..reading.masks import read_mask
+from .datalist import READING
+
+
+class LoadCased(Transform):
+    """Load a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
+
+    Gives ``image`` and, where there is one, ``label``: MetaTensors (1, I, J, K) on the same grid; the label's meta
+    data name its ``case``, ``patient`` and ``orientation``.
+    Raises GeometryError where the two grids differ.
+    """
+
+    def __init__(self, frame_spacing_mm: float | None = None) -> None:
+        self.frame_spacing_mm = frame_spacing_mm
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Load one case."""
+        label: Segmentation | None
+        if "phantom" in data:
+            phantom = make_phantom(int(data["phantom"]))
+            image, label = _as_read(phantom.image), phantom.truth
+        else:
+            image, label = self._files(data)
+        case = str(data.get("case", ""))
+        out: dict[Hashable, Any] = {"case": case, "image": metatensor_of(image)}
+        if label is not None:
+            out["label"] = MetaTensor(
+                torch.as_tensor((label.labels == 1).astype(np.float32))[None],
+                affine=torch.as_tensor(np.array(label.affine)),
+                meta={"case": case, "patient": data.get("patient", case), "orientation": image.orientation},
+            )
+        return out
+
+    def _files(self, data: Mapping[Hashable, Any]) -> tuple[Volume, Segmentation | None]:
+        options = {"frame_spacing_mm": self.frame_spacing_mm} | {key: data[key] for key in READING if key in data}
+        image = read(data["image"], **options)
+        if "label" not in data:
+            return image, None
+        label = read_mask(data["label"])
+        if not same_grid(image, label, tolerance_mm=0.05):
+            raise GeometryError(
+                f"{data['label']} has shape {label.labels.shape} and affine "
+                f"{label.affine[:3].round(3).tolist()}, expected the grid of {data['image']}: "
+                f"{image.array.shape}, {image.affine[:3].round(3).tolist()}; "
+                "resample the mask onto its image."
+            )
+        return image, label
+
+
+def _as_read(image: Volume) -> Volume:
+    """A phantom's image as a reader would give it: black outside the field of view."""
+    array = image.array.copy()
+    blacken_outside(array, field_of_view(array))
+    return image.with_array(array)
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffled indices that carry the epoch: epoch · length + index, so that a worker can draw from both.
+
+    Set ``epoch`` (0-based) before each pass; the order depends on (seed, epoch) only.
+    """
+
+    def __init__(self, dataset: Sequence[Any], seed: int = 0) -> None:
+        self.length = len(dataset)
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        yield from (self.epoch * self.length + order).tolist()
+
+
+class SeededDataset(CacheDataset):
+    """A CacheDataset whose random transforms draw from (seed, epoch, index) and from nothing else.
+
+    Takes the indices of :class:`EpochSampler`. The part of ``transform`` before its first random
+    transform runs once a case and is kept in memory; equal entries of ``data`` share it.
+    """
+
+    def __init__(
+        self, data: Sequence[Any], transform: Callable[..., Any], *, seed: int = 0, num_workers: int = 1
+    ) -> None:
+        super().__init__(
+            data, transform, num_workers=num_workers, progress=False, copy_cache=False, hash_as_key=True
+        )
+        self.seed = seed
+
+    def distinct(self) -> tuple[list[dict[Any, Any]], np.ndarray]:
+        """The different cases before any random transform, and for each index which of them it is."""
+        keys = [self.hash_func(item) for item in self.data]
+        return list(self._cache), np.array([self._hash_keys.index(key) for key in keys])
+
+    def _transform(self, index: int) -> Any:
+        epoch, case = divmod(index, len(self))
+        state = np.random.SeedSequence((self.seed, epoch, case)).generate_state(1)[0]
+        self.transform.set_random_state(seed=int(state))
+        return super()._transform(case)

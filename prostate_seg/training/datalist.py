@@ -1,0 +1,144 @@
+"""The datalist: which cases train, which validate. Plain JSON, checked before anything runs.
+
+::
+
+    {"training":   [{"image": "p01.nii.gz", "label": "p01_ctv.nii.gz", "patient": "P01"}, ...],
+     "validation": [{"image": "p02/", "label": "p02_ctv.nii.gz", "frame_spacing_mm": 5.0,
+                     "frame_order": "base-to-apex", "probe_side": "bottom"}, ...]}
+
+``image`` is anything that ``prostate-seg segment`` reads; ``label`` a mask on its grid. Paths are
+relative to the datalist. ``frame_spacing_mm``, ``frame_order`` and ``probe_side`` are the options of ``segment``,
+for a file that is silent. ``patient`` keeps one patient's cases on one side. ``provenance`` tells where a case
+is from (``prostate-seg collect`` writes it); training does not look at it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import SettingsError
+from ..reading.acquisition import Acquisition
+from ..system.checked_files import read_json, shortened
+from ..system.input_files import stem
+
+SECTIONS = ("training", "validation", "testing")
+READING = ("frame_spacing_mm", "frame_order", "probe_side")  # what a case says of its acquisition
+_KEYS = {"image", "label", "patient", "case", "provenance", *READING}
+
+LONGEST_PATH = 4096  # characters that a message shows
+TRAINING_SEEDS = 1_000_000
+VALIDATION_SEEDS = 2_000_000
+
+
+def items(datalist: str | None, section: str, phantoms: int = 0, repeats: int = 1) -> list[dict[str, Any]]:
+    """The cases of one section, each ``repeats`` times, and ``phantoms`` phantoms after them.
+
+    Training phantoms have the seeds 1000000, 1000001, ...; the other sections' start at 2000000: use
+    smaller seeds for tests. Without a datalist there are phantoms only. Raises SettingsError.
+    """
+    first = TRAINING_SEEDS if section == "training" else VALIDATION_SEEDS
+    drawn = [{"phantom": first + n, "case": f"phantom{first + n}"} for n in range(phantoms)]
+    cases = load(datalist)[section] * repeats if datalist else []
+    if not cases and not drawn:
+        raise SettingsError(
+            f"There are no {section} cases: the datalist {datalist or '(none given)'} has none and no phantoms "
+            "were asked for; add cases or phantoms."
+        )
+    return cases + drawn
+
+
+def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Read and check a datalist; every section is there, paths are absolute. Raises SettingsError."""
+    path = Path(path)
+    try:
+        content = read_json(path)
+    except OSError as error:
+        raise SettingsError(f"The datalist {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise SettingsError(f"The datalist {path} is not JSON: {error}.") from error
+    if not isinstance(content, dict) or not set(content) <= {*SECTIONS, "description"}:
+        found = shortened(sorted(content)) if isinstance(content, dict) else type(content).__name__
+        raise SettingsError(f"The datalist {path} holds {found}, expected lists named {', '.join(SECTIONS)}.")
+    for name in SECTIONS:
+        if not isinstance(content.get(name, []), list):
+            found = shortened(content[name])
+            raise SettingsError(f"The datalist {path} holds {found} as {name}, expected a list of cases.")
+    sections = {
+        name: [_case(path, name, n, entry) for n, entry in enumerate(content.get(name, []))] for name in SECTIONS
+    }
+    _check_patients(path, sections)
+    _check_images(path, sections)
+    return sections
+
+
+def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
+    where = f"{section} case {number} of the datalist {path}"
+    if not isinstance(entry, dict) or not {"image", "label"} <= set(entry) <= _KEYS:
+        got = shortened(sorted(entry)) if isinstance(entry, dict) else shortened(entry)
+        raise SettingsError(f"{where} has {got}, expected image and label, and no others than {sorted(_KEYS)}.")
+    case = dict(entry)
+    for key in ("image", "label"):
+        if not isinstance(entry[key], str) or not entry[key]:
+            raise SettingsError(f"{where} has {shortened(entry[key])} as {key}, expected the path of a file.")
+        file = path.parent / entry[key]
+        if not os.path.exists(file):
+            named = (
+                entry[key]
+                if entry[key].isprintable() and len(entry[key]) <= LONGEST_PATH
+                else shortened(entry[key])
+            )
+            raise SettingsError(f"{where} names {named} as {key}, which does not exist beside the datalist.")
+        case[key] = str(file.resolve())
+    if case["image"] == case["label"]:
+        raise SettingsError(f"{where} names one file as image and label; give the mask as label.")
+    case.setdefault("case", stem(Path(entry["image"]).name))
+    _check_kinds(where, case)
+    return case
+
+
+def _check_kinds(where: str, case: dict[str, Any]) -> None:
+    """Raise SettingsError if what a case says of itself is of another kind, or impossible."""
+    for key in ("patient", "case"):
+        value = case.get(key)
+        if key not in case or (value is None and key == "patient"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise SettingsError(f"{where} has {key} {shortened(value)}, expected a name.")
+    spacing = case.get("frame_spacing_mm", 1.0)
+    if isinstance(spacing, bool) or not isinstance(spacing, int | float) or spacing <= 0:
+        raise SettingsError(f"{where} has frame_spacing_mm {shortened(spacing)}, expected a length above 0.")
+    options = [case.get(key) for key in READING]
+    for key, value in zip(READING[1:], options[1:], strict=True):
+        if value is not None and not isinstance(value, str):
+            raise SettingsError(f"{where} has {key} {shortened(value)}, expected a word.")
+    try:
+        Acquisition(*options)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+
+
+def _check_images(path: Path, sections: dict[str, list[dict[str, Any]]]) -> None:
+    for section, cases in sections.items():
+        seen: set[str] = set()
+        for case in cases:
+            if case["image"] in seen:
+                raise SettingsError(
+                    f"The datalist {path} has the image {case['image']} twice in {section}; keep one, and repeat "
+                    "cases by --set repeats=N."
+                )
+            seen.add(case["image"])
+
+
+def _check_patients(path: Path, sections: dict[str, list[dict[str, Any]]]) -> None:
+    seen: dict[str, str] = {}
+    for section, cases in sections.items():
+        for case in cases:
+            for what in ("patient", "image"):
+                name = f"{what} {case.get(what)}"
+                if case.get(what) is not None and seen.setdefault(name, section) != section:
+                    raise SettingsError(
+                        f"The datalist {path} has {name} in {seen[name]} and in {section}; "
+                        "keep each patient on one side."
+                    )

@@ -1,0 +1,144 @@
+"""An ensemble by cross-validation: each member is trained without its part of the patients, which then test it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..assessment.doubt import FAR_MM, Doubt, Score
+from ..assessment.judge import SCORE
+from ..errors import SettingsError
+from ..evaluation.metrics import evaluate_masks, orthogonal_spacing_mm
+from ..inference.predictor import load_bundle
+from ..inference.settings import read_settings, settings_digest
+from ..inference.weights import read_state
+from ..reading.cases import read
+from ..reading.masks import read_mask
+from ..system.atomic import replacing
+from ..system.digests import sha256_of_file
+from .datalist import READING, load
+from .run import check_same, plan, rewrite, train
+
+FEWEST_OF_EACH = 5  # cases below and above 5 mm of which a score is fitted
+NAMES = ("residual_mm", "cut", "shape_sd")  # what one member and the mean of all have in common
+
+
+def train_folds(
+    run: Path,
+    datalist: Path | None,
+    folds: int,
+    *,
+    init: str,
+    bundle: Path | None,
+    settings: Mapping[str, Any],
+    trust: bool = False,
+) -> Path:
+    """Train ``folds`` members and put them into one bundle; returns its folder, ``run/bundle``.
+
+    Training and validation cases of the datalist are pooled and parted by patient. ``run/fold-0`` and on keep the
+    members' runs: a finished one is not run again, an interrupted one goes on, and other
+    cases or settings stop. The bundle's score of doubt is
+    fitted on what each member makes of its held-out cases, where at least 5 have an HD95 above 5 mm and 5 have not.
+    Raises SettingsError for fewer patients than folds.
+    """
+    if datalist is None:
+        raise SettingsError("--folds parts the patients of a datalist; give --data.")
+    parts = _parts(datalist, folds)
+    places = []
+    for number, part in enumerate(parts):
+        place = run / f"fold-{number}"
+        places.append(place / "bundle")
+        own = place / "datalist.json"
+        if own.is_file():
+            check_same(own, part)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            with replacing(own) as temporary:
+                temporary.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
+        own_settings = {"seed": number} | dict(settings)
+        planned = plan(place, datalist=own, init=init, bundle=bundle, settings=own_settings, trust=trust)
+        if not places[-1].is_dir():
+            train(planned)
+    folder = _together(run, places)
+    score = _score(places, parts)
+    if score is not None:
+        whose = sha256_of_file(folder / "models" / "model.pt")
+        how = settings_digest(read_settings(folder))
+        with replacing(folder / "models" / SCORE) as temporary:
+            replace(score, weights_sha256=whose, settings_sha256=how).save(temporary)
+    return folder
+
+
+def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
+    sections = load(datalist)
+    cases = [*sections["training"], *sections["validation"]]
+    patients = sorted({_patient(case) for case in cases})
+    if not 2 <= folds <= len(patients):
+        raise SettingsError(f"--folds is 2 to the number of patients ({len(patients)}), got {folds}.")
+    fold_of = {
+        patient: n % folds for n, patient in enumerate(np.random.default_rng(0).permutation(patients).tolist())
+    }
+    held = [fold_of[_patient(case)] for case in cases]
+    return [
+        {
+            "training": [case for case, fold in zip(cases, held, strict=True) if fold != number],
+            "validation": [case for case, fold in zip(cases, held, strict=True) if fold == number],
+        }
+        for number in range(folds)
+    ]
+
+
+def _patient(case: Mapping[str, Any]) -> str:
+    """Of a case; one without a patient is its own, told by its file."""
+    return str(case.get("patient", case["image"]))
+
+
+def _together(run: Path, members: list[Path]) -> Path:
+    folder, partial = run / "bundle", run / ".bundle.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(members[0], partial)
+    states = [read_state(member / "models" / "model.pt") for member in members]
+    together = {
+        f"members.{number}.{name}": value.half() if value.is_floating_point() else value
+        for number, state in enumerate(states)
+        for name, value in state.items()
+    }
+    torch.save(together, partial / "models" / "model.pt")
+    config = json.loads((partial / "configs" / "inference.json").read_text(encoding="utf-8"))
+    ensemble = {"_target_": "prostate_seg.network.Ensemble", "member": config["network_def"], "count": len(members)}
+    rewrite(partial / "configs" / "inference.json", {"network_def": ensemble})
+    metadata = json.loads((partial / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    rewrite(partial / "configs" / "metadata.json", {"name": f"{metadata['name']}_ensemble_of_{len(members)}"})
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
+    """Fitted on the held-out cases of all members; None where too few are right, or wrong."""
+    doubts: list[Doubt] = []
+    wrong: list[bool] = []
+    for member, part in zip(members, parts, strict=True):
+        predictor = load_bundle(member, ensembling="flip")
+        for case in part["validation"]:
+            options = {name: case.get(name) for name in READING}
+            volume, reference = read(case["image"], **options), read_mask(Path(case["label"]))
+            ctv, assessment = predictor.assess(volume, recognise=False)
+            if assessment is None:
+                return None
+            truth = reference.labels == 1
+            hd95 = evaluate_masks(ctv.labels == 1, truth, orthogonal_spacing_mm(ctv.affine)).hd95_mm
+            doubts.append(assessment.doubt)
+            wrong.append(hd95 > FAR_MM)
+    counted = [far for far, doubt in zip(wrong, doubts, strict=True) if np.isfinite(doubt.residual_mm)]
+    if min(sum(counted), len(counted) - sum(counted)) < FEWEST_OF_EACH:
+        return None
+    about = f"held-out cases of {len(members)} members, which chose their epochs; each member by itself"
+    return Score.fit(doubts, wrong, NAMES, about)

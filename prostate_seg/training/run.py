@@ -1,0 +1,290 @@
+"""Training through the bundle: plan it, run it, and leave a bundle that ``segment`` takes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from ..errors import BundleError, OutputError, ProstateSegError, SettingsError
+from ..inference.limits import check_limits
+from ..inference.overrides import check_names
+from ..inference.predictor import name_and_version
+from ..inference.released import released_bundle, weights_file
+from ..inference.settings import draw_network, read_settings
+from ..inference.settings import read_json as read_object
+from ..system.atomic import replacing
+from ..system.checked_files import read_json, shortened
+from ..system.digests import sha256_of_file
+from .datalist import items
+from .engine import STATE_FILE
+from .trust import check_trusted
+
+SETTINGS = "settings.json"  # of a run
+_OPTIONS = {"init": "--init", "datalist": "--data", "ckpt_dir": "--output", "bundle_root": "--bundle"}
+_SHARED = ("prepare", "pad")  # also written in inference.json: changing one side only would train another grid
+_CONFIGS = ("train.json", "inference.json", "metadata.json", "logging.conf")
+_TRAVEL = ("LICENSE", "docs/metadata.schema.json")  # with the configurations into the new bundle
+_NEEDED = ("datalist", "init", "ckpt_dir", "bundle_root", "network_def", "phantoms", "validation_phantoms")
+_EPOCHS = "train::trainer::max_epochs"
+_WHOLE = {
+    "batch_size": (1, 10_000),
+    "loader_workers": (0, 256),
+    "phantoms": (0, 1_000_000),
+    "repeats": (1, 1_000_000),
+    "seed": (0, 2**31 - 1),
+    "val_interval": (1, 1_000_000),
+    "validation_phantoms": (0, 1_000_000),
+    "workers": (0, 256),
+    _EPOCHS: (1, 1_000_000),
+}
+_REAL = {
+    "hard_examples": (0, 1),
+    "hausdorff_weight": (0, 1_000),
+    "learning_rate": (0, 1_000),
+    "weight_decay": (0, 1_000),
+}
+_SWITCHES = ("amp", "resume")
+_COUNTED = ("phantoms", "validation_phantoms")
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training run: the bundle it starts from, where it goes, and the settings that it changes.
+
+    record: what settings.json of the run tells: these settings, and digests of the files that decide the run.
+    """
+
+    bundle: Path
+    run: Path
+    overrides: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+
+def plan(
+    run: Path,
+    *,
+    datalist: Path | None = None,
+    init: str = "released",
+    bundle: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Plan:
+    """Check a run before it starts.
+
+    run: folder for checkpoints and the new bundle; an interrupted run in it goes on, if it has these settings.
+    datalist: see :mod:`.datalist`; None trains on phantoms. init: ``released``, ``phantoms``, ``none``
+    (random weights) or the path of a state dict. settings: names of train.json, nested with ``::``, and their
+    values. trust: run whatever code the bundle's train.json holds. Raises BundleError and SettingsError, the latter
+    for a name that train.json does not have, or that has an option of its own, and for other settings than those of
+    a run that was begun in this folder.
+    """
+    source = bundle or released_bundle()
+    _check_whole(source)
+    check_trusted(source, trust=trust)
+    overrides: dict[str, Any] = dict(settings or {})
+    config, changed = _checked(source, overrides)
+    if init == "released" and _is_ensemble(source):
+        raise SettingsError(
+            f"{source} holds an ensemble; train from one member (fold-0/bundle), or give another --init."
+        )
+    weights = weights_file(source, init)
+    if init != "none" and not weights.is_file():
+        raise BundleError(f"There are no weights at {weights} to start from; give another --init, or --init none.")
+    if datalist is not None:
+        if not datalist.is_file():
+            raise SettingsError(f"There is no datalist at {datalist}; give the path of a JSON file.")
+        overrides.setdefault("phantoms", 0)
+        overrides.setdefault("validation_phantoms", 0)
+        overrides["datalist"] = str(datalist.resolve())
+    overrides |= _interval(changed, overrides)
+    merged = config | overrides
+    items(merged["datalist"], "training", merged["phantoms"])
+    items(merged["datalist"], "validation", merged["validation_phantoms"])
+    overrides["init"] = "none" if init == "none" else str(weights.resolve())
+    overrides["ckpt_dir"] = str((run / "checkpoints").resolve())
+    overrides["bundle_root"] = str(source)
+    for name, value in overrides.items():
+        if isinstance(value, str) and ("#" in value or value[:1] in ("$", "@", "%")):
+            raise SettingsError(
+                f"MONAI's configuration cannot hold {value!r} ({name}); use a name without # $ @ %."
+            )
+    files = {"train_json": source / "configs" / "train.json", "datalist": merged["datalist"]}
+    files |= {} if init == "none" else {"init": weights}
+    record = overrides | {f"{name}_sha256": sha256_of_file(file) for name, file in files.items() if file}
+    if _is_begun(run):
+        check_same(run / SETTINGS, record)
+    return Plan(source, run, overrides, record)
+
+
+def check_same(file: Path, expected: Mapping[str, Any]) -> None:
+    """Raise SettingsError if a run was begun with other cases or settings than expected; name three of them."""
+    try:
+        found = read_json(file)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file} of the run cannot be read; give another -o.") from error
+    told = json.loads(json.dumps(dict(expected)))
+    if isinstance(found, dict) and not any(name.endswith("_sha256") for name in found):  # as earlier versions wrote
+        told = {name: value for name, value in told.items() if not name.endswith("_sha256")}
+    if found == told:
+        return
+    before: dict[str, Any] = found if isinstance(found, dict) else {}
+    names = [name for name in sorted({*before, *told}) if before.get(name) != told.get(name)]
+    parts = [f"{name} {shortened(before.get(name))}, now {shortened(told.get(name))}" for name in names[:3]]
+    raise SettingsError(
+        f"{file} tells of a run with other cases or settings ({'; '.join(parts)}); give those again, or another -o."
+    )
+
+
+def _is_begun(run: Path) -> bool:
+    """Whether a run got so far that it would go on: it has an epoch behind it, or a bundle."""
+    return (run / SETTINGS).is_file() and (
+        (run / "checkpoints" / STATE_FILE).is_file() or (run / "bundle").is_dir()
+    )
+
+
+def _check_whole(source: Path) -> None:
+    """Raise BundleError if the new bundle could not be made of this one: a file or an entry is missing."""
+    for name in (*(f"configs/{config}" for config in _CONFIGS), *_TRAVEL):
+        if not (source / name).is_file():
+            raise BundleError(
+                f"{source} is no bundle to train: it has no {name}; take it from the released bundle."
+            )
+    name_and_version(source)
+    metadata = read_object(source / "configs" / "metadata.json")
+    if not isinstance(metadata.get("changelog"), dict):
+        raise BundleError(f"{source} is no bundle to train: its metadata.json has no changelog; write one.")
+
+
+def _is_ensemble(source: Path) -> bool:
+    definition = read_settings(source)["network_def"]
+    return str(definition["_target_"]).endswith(".Ensemble")
+
+
+def _checked(source: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], ConfigParser]:
+    """train.json of a bundle, and the same with its overrides, after these were held against it."""
+    config = read_object(source / "configs" / "train.json")
+    missing = [name for name in _NEEDED if name not in config]
+    if missing:
+        raise BundleError(f"{source} is no bundle to train: its train.json lacks {', '.join(missing)}; add them.")
+    if not isinstance(config["datalist"], str | None):
+        raise BundleError(f"{source} is no bundle to train: its datalist is neither null nor a path; correct it.")
+    check_names(overrides, config)
+    for name in overrides:
+        if name in _OPTIONS:
+            raise SettingsError(f"{name} has an option of its own; give it by {_OPTIONS[name]}.")
+        if name.replace("#", "::").split("::")[0] in _SHARED:
+            raise SettingsError(
+                f"{name} must be equal in train.json and inference.json; copy the bundle, change both, and "
+                "give the copy by --bundle."
+            )
+    changed = ConfigParser(copy.deepcopy(config), globals=False)
+    changed.update(dict(overrides))
+    for name in (*_WHOLE, *_REAL, *_SWITCHES):
+        _check_value(name, changed.get(name, _ABSENT), given=name in overrides)
+    check_limits({name: value for name, value in changed[""].items() if name != "seed"})
+    draw_network(changed["network_def"])
+    return config, changed
+
+
+def _check_value(name: str, value: Any, *, given: bool) -> None:
+    """Raise SettingsError for a value that no run can have; an expression of a trusted train.json may stand."""
+    if value is _ABSENT or (isinstance(value, str) and not given and name not in _COUNTED):
+        return
+    if name in _SWITCHES:
+        fits, expected = isinstance(value, bool), "true or false"
+    else:
+        kinds = (int,) if name in _WHOLE else (int, float)
+        low, high = (_WHOLE | _REAL)[name]
+        fits = type(value) in kinds and low <= value <= high
+        expected = f"{'a whole number' if name in _WHOLE else 'a number'} from {low} to {high}"
+    if not fits:
+        raise SettingsError(f"{name} is {shortened(value)}, expected {expected}.")
+
+
+def _interval(changed: ConfigParser, overrides: Mapping[str, Any]) -> dict[str, int]:
+    """A val_interval for a run that would end before its first validation. Raises SettingsError if one is given."""
+    epochs, interval = changed.get(_EPOCHS), changed.get("val_interval")
+    if type(epochs) is not int or type(interval) is not int or epochs >= interval:
+        return {}
+    if "val_interval" in overrides:
+        raise SettingsError(
+            f"val_interval is {interval}, but the run has {epochs} epochs and would end before its first "
+            "validation; make it smaller, or leave it out."
+        )
+    return {"val_interval": epochs}
+
+
+def train(planned: Plan) -> Path:
+    """Run a plan to its end; returns the new bundle's folder, whose weights are the best validated ones."""
+    configs = planned.bundle / "configs"
+    try:
+        planned.run.mkdir(parents=True, exist_ok=True)
+        if not _is_begun(planned.run):
+            with replacing(planned.run / SETTINGS) as temporary:
+                temporary.write_text(json.dumps(dict(planned.record), indent=1), encoding="utf-8")
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{planned.run} cannot be written ({error.strerror}); choose another folder.") from error
+    workflow = ConfigWorkflow(
+        config_file=str(configs / "train.json"),
+        meta_file=str(configs / "metadata.json"),
+        logging_file=str(configs / "logging.conf"),
+        workflow_type="train",
+        **planned.overrides,
+    )
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except RuntimeError as error:  # MONAI wraps what an expression raises
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ProstateSegError):
+            cause = cause.__cause__
+        raise cause or error from None
+    return _new_bundle(planned, workflow.parser["network_def"])
+
+
+def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
+    """Configurations, schema and licence of the source bundle with the new weights; nothing else travels."""
+    best = planned.run / "checkpoints" / "model.pt"
+    if not best.is_file():
+        raise SettingsError(
+            "The run ended before its first validation, so there are no best weights; give another -o, and a "
+            "smaller val_interval or more --epochs."
+        )
+    folder, partial = planned.run / "bundle", planned.run / ".bundle.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "models").mkdir(parents=True)
+    (partial / "docs").mkdir()
+    shutil.copytree(planned.bundle / "configs", partial / "configs")
+    for file in _TRAVEL:
+        shutil.copyfile(planned.bundle / file, partial / file)
+    shutil.copyfile(best, partial / "models" / "model.pt")
+    rewrite(partial / "configs" / "inference.json", {"network_def": network})
+    if read_object(partial / "configs" / "train.json")["network_def"] != network:
+        rewrite(partial / "configs" / "train.json", {"network_def": network})
+    name, version = name_and_version(partial)
+    metadata = read_object(partial / "configs" / "metadata.json")
+    own = {
+        "name": f"{name if 'name' in metadata else planned.bundle.name}_retrained",
+        "data_source": "the cases of a user's datalist" if planned.overrides.get("datalist") else "phantoms",
+        "changelog": metadata["changelog"] | {version: "retrained from this version's configuration"},
+    }
+    rewrite(partial / "configs" / "metadata.json", own)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def rewrite(path: Path, changes: Mapping[str, Any]) -> None:
+    """Change entries of a JSON file."""
+    path.write_text(json.dumps({**read_object(path), **changes}, indent=4), encoding="utf-8")

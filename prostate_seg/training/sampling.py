@@ -1,0 +1,126 @@
+"""Hard-example sampling: groups of like cases that the network gets wrong are drawn more often.
+
+After Karimi et al. 2019: cases are clustered by features, and clusters with larger errors get a larger share. What
+the paper leaves open is our choice: features are the means of the encoder's tokens, the error is HD95 in mm, and a
+case's weight is ``(1 - share) + share · E / mean E`` with E the mean error of its cluster, the largest at most
+four times the smallest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from scipy.cluster.vq import kmeans2
+
+from ..errors import SettingsError
+from ..evaluation.metrics import diagonal_mm, evaluate_masks
+from .data import EpochSampler, SeededDataset
+
+CAP = 4.0
+CLUSTERS = 20
+COMPONENTS = 32
+
+
+def clusters_of(features: np.ndarray, count: int = CLUSTERS, seed: int = 0) -> np.ndarray:
+    """Clusters (n,) of features (n, D): k-means of their first 32 principal components; ``seed`` tells the draw."""
+    count = min(count, len(features))
+    centred = features - features.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    components = (left * scale)[:, :COMPONENTS]
+    _, labels = kmeans2(components, count, minit="++", seed=np.random.default_rng(seed))
+    return np.asarray(labels)
+
+
+def sampling_weights(errors: Sequence[float] | np.ndarray, clusters: np.ndarray, share: float) -> np.ndarray:
+    """Probabilities (n,) of drawing each case: equal where share is 0, else larger for clusters of larger errors.
+
+    errors: (n,) in mm, finite. clusters: (n,) integers. share: 0 to 1. The largest is at most 4 times the smallest.
+    """
+    if not 0 <= share <= 1:
+        raise SettingsError(f"The share of hard examples is between 0 and 1, got {share}.")
+    errors = np.asarray(errors, float)
+    _, member = np.unique(clusters, return_inverse=True)
+    of_cluster = np.bincount(member, errors) / np.bincount(member)
+    mean = errors.mean()
+    weights = (1 - share) + share * (of_cluster[member] / mean if mean > 0 else np.ones(len(errors)))
+    weights = np.maximum(weights, weights.max() / CAP)
+    return np.asarray(weights / weights.sum())
+
+
+class HardExampleSampler(EpochSampler):
+    """Cases drawn by ``weights`` with replacement, as many as there are; without them an :class:`EpochSampler`."""
+
+    def __init__(self, dataset: Sequence[Any], seed: int = 0) -> None:
+        super().__init__(dataset, seed)
+        self.weights: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[int]:
+        if self.weights is None:
+            yield from super().__iter__()
+            return
+        drawn = np.random.default_rng((self.seed, self.epoch)).choice(self.length, self.length, p=self.weights)
+        yield from (self.epoch * self.length + drawn).tolist()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights, for a run that is resumed."""
+        return {"weights": None if self.weights is None else self.weights.tolist()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        self.weights = None if state["weights"] is None else np.array(state["weights"])
+
+
+class HardExamples:
+    """Every ``interval`` epochs, look at all training cases and give the sampler new weights; share 0 does nothing.
+
+    network: the one whose errors and ``features`` count. inferer: gives its probabilities. For a trainer.
+    """
+
+    def __init__(
+        self,
+        *,
+        share: float,
+        sampler: HardExampleSampler,
+        dataset: SeededDataset,
+        network: torch.nn.Module,
+        inferer: Callable[..., torch.Tensor],
+        interval: int = 5,
+    ) -> None:
+        if not 0 <= share <= 1:
+            raise SettingsError(f"The share of hard examples is between 0 and 1, got {share}.")
+        self.share, self.sampler, self.dataset, self.interval = share, sampler, dataset, interval
+        self.network, self.inferer = network, inferer
+
+    def attach(self, engine: Engine) -> None:
+        """Hook into a trainer."""
+        if self.share > 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.look)
+
+    def look(self, engine: Engine) -> None:
+        """New weights from the network as it is."""
+        training = self.network.training
+        self.network.eval()
+        cases, index = self.dataset.distinct()
+        features, errors = zip(*(self._seen(case, engine.state.device) for case in cases), strict=True)
+        self.network.train(training)
+        clusters = clusters_of(np.stack(features))
+        self.sampler.weights = sampling_weights(np.array(errors)[index], clusters[index], self.share)
+
+    def _seen(self, sample: dict[Any, Any], device: torch.device) -> tuple[np.ndarray, float]:
+        image = sample["image"].as_tensor()[None].to(device)
+        with torch.inference_mode():
+            mask = self.inferer(image, self.network)[0, 1].cpu().numpy() >= 0.5
+            features = self.network.features(image)[0].float().cpu().numpy()  # type: ignore[operator]
+        return features, error_mm(mask, sample["label"])
+
+
+def error_mm(mask: np.ndarray, label: Any) -> float:
+    """HD95 of a mask (I, J, K) against a MetaTensor (1, I, J, K); the grid's diagonal where one is empty."""
+    truth = label[0].cpu().numpy() > 0.5
+    spacing = tuple(float(side) for side in label.pixdim)
+    hd95 = evaluate_masks(mask, truth, spacing).hd95_mm
+    return float(hd95) if np.isfinite(hd95) else diagonal_mm(truth.shape, spacing)

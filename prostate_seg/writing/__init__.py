@@ -1,0 +1,85 @@
+"""Masks and volumes to files.
+
+One file and one row of :mod:`.formats` for each format.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import OutputError
+from ..geometry.volume import Segmentation, Volume
+
+__all__ = ["DEFAULT_FORMATS", "FILES", "write"]
+
+# What --format may ask for, and how the file (of us-series the folder) in the case's folder is called.
+FILES = {
+    "nifti": "ctv.nii.gz",
+    "seg-nrrd": "ctv.seg.nrrd",
+    "nrrd": "trus.nrrd",
+    "png": "overlay.png",
+    "dicom-seg": "ctv_seg.dcm",
+    "dicom-probability": "ctv_probability.dcm",
+    "rtstruct": "ctv_rtstruct.dcm",
+    "us-series": "us_series",
+    "stl": "ctv.stl",
+    "vtk": "ctv.vtk",
+    "slicer": "scene.mrb",
+    "uncertainty": "uncertainty.nii.gz",
+    "report": "report.html",
+}
+DEFAULT_FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")
+
+# Suffix, module and function; the first suffix that fits counts. Loaded when asked for.
+_WRITERS = (
+    (".nii", "nifti", "write_nifti"),
+    (".nii.gz", "nifti", "write_nifti"),
+    (".seg.nrrd", "nrrd", "write_seg_nrrd"),
+    (".nrrd", "nrrd", "write_nrrd"),
+    (".mha", "nrrd", "write_nrrd"),
+)
+
+
+def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: Volume | None = None) -> None:
+    """Write a volume or a segmentation in the format of the path's suffix.
+
+    ``.nii``, ``.nii.gz``: NIfTI. ``.nrrd``, ``.mha``: the volume, or the labels as a plain label map.
+    ``.seg.nrrd``: a segmentation for 3D Slicer. ``.stl``, ``.vtk``: the surface of label 1. With ``image``,
+    the volume beneath: ``.png``, a contact sheet (of a volume alone without it); ``.mrb``, a Slicer scene;
+    DICOM is written by :mod:`.formats`. Raises OutputError.
+    """
+    name = Path(path).name
+    lower = name.lower()
+    if lower.endswith((".png", ".mrb")):
+        _write_with_image(item, Path(path), image)
+        return
+    if image is not None:
+        raise OutputError(f"Cannot write {name}: an image beneath goes with .png or .mrb; write it on its own.")
+    if lower.endswith((".stl", ".vtk")):
+        if not isinstance(item, Segmentation):
+            raise OutputError(f"Cannot write {name}: a surface is made of a segmentation, got a volume.")
+        mesh = import_module(".surface", __name__)
+        mesh.write_surface(path, mesh.surface_of(item))
+        return
+    for suffix, module, function in _WRITERS:
+        if lower.endswith(suffix):
+            getattr(import_module(f".{module}", __name__), function)(path, item)
+            return
+    raise OutputError(
+        f"Cannot write {name}: unknown suffix, expected .nii, .nii.gz, .nrrd, .seg.nrrd, .mha, .stl, .vtk, .png or "
+        ".mrb."
+    )
+
+
+def _write_with_image(item: Volume | Segmentation, path: Path, image: Volume | None) -> None:
+    scene = path.suffix.lower() == ".mrb"
+    volume, segmentation = (item, None) if isinstance(item, Volume) else (image, item)
+    if volume is None or (segmentation is None and (scene or image is not None)):
+        what = "A scene takes" if scene else "a picture takes a volume, or"
+        raise OutputError(f"Cannot write {path.name}: {what.lower()} a segmentation and image=, its volume.")
+    if scene:
+        import_module(".slicer_scene", __name__).write_scene(path, volume, segmentation)
+    else:
+        import_module(".contact_sheet", __name__).write_png(path, volume, segmentation)

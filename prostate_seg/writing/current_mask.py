@@ -1,0 +1,100 @@
+"""The mask of a case's folder, as it was written or as somebody changed it since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..reading.masks import read_mask
+from ..system.source_digest import check_drawn_on, recorded_sources
+from . import FILES
+from .manifest import MANIFEST, mask_digest
+
+ENTRIES: dict[str, type] = {  # of a manifest, if they are there
+    **dict.fromkeys(("input", "acquisition", "bundle"), dict),
+    **dict.fromkeys(("ctv_sha256", "orientation", "drawn"), str),
+    "outputs": list,
+}
+
+
+@dataclass(frozen=True)
+class GivenMask:
+    """A mask's file, and the manifest of the case that it lies in (empty where there is none)."""
+
+    file: Path
+    manifest: Mapping[str, Any]
+
+
+def given_mask(path: Path) -> GivenMask:
+    """The mask file, or the mask of a case's folder: of two, the one that was changed since the manifest.
+
+    Raises InputError: none, or two that were both changed and differ; GeometryError: one of another image.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a mask file or the folder of a case.")
+    manifest = manifest_of(path if path.is_dir() else path.parent)
+    if path.is_file():
+        return GivenMask(path, manifest)
+    found = _masks(path)
+    if not found:
+        raise InputError(
+            f"{path} holds neither {FILES['seg-nrrd']} nor {FILES['nifti']}; give a mask file or one case's folder."
+        )
+    changed = [file for file in found if len(found) > 1 and is_changed(file, manifest)]
+    if len(changed) > 1 and len({mask_digest(read_mask(file)) for file in changed}) > 1:
+        names = " and ".join(file.name for file in changed)
+        raise InputError(f"{names} in {path} were both changed and differ; give the file that counts.")
+    chosen = [*changed, *found][0]
+    drawn_on, expected = recorded_sources(chosen), source_of(manifest)
+    if expected and expected not in drawn_on.values():
+        numbered = {str(number + 1): digest for number, digest in drawn_on.items()}
+        check_drawn_on(chosen, numbered, f"that of {path.name}", {expected})
+    return GivenMask(chosen, manifest)
+
+
+def source_of(manifest: Mapping[str, Any]) -> str:
+    """The digest of the image that a case was segmented from, empty if its manifest holds none."""
+    about = manifest.get("input")
+    return str(about.get("sha256") or "") if isinstance(about, Mapping) else ""
+
+
+def manifest_of(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a case's folder, empty if it has none. Raises InputError for one that is not as written."""
+    if not (folder / MANIFEST).is_file():
+        return {}
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise InputError(
+            f"{folder / MANIFEST} is no JSON that can be read ({type(error).__name__}); segment the case again."
+        ) from error
+    if not isinstance(content, dict):
+        return {}
+    wrong = [key for key, kind in ENTRIES.items() if not isinstance(content.get(key, kind()), kind)]
+    if not wrong and content.get("bundle") and not {"name", "version"} <= set(content["bundle"]):
+        raise InputError(f"{folder / MANIFEST}: its bundle has no name or version; segment the case again.")
+    if wrong:
+        raise InputError(
+            f"{folder / MANIFEST}: {wrong[0]} is no {ENTRIES[wrong[0]].__name__}, as prostate-seg writes it; "
+            "segment the case again."
+        )
+    return content
+
+
+def is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a mask is not what the manifest knows; also if it holds several segments or cannot be read."""
+    expected = manifest.get("ctv_sha256")
+    if not expected:
+        return False
+    try:
+        return mask_digest(read_mask(file)) != expected
+    except InputError:
+        return True
+
+
+def _masks(folder: Path) -> list[Path]:
+    return [folder / FILES[name] for name in ("seg-nrrd", "nifti") if (folder / FILES[name]).is_file()]

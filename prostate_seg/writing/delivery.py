@@ -1,0 +1,142 @@
+"""What is handed over: a volume with its CTV and further structures, and who drew them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import Literal
+
+import numpy as np
+from pydicom.uid import generate_uid
+from scipy import ndimage
+
+from ..errors import GeometryError, OutputError, SettingsError
+from ..geometry.volume import Array, Segmentation, Volume, bounding_box, same_grid
+
+Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
+RESEARCH_ONLY = "research use only"
+SOFTWARE, SOFTWARE_VERSION = "prostate-seg", version("prostate-seg")
+LONGEST_NAME = 64
+SMALL_SHARE = 0.001  # of the mask, below which a further component is no news
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Who drew the contours: name and version of a model or program, and how (PS3.3 C.8.20.4, C.8.8.5).
+
+    ``AUTOMATIC``: a model; ``SEMIAUTOMATIC``: a model corrected by hand; ``MANUAL``. structures: of what is not the
+    CTV (or made from it), which no model of this package draws.
+    """
+
+    name: str
+    version: str
+    kind: Kind = "AUTOMATIC"
+    structures: Kind = "MANUAL"
+
+
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """A volume, its CTV (label 1 on the volume's grid) and further structures, bool (I, J, K), by name.
+
+    Structures may overlap the CTV and each other. Raises GeometryError where a grid differs, SettingsError for two
+    structures of one name.
+    """
+
+    volume: Volume
+    ctv: Segmentation
+    maker: Maker
+    structures: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not same_grid(self.volume, self.ctv):
+            raise GeometryError(
+                f"The mask has shape {self.ctv.labels.shape}, expected the image's grid {self.volume.array.shape} "
+                "at its place in the patient; resample it to the image, or give the image it was drawn on."
+            )
+        seen = {"ctv"}
+        for name in self.structures:
+            if name.strip().casefold() in seen:
+                raise SettingsError(f"Two structures are called {name.strip()}; give one of them another name.")
+            seen.add(name.strip().casefold())
+        for name, mask in self.structures.items():
+            if mask.shape != self.volume.array.shape or mask.dtype != np.bool_:
+                raise GeometryError(
+                    f"The structure {name} is {mask.dtype} of shape {mask.shape}, expected bool of the image's "
+                    f"{self.volume.array.shape}."
+                )
+
+    @cached_property
+    def masks(self) -> dict[str, Array]:
+        """All structures by name, the CTV first: bool (I, J, K)."""
+        return {"CTV": self.ctv.labels == 1, **self.structures}
+
+    @property
+    def label_map(self) -> Segmentation:
+        """The CTV (label 1) and the structures (2, 3, ...) in one map. Raises OutputError where they overlap."""
+        labels = (self.ctv.labels == 1).astype(np.uint8)
+        for label, (name, mask) in enumerate(self.structures.items(), 2):
+            if labels[mask].any():
+                raise OutputError(
+                    f"The structure {name} overlaps the CTV or another one, which a label map cannot hold; "
+                    "leave out seg-nrrd and slicer, or that structure."
+                )
+            labels[mask] = label
+        names = dict(enumerate(self.masks, 1))
+        return replace(self.ctv, labels=labels, names=names)
+
+    def kind_of(self, name: str) -> Kind:
+        """How a structure was drawn; a PTV is as its CTV."""
+        return self.maker.structures if name in self.structures else self.maker.kind
+
+    def uid(self, role: str) -> str:
+        """A UID that is always the same for the same source, masks, maker and role."""
+        about = [self.maker.name, self.maker.version, self.maker.kind, self.maker.structures, role]
+        return str(generate_uid(entropy_srcs=[self._digest, *about]))
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256(self.volume.source.sha256.encode())
+        for name, mask in self.masks.items():
+            digest.update(f"{name} {mask.shape}".encode() + np.packbits(mask).tobytes())
+        digest.update((np.round(self.volume.affine, 4) + 0.0).tobytes())
+        return digest.hexdigest()
+
+
+def digest_of(values: Array) -> str:
+    """Hex SHA-256 of an array's values, for a role that depends on them."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+
+
+def check_structures(delivery: Delivery, what: str) -> None:
+    """Raise OutputError where DICOM cannot hold a structure: it has no voxel, or a name that no label can be."""
+    for name, mask in delivery.masks.items():
+        if len(name) > LONGEST_NAME or "\\" in name or not name.isprintable() or not name.strip():
+            raise OutputError(
+                f"The structure {name!r} cannot be named so in {what}: expected 1 to {LONGEST_NAME} printable "
+                "characters without a backslash; rename it."
+            )
+        if not mask.any():
+            raise OutputError(f"The {name} is empty, so there is nothing to put into {what}; leave it out.")
+
+
+def remarks(segmentation: Segmentation) -> list[str]:
+    """What a planner should look at before using a CTV: several components, a mask cut by the image's border."""
+    mask = segmentation.labels == 1
+    if not mask.any():
+        return []
+    told = []
+    labels, count = ndimage.label(mask[bounding_box(mask)])
+    if count > 1:
+        sizes = np.sort(np.bincount(labels.ravel())[1:])[::-1]
+        others = int((sizes[1:] >= SMALL_SHARE * sizes[0]).sum())
+        if others:
+            share = 100 * sizes[1:].sum() / sizes.sum()
+            told.append(f"The CTV has {count} components; those beside the largest hold {share:.1f} % of it.")
+    names = ("first column", "last column", "first row", "last row", "first slice", "last slice")
+    touched = [name for index, name in enumerate(names) if np.take(mask, -(index % 2), axis=index // 2).any()]
+    if touched:
+        told.append(f"The CTV touches the image's {', '.join(touched)}: the gland may go on beyond it.")
+    return told

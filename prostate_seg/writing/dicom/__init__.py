@@ -1,0 +1,1 @@
+"""DICOM out: segmentation, structure set, derived series, ultrasound."""

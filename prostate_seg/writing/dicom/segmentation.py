@@ -1,0 +1,121 @@
+"""DICOM Segmentation objects (PS3.3 A.51) on the frames of the ultrasound they were drawn on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+from highdicom.sr import CodedConcept
+
+from ...errors import OutputError
+from ...geometry.structures import Code, structure
+from ...geometry.volume import Array
+from ...system.atomic import checked_suffix, replacing
+from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
+from .source import (
+    DERIVED_PLACE,
+    content_moment,
+    frame_order,
+    place_is_derived,
+    placed_images,
+    refer_to_source,
+    source_header,
+)
+
+ROLES = ("", ", series", ", dimensions")
+SERIES_NUMBER = {"BINARY": 500, "FRACTIONAL": 501}
+
+
+def write_dicom_seg(path: str | os.PathLike[str], delivery: Delivery) -> None:
+    """Write the CTV and further structures as a binary Segmentation, one segment each.
+
+    Every frame of the source is there, also where it is empty, and refers to its source frame. The same
+    delivery gives the same bytes. Raises OutputError: no DICOM source, an empty structure.
+    """
+    check_structures(delivery, Path(path).name)
+    masks = np.stack([mask.T for mask in delivery.masks.values()], axis=-1)  # (K, rows, columns, segments)
+    _write(Path(path), delivery, "BINARY", masks.view(np.uint8))
+
+
+def write_dicom_probability(path: str | os.PathLike[str], delivery: Delivery) -> None:
+    """Write the CTV's probability as a fractional Segmentation in steps of 1/255. Raises OutputError."""
+    if delivery.ctv.probability is None:
+        raise OutputError(
+            f"Cannot write {Path(path).name}: this mask has no probability; it comes with segment, not with a mask "
+            "that was read or corrected."
+        )
+    values = np.clip(delivery.ctv.probability.T, 0.0, 1.0).astype(np.float32)  # (K, rows, columns)
+    _write(Path(path), delivery, "FRACTIONAL", values[..., None])
+
+
+def _write(path: Path, delivery: Delivery, kind: str, values: Array) -> None:
+    checked_suffix(path, ".dcm")
+    source_header(delivery.volume, path.name)
+    segmentation = _segmentation(delivery, kind, values[frame_order(delivery.volume)])
+    with replacing(path) as temporary:
+        segmentation.save_as(temporary, enforce_file_format=True)
+
+
+def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
+    volume = delivery.volume
+    moment = content_moment(volume.source.header)
+    role = f"segmentation {kind}"
+    content = [digest_of(values)] if kind == "FRACTIONAL" else []
+    uids = [delivery.uid(", ".join([f"{role}{part}", *content])) for part in ROLES]
+    names = list(delivery.masks)[: values.shape[-1]]
+    segmentation = highdicom.seg.Segmentation(
+        placed_images(volume),
+        values,
+        kind,
+        [_description(delivery, name, number) for number, name in enumerate(names, 1)],
+        uids[1],
+        SERIES_NUMBER[kind],
+        uids[0],
+        1,
+        SOFTWARE,
+        delivery.maker.name[:64],
+        SOFTWARE_VERSION,
+        "0",
+        content_label="CTV" if kind == "BINARY" else "CTV_PROBABILITY",
+        content_description=f"{delivery.maker.name[:40]}, {RESEARCH_ONLY}",
+        series_description=f"{'CTV' if kind == 'BINARY' else 'CTV probability'}, {RESEARCH_ONLY}",
+        content_date=moment[0] or "19000101",
+        content_time=moment[1] or "000000",
+        omit_empty_frames=False,
+    )
+    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # the clock's: not the same again
+    del segmentation.ContributingEquipmentSequence[0].ContributionDateTime
+    segmentation.BodyPartExamined = "PROSTATE"
+    place = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."
+    segmentation.ImageComments = f"Made by {delivery.maker.name} {delivery.maker.version}. {place} {RESEARCH_ONLY}."
+    segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = uids[2]
+    for index in segmentation.DimensionIndexSequence:
+        index.DimensionOrganizationUID = uids[2]
+    refer_to_source(segmentation, volume)
+    return segmentation
+
+
+def _description(delivery: Delivery, name: str, number: int) -> Any:
+    meaning, maker = structure(name), delivery.maker
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=maker.name, version=maker.version, family=CodedConcept("123109", "DCM", "Artificial Intelligence")
+    )
+    return highdicom.seg.SegmentDescription(
+        number,
+        name[:64],
+        _concept(meaning.category),
+        _concept(meaning.kind),
+        delivery.kind_of(name),
+        None if delivery.kind_of(name) == "MANUAL" else algorithm,
+        tracking_uid=delivery.uid(f"tracking {name}"),
+        tracking_id=name,
+        anatomic_regions=None if meaning.region is None else [_concept(meaning.region)],
+        display_color=highdicom.color.CIELabColor.from_rgb(*meaning.colour),
+    )
+
+
+def _concept(code: Code) -> Any:
+    return CodedConcept(code.value, code.scheme, code.meaning)

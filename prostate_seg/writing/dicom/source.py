@@ -1,0 +1,206 @@
+"""What derived DICOM objects take from the ultrasound images they come from: patient, study, references, place.
+
+A US Multi-frame or a series without positions says nothing about the patient's space. The objects made from it
+need a frame of reference all the same: its UID is made from the source's own UIDs and the geometry that was
+read, so that segmentation, structure set and derived series of one reading share it, on every run.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from ...errors import OutputError
+from ...geometry.volume import Volume, lps_from_affine
+from .values import decimal, decimals, item
+
+# Patient, General Study and Patient Study (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): type 2, then optional ones.
+REQUIRED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+OPTIONAL = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "PatientIdentityRemoved",
+            "DeidentificationMethod", "DeidentificationMethodCodeSequence")  # fmt: skip
+NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+SINGLE_FRAME_US, MULTI_FRAME_US, RETIRED_MULTI_FRAME_US, ENHANCED_VOLUME = (
+    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("6.1", "3.1", "3", "6.2")
+)
+MULTI_FRAME = (RETIRED_MULTI_FRAME_US, MULTI_FRAME_US, ENHANCED_VOLUME)
+FORMS = {"Date": r"\d{8}", "Time": r"\d{2}(\d{2}){0,2}(\.\d{1,6})?", "PatientSex": "[MFO]"}  # PS3.5 section 6.2
+DERIVED_PLACE = (
+    "The source says nothing about the patient's space: positions were derived from its calibration, its frame "
+    "distance and the stated or assumed directions of its axes."
+)
+
+
+def source_header(volume: Volume, what: str) -> Dataset:
+    """The header of the images that a volume was read from. Raises OutputError where they are not DICOM.
+
+    what: the object to be made, for the message.
+    """
+    header = volume.source.header
+    if header is None or len(volume.source.frames) != volume.array.shape[2]:
+        raise OutputError(
+            f"{what} refers to DICOM images, but the source is {volume.source.kind}; give the ultrasound as DICOM, "
+            "or leave this format out."
+        )
+    missing = [keyword for keyword in NEEDED if not header.get(keyword)]
+    if missing or not all(frame.sop_instance_uid for frame in volume.source.frames):
+        raise OutputError(
+            f"{what} refers to DICOM images, but the source has no "
+            f"{' and no '.join(missing or ['SOPInstanceUID'])}; export the study again from the scanner."
+        )
+    frames = volume.source.frames
+    images = {frame.sop_instance_uid for frame in frames}
+    if len(set(frames)) != len(frames) or 1 < len(images) < len(frames):
+        raise OutputError(
+            f"{what} refers to DICOM images by their (0008,0018) SOP Instance UIDs, but its {len(frames)} "
+            f"slices have {len(images)} of them; expected one of all, or one of each: export the study again."
+        )
+    return header
+
+
+def patient_and_study(header: Dataset) -> Dataset:
+    """Patient and study of a derived object: the source's, empty where the standard asks for more than it has."""
+    about = Dataset()
+    about.SpecificCharacterSet = "ISO_IR 192"  # UTF-8 holds the source's names and ours
+    for keyword in REQUIRED:
+        setattr(about, keyword, _text(header, keyword))
+    for keyword in ("StudyInstanceUID", *OPTIONAL):
+        if keyword in header:
+            about.add(header[keyword])
+    return about
+
+
+def content_moment(header: Dataset) -> tuple[str, str]:
+    """Date and time of the images' content, else of the study; empty where they have none."""
+    date = _text(header, "ContentDate") or _text(header, "StudyDate")
+    return date, _text(header, "ContentTime") or _text(header, "StudyTime")
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    """The decoded value of an attribute; empty where it is absent or not what its kind allows."""
+    value = str(header.get(keyword) or "").strip()
+    form = FORMS.get("PatientSex" if keyword == "PatientSex" else keyword[-4:])
+    return value if form is None or re.fullmatch(form, value) else ""
+
+
+def is_multi_frame(volume: Volume) -> bool:
+    """Whether one DICOM image holds all frames; a single frame's class decides.
+
+    A class for several frames does not say so: some programs write a series of it, one frame a file.
+    """
+    frames = volume.source.frames
+    if len(frames) == 1:
+        return volume.source.header.SOPClassUID in MULTI_FRAME
+    return len({frame.sop_instance_uid for frame in frames}) == 1
+
+
+def place_is_derived(volume: Volume) -> bool:
+    """Whether the source gives no positions in the patient."""
+    return volume.orientation != "file"
+
+
+def frame_of_reference(volume: Volume) -> str:
+    """The Frame of Reference UID: the source's where it has positions, else made from its UIDs and the affine."""
+    header = volume.source.header
+    if not place_is_derived(volume) and header.get("FrameOfReferenceUID"):
+        return str(header.FrameOfReferenceUID)
+    whole = is_multi_frame(volume)
+    images = str(header.SOPInstanceUID if whole else header.SeriesInstanceUID)
+    place = np.round(volume.affine, 4) + 0.0
+    return str(generate_uid(entropy_srcs=[images, place.tobytes().hex(), "frame of reference"]))
+
+
+def image_reference(volume: Volume, k: int) -> Dataset:
+    """The item that names the source image of slice k, with its frame where it has several."""
+    frame = volume.source.frames[k]
+    reference = item(
+        ReferencedSOPClassUID=volume.source.header.SOPClassUID, ReferencedSOPInstanceUID=frame.sop_instance_uid
+    )
+    if is_multi_frame(volume):
+        reference.ReferencedFrameNumber = frame.frame_number
+    return reference
+
+
+def placed_images(volume: Volume) -> list[Dataset]:
+    """The source images as highdicom wants them: real identifiers, the volume's geometry, no pixels.
+
+    One multi-frame image, or one image a slice. They are never written: highdicom refuses ultrasound without
+    a frame of reference (highdicom#284), which this adds. highdicom tells the two by their SOP class and knows
+    no retired one: the class here is the one it needs, and :func:`refer_to_source` puts the source's in its place.
+    """
+    header = volume.source.header
+    if not is_multi_frame(volume):
+        images = []
+        for k, frame in enumerate(volume.source.frames):
+            image = _image(volume)
+            image.SOPInstanceUID = frame.sop_instance_uid
+            image.ImagePositionPatient = _position(volume, k)
+            image.ImageOrientationPatient = _cosines(volume)
+            image.update(_measures(volume))
+            images.append(image)
+        return images
+    image = _image(volume)
+    image.SOPInstanceUID = header.SOPInstanceUID
+    image.NumberOfFrames = len(volume.source.frames)
+    image.SharedFunctionalGroupsSequence = [
+        item(
+            PixelMeasuresSequence=[_measures(volume)],
+            PlaneOrientationSequence=[item(ImageOrientationPatient=_cosines(volume))],
+        )
+    ]
+    image.PerFrameFunctionalGroupsSequence = [
+        item(PlanePositionSequence=[item(ImagePositionPatient=_position(volume, int(k)))])
+        for k in frame_order(volume)
+    ]
+    return [image]
+
+
+def refer_to_source(dataset: Dataset, volume: Volume) -> None:
+    """Give every reference to an image the SOP class that the source has."""
+    for element in dataset.iterall():
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = volume.source.header.SOPClassUID
+
+
+def frame_order(volume: Volume) -> np.ndarray:
+    """Slices k in the order in which :func:`placed_images` lists their frames or images."""
+    if not is_multi_frame(volume):
+        return np.arange(len(volume.source.frames))
+    return np.argsort([frame.frame_number for frame in volume.source.frames], kind="stable")
+
+
+def _image(volume: Volume) -> Dataset:
+    header = volume.source.header
+    image = patient_and_study(header)
+    image.file_meta = header.file_meta
+    image.SOPClassUID, image.Modality = header.SOPClassUID, "US"
+    if not is_multi_frame(volume):
+        image.SOPClassUID = SINGLE_FRAME_US
+    elif header.SOPClassUID != ENHANCED_VOLUME:
+        image.SOPClassUID = MULTI_FRAME_US
+    image.SeriesInstanceUID = header.SeriesInstanceUID
+    image.FrameOfReferenceUID, image.PositionReferenceIndicator = frame_of_reference(volume), ""
+    image.Columns, image.Rows = (int(size) for size in volume.array.shape[:2])
+    return image
+
+
+def _measures(volume: Volume) -> Dataset:
+    i_mm, j_mm, k_mm = volume.spacing_mm
+    return item(
+        PixelSpacing=decimals([j_mm, i_mm]), SliceThickness=decimal(k_mm), SpacingBetweenSlices=decimal(k_mm)
+    )
+
+
+def _cosines(volume: Volume) -> list:
+    direction, _, _ = lps_from_affine(volume.affine)
+    return decimals([*direction[:, 0], *direction[:, 1]])
+
+
+def _position(volume: Volume, k: int) -> list:
+    direction, spacing, origin = lps_from_affine(volume.affine)
+    return decimals(origin + k * spacing[2] * direction[:, 2])

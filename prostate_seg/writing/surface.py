@@ -1,0 +1,161 @@
+"""The closed surface of a mask, in LPS mm: smooth, of the mask's own volume, facing outward; STL and VTK files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from scipy.optimize import brentq
+from skimage.measure import marching_cubes
+
+from ..errors import OutputError
+from ..geometry.volume import Array, Segmentation, bounding_box, spacing_of, swap_ras_lps
+from ..system.atomic import checked_suffix, replacing
+
+SMOOTHING_MM = 1.0  # deviation of the Gaussian, but at least so many voxels:
+SMOOTHING_VOXELS = 0.6
+FINEST_MM = 0.7  # no finer grid is needed for such a surface
+SMALLER = 2  # voxels of the grid are merged two by two while they are finer
+VOLUME_TOLERANCE = 0.002
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """points: (P, 3) float, LPS mm. triangles: (T, 3) indices, counter-clockwise seen from outside."""
+
+    points: Array
+    triangles: Array
+
+    @property
+    def volume_ml(self) -> float:
+        """The enclosed volume in mL, by the divergence theorem; positive where the triangles face outward."""
+        a, b, c = (self.points[self.triangles[:, n]].astype(np.float64) for n in range(3))
+        return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6000.0)
+
+    @property
+    def centroid_lps_mm(self) -> Array:
+        """The centre of the enclosed volume, (3,)."""
+        a, b, c = (self.points[self.triangles[:, n]].astype(np.float64) for n in range(3))
+        tetrahedra = np.einsum("ij,ij->i", a, np.cross(b, c))
+        return np.asarray(tetrahedra @ (a + b + c) / (4 * tetrahedra.sum()))
+
+
+def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
+    """The surface of a label: closed, also where the mask touches the image's border.
+
+    The mask is smoothed and cut at the level that gives back its volume, so that nothing shrinks (a plain
+    level of 0.5 takes off whatever is convex). Raises OutputError for an empty mask.
+    """
+    mask = segmentation.labels == label
+    box = bounding_box(mask)
+    if box[0].stop == 0:
+        raise OutputError("The mask is empty, so it has no surface.")
+    field, affine = _smooth(mask[box], segmentation.affine, [edge.start for edge in box])
+    wanted_ml = np.count_nonzero(mask[box]) * abs(np.linalg.det(segmentation.affine[:3, :3])) / 1000.0
+
+    def excess(level: float) -> float:
+        volume_ml = _cut(field, level, affine).volume_ml
+        return 0.0 if abs(volume_ml - wanted_ml) < VOLUME_TOLERANCE * wanted_ml else volume_ml - wanted_ml
+
+    low, high = 0.01 * float(field.max()), 0.99 * float(field.max())
+    if excess(low) * excess(high) > 0:  # a speck of a few voxels
+        return _cut(field, min(low, high, key=lambda level: abs(excess(level))), affine)
+    return _cut(field, brentq(excess, low, high, xtol=1e-5), affine)
+
+
+def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
+    """Write a surface as binary STL (``.stl``) or VTK poly data (``.vtk``), marked as LPS. Raises OutputError."""
+    path = Path(path)
+    checked_suffix(path, ".stl", ".vtk")
+    content = _stl(surface) if path.suffix.lower() == ".stl" else _vtk(surface)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _smooth(mask: Array, affine: Array, start: list[int]) -> tuple[Array, Array]:
+    """A smooth field over the mask of a box and some room, highest inside, on a grid about as fine along all axes.
+
+    Returns it with that grid's RAS affine. Between slices further apart than their pixels, outlines change
+    evenly from one to the next (shape-based interpolation, Raya and Udupa 1990) instead of in steps.
+    """
+    corner = np.eye(4)
+    corner[:3, 3] = start
+    affine, field = affine @ corner, mask.astype(np.float32)
+    for axis in range(3):
+        while spacing_of(affine)[axis] < FINEST_MM / SMALLER * 1.01 and field.shape[axis] > 4:
+            field, affine = _merged(field, affine, axis)
+    step_mm = max(spacing_of(affine))  # how far the field falls off where slices are interpolated
+    room = [int(np.ceil(3 * _sigma(spacing) + step_mm / spacing)) + 1 for spacing in spacing_of(affine)]
+    field = np.pad(field, [(side, side) for side in room])
+    moved = np.eye(4)
+    moved[:3, 3] = [-side for side in room]
+    affine = affine @ moved
+    spacing = spacing_of(affine)
+    steps = round(spacing[2] / max(*spacing[:2], FINEST_MM))
+    if steps > 1:
+        field, affine = _between_slices(field, affine, steps)
+    return ndimage.gaussian_filter(field, [_sigma(spacing) for spacing in spacing_of(affine)]), affine
+
+
+def _sigma(spacing: float) -> float:
+    return max(SMOOTHING_MM / spacing, SMOOTHING_VOXELS)
+
+
+def _between_slices(field: Array, affine: Array, steps: int) -> tuple[Array, Array]:
+    """``steps`` times as many slices: in-plane distances to the outline, interpolated from slice to slice."""
+    i_mm, j_mm, k_mm = spacing_of(affine)
+    distance = np.empty_like(field)
+    for k in range(field.shape[2]):
+        inside = field[:, :, k] >= 0.5
+        if inside.any():
+            within, beyond = (ndimage.distance_transform_edt(part, (i_mm, j_mm)) for part in (inside, ~inside))
+            distance[:, :, k] = within - beyond
+        else:
+            distance[:, :, k] = -k_mm
+    slices = np.clip(distance / k_mm, -1, 1)
+    at = np.linspace(0, field.shape[2] - 1, (field.shape[2] - 1) * steps + 1)
+    low = np.minimum(at.astype(int), field.shape[2] - 2)
+    share = (at - low).astype(np.float32)
+    finer = np.eye(4)
+    finer[2, 2] = 1 / steps
+    fields = slices[:, :, low] * (1 - share) + slices[:, :, low + 1] * share
+    return 0.5 + 0.5 * fields, affine @ finer
+
+
+def _merged(field: Array, affine: Array, axis: int) -> tuple[Array, Array]:
+    """Voxels merged two by two along an axis."""
+    if field.shape[axis] % SMALLER:
+        field = np.pad(field, [(0, 1 if axis == other else 0) for other in range(3)])
+    first, second = (field.take(range(n, field.shape[axis], SMALLER), axis) for n in range(SMALLER))
+    coarser = np.eye(4)
+    coarser[axis, axis], coarser[axis, 3] = SMALLER, (SMALLER - 1) / 2
+    return (first + second) / SMALLER, affine @ coarser
+
+
+def _cut(field: Array, level: float, affine: Array) -> Surface:
+    index, triangles, _, _ = marching_cubes(field, level)
+    lps = swap_ras_lps(affine)
+    surface = Surface(index @ lps[:3, :3].T + lps[:3, 3], triangles)
+    return surface if surface.volume_ml > 0 else Surface(surface.points, triangles[:, ::-1])
+
+
+def _stl(surface: Surface) -> bytes:
+    corners = surface.points[surface.triangles].astype("<f4")  # (T, 3, 3)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    facets = np.zeros(len(corners), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    facets["normal"], facets["corners"] = normals, corners
+    head = b"prostate-seg CTV, mm, SPACE=LPS, research use only"
+    return head.ljust(80) + np.uint32(len(facets)).tobytes() + facets.tobytes()
+
+
+def _vtk(surface: Surface) -> bytes:
+    """Legacy VTK poly data, binary, big-endian."""
+    cells = np.insert(surface.triangles, 0, 3, axis=1).astype(">i4")
+    title = "prostate-seg CTV, mm, SPACE=LPS, research use only"
+    head = f"# vtk DataFile Version 3.0\n{title}\nBINARY\nDATASET POLYDATA\n"
+    points = f"POINTS {len(surface.points)} float\n".encode() + surface.points.astype(">f4").tobytes()
+    return head.encode() + points + f"\nPOLYGONS {len(cells)} {cells.size}\n".encode() + cells.tobytes() + b"\n"

@@ -1,0 +1,94 @@
+"""Slices as radiology shows them, and outlines of masks on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from skimage.measure import find_contours
+
+from ..geometry.volume import Array, Volume
+from ..system.atomic import stored_array
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How slices are shown: i to the right, j downward, black margins that all slices share cut off.
+
+    gray: (I, J, K) uint8. pixel_mm: spacing along i and j. numbers: 1-based slice number in the file, one a shown
+    slice. gap_mm: between slices. letters: what the left and the upper edge of a slice are ("R" and "A"); empty
+    where not known. turn: nibabel's orientation transform from the file's axes, None for none. box: what of i and j
+    is shown.
+    """
+
+    gray: Array
+    pixel_mm: tuple[float, float]
+    gap_mm: float
+    numbers: list[int]
+    letters: tuple[str, str]
+    turn: Array | None
+    box: tuple[slice, slice]
+
+    def of(self, array: Array) -> Array:
+        """An array on the volume's grid as it is shown."""
+        turned = array if self.turn is None else apply_orientation(array, self.turn)
+        return turned[self.box]
+
+    @property
+    def extent_mm(self) -> tuple[float, float]:
+        """Width and height of a slice."""
+        across, down = self.gray.shape[:2]
+        return across * self.pixel_mm[0], down * self.pixel_mm[1]
+
+
+def view_of(volume: Volume, masks: Sequence[Array] = ()) -> View:
+    """The view of a volume in which the masks, bool (I, J, K), are not cut.
+
+    Where the orientation is known, slices are transverse: the patient's right at the left, anterior at the top,
+    apex before base. Where it is assumed, array axis i runs to the right, j downward, and no direction is named.
+    """
+    gray = _gray(stored_array(volume))
+    drawn = np.logical_or.reduce([gray > 0, *masks])
+    spacing, numbers = volume.spacing_mm, list(range(1, gray.shape[2] + 1))
+    if volume.orientation == "assumed":
+        box = _box(drawn)
+        return View(gray[box], spacing[:2], spacing[2], numbers, ("", ""), None, box)
+    turn = ornt_transform(io_orientation(volume.affine), axcodes2ornt("LPS"))
+    source = np.argsort(turn[:, 0])  # the file's axis behind each shown one
+    numbers = list(range(1, gray.shape[source[2]] + 1))
+    if turn[source[2], 1] < 0:
+        numbers.reverse()
+    box = _box(apply_orientation(drawn, turn))
+    across, down, gap = (spacing[axis] for axis in source)
+    return View(apply_orientation(gray, turn)[box], (across, down), gap, numbers, ("R", "A"), turn, box)
+
+
+def outlines(mask: Array) -> list[Array]:
+    """The outlines of a mask, bool (I, J), between its voxels' centres and their neighbours' (level 0.5).
+
+    (P, 2) each, in voxels: voxel n reaches from n to n + 1.
+    """
+    padded = np.pad(mask, 1).astype(np.float32)
+    # Contour coordinates count voxel centres (less the padding); a voxel begins half before its centre.
+    return [contour - 0.5 for contour in find_contours(padded, 0.5)]
+
+
+def _box(drawn: Array) -> tuple[slice, slice]:
+    box = []
+    for axis in (0, 1):
+        filled = np.flatnonzero(drawn.any(axis=(1 - axis, 2)))
+        box.append(slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(None))
+    return box[0], box[1]
+
+
+def _gray(array: Array) -> Array:
+    """8-bit images as they are; others from their 0.5th to their 99.5th percentile."""
+    if array.dtype == np.uint8:
+        return array
+    low, high = np.percentile(array, (0.5, 99.5))
+    if low == high:  # nearly everything has one value: what has not is all there is to see
+        low, high = array.min(), array.max()
+    scaled = (array.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0)
+    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
