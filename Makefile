@@ -4,7 +4,7 @@ SEED ?= 12
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
-.PHONY: demo test check install lock clean
+.PHONY: demo test check picture install lock clean
 
 demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=12
 	rm -rf demo
@@ -24,6 +24,9 @@ check: install  ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+picture: install  ## draw docs/architecture.svg from the imports
+	$(BIN)/python docs/architecture_view.py
 
 install: $(STAMP)
 

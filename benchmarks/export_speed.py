@@ -20,7 +20,8 @@ from prostate_seg import read
 from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
 from prostate_seg.writing.delivery import Delivery, Maker
 from prostate_seg.writing.dicom.ultrasound import write_us
-from prostate_seg.writing.outputs import write_outputs
+from prostate_seg.writing.formats import write_formats
+from prostate_seg.writing.request import Request
 
 FORMATS = ("dicom-seg", "dicom-probability", "rtstruct", "us-series", "stl", "slicer", "seg-nrrd", "nifti")
 
@@ -45,9 +46,9 @@ def measure(name, shape, results):
         delivery = delivery_of(shape, Path(folder) / "source")
         small = delivery_of((40, 30, 10), Path(folder) / "small")
         (Path(folder) / "warm").mkdir()
-        write_outputs(Path(folder) / "warm", small, [name])  # imports
+        write_formats(Path(folder) / "warm", Request(small, (name,)))  # imports
         start = time.perf_counter()
-        (output,) = write_outputs(Path(folder), delivery, [name])
+        (output,) = write_formats(Path(folder), Request(delivery, (name,)))
         seconds = time.perf_counter() - start
         place = Path(folder) / output
         size = sum(file.stat().st_size for file in (place.iterdir() if place.is_dir() else [place]))

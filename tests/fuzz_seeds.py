@@ -36,8 +36,9 @@ from prostate_seg.system.json_files import write_json
 from prostate_seg.writing import write
 from prostate_seg.writing.delivery import Delivery, Maker
 from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.formats import write_formats
 from prostate_seg.writing.manifest import mask_digest
-from prostate_seg.writing.outputs import write_outputs
+from prostate_seg.writing.request import Request
 
 Seed = dict[str, bytes]
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "prostate_us_segmenter"
@@ -159,7 +160,7 @@ def case_folder(formats: tuple[str, ...] = ("seg-nrrd", "nrrd")) -> Seed:
         volume = read(write_us(sweep(), Path(place, "scan"))[0])
         ctv, folder = gland(volume), Path(place, "case")
         folder.mkdir()
-        outputs = write_outputs(folder, Delivery(volume, ctv, Maker("fuzz", "1")), formats)
+        outputs = write_formats(folder, Request(Delivery(volume, ctv, Maker("fuzz", "1")), formats))
         about = {"acquisition": {"frame_spacing_mm": 2.0, "frame_order": None, "probe_side": None}}
         facts = {"input": {"kind": "us", "sha256": "00"}, "orientation": "assumed", "ctv_sha256": mask_digest(ctv)}
         bundle = {"bundle": {"name": "fuzz", "version": "1", "sha256": "00"}, "drawn": "automatic"}

@@ -14,18 +14,19 @@ import numpy as np
 from judges import study
 from prostate_seg.errors import OutputError
 from prostate_seg.system.atomic import replacing_folder
-from prostate_seg.writing.outputs import write_outputs
+from prostate_seg.writing.formats import write_formats
+from prostate_seg.writing.request import Request
 
 folder, limit, formats = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 values = np.random.default_rng(0).random((80, 60, 12), dtype=np.float32)
 delivery = replace(study(folder, "multiframe", probability=values).delivery, structures={})
 for name in formats:  # loads the libraries, which must not meet the limit
-    write_outputs(folder / "free", delivery, [name])
+    write_formats(folder / "free", Request(delivery, (name,)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 for name in formats:
     try:
         with replacing_folder(folder / "out" / "case") as partial:
-            write_outputs(partial, delivery, [name])
+            write_formats(partial, Request(delivery, (name,)))
         print(name, "was written")
     except OutputError as error:
         print(name, "|", error)

@@ -10,12 +10,9 @@ from ..errors import InputError, OutputError
 from ..system.atomic import is_of_system
 from ..system.digests import sha256_of_file
 from ..system.input_files import InputFile
-from ..writing import FILES
-from ..writing.current_mask import is_changed, manifest_of
+from ..writing.current_mask import manifest_of
 from ..writing.manifest import DIGESTS, MANIFEST
 
-MASKS = ("nifti", "seg-nrrd")
-PICTURES = ("nrrd", "png", "stl", "vtk", "uncertainty", "report")  # nobody corrects a contour in them
 OF_SEGMENT = {  # entries that only the manifest of segment has together
     **dict.fromkeys(("input", "acquisition", "bundle", "uncertainty", "extent_mm"), dict),
     "warnings": list,
@@ -27,7 +24,6 @@ REMEDY = "move it away or give another output folder."
 def is_unchanged_result(path: Path) -> bool:
     """Whether an entry of a case's folder is there as a run wrote it: by the digests in the manifest.
 
-    Of a manifest without digests, as earlier versions wrote it, masks are compared with the digest of the mask.
     False for what the manifest does not name. Raises OutputError if the entry was changed, or if that is unknown.
     """
     folder, name = path.parent, path.name
@@ -42,7 +38,7 @@ def is_unchanged_result(path: Path) -> bool:
         return True
     digests = manifest.get(DIGESTS)
     if not isinstance(digests, Mapping):
-        return _is_unchanged_mask(path, manifest)
+        raise OutputError(f"{folder} holds {name} whose {MANIFEST} has no digest of it; {REMEDY}")
     for file in _files_in(path):
         inside = file.relative_to(folder).as_posix()
         if inside not in digests:
@@ -76,21 +72,6 @@ def check_apart(folder: Path, inputs: Sequence[InputFile]) -> None:
         path = file if isinstance(file, Path) else file.archive
         if path.resolve() == place or place in path.resolve().parents:
             raise OutputError(f"{folder} holds {path.name}, which it would replace; give another output folder.")
-
-
-def _is_unchanged_mask(path: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether a result without a digest is a mask that is not changed, or nothing that anybody corrects."""
-    folder, name = path.parent, path.name
-    if manifest.get("ctv_sha256") and path.is_file():
-        if name in [FILES[key] for key in MASKS]:
-            if is_changed(path, manifest):
-                raise _changed(folder, name)
-            return True
-        if name in [FILES[key] for key in PICTURES]:
-            return True
-    raise OutputError(
-        f"{folder} holds {name} of an earlier version, which kept no digest to see whether it was changed; {REMEDY}"
-    )
 
 
 def _changed(folder: Path, name: str) -> OutputError:

@@ -21,15 +21,14 @@ from ..reading.masks import read_segments, stem_of
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.source_digest import check_drawn_on, recorded_sources
-from ..writing import FILES
 from ..writing.current_mask import GivenMask, given_mask, manifest_of, source_of
 from ..writing.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
+from ..writing.formats import FORMATS, check_probability, check_source
 from ..writing.manifest import mask_digest
-from ..writing.outputs import Planning, check_probability, check_source
+from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result
 from .folder import check_identity, fill_case_folder, mask_facts
 
-WITH_STRUCTURES = ("seg-nrrd", "dicom-seg", "rtstruct", "slicer", "report")
 GRID_ONLY = (
     "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
     "belongs to this image."
@@ -77,10 +76,9 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     check_identity(order.formats, identify=order.identify)
     if order.drawn is not None and order.drawn not in get_args(Drawn):
         raise SettingsError(f"The mask was drawn {order.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
-    if order.structures and not set(order.formats) & set(WITH_STRUCTURES):
-        raise SettingsError(
-            f"--structure is about formats that hold several; add one of {', '.join(WITH_STRUCTURES)} to --format."
-        )
+    if order.structures and not any(FORMATS[name].structures for name in order.formats):
+        several = ", ".join(row.name for row in FORMATS.values() if row.structures)
+        raise SettingsError(f"--structure is about formats that hold several; add one of {several} to --format.")
     given = given_mask(order.mask)
     folder = output / (order.mask.resolve().name if order.mask.is_dir() else stem_of(given.file))
     check_apart(folder, [given.file, *([order.source] if order.source else [])])
@@ -96,9 +94,9 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     with replacing_folder(folder, may_replace=may_replace) as partial:
         about = {"acquisition": asdict(acquisition), "warnings": notes}
         manifest = _manifest(delivery, given.manifest) | about
-        outputs = fill_case_folder(
-            partial, delivery, manifest, order.formats, planning=order.planning, identify=order.identify
-        )
+        identity = folder.name if order.identify else None
+        request = Request(delivery, order.formats, order.planning, manifest, identity)
+        outputs = fill_case_folder(partial, request)
     return HandedOver(folder, outputs, notes)
 
 
@@ -112,7 +110,7 @@ def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:
 
 def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
     """The image that the mask belongs to. Raises InputError where it is not the one that was segmented."""
-    own = given.file.parent / FILES["nrrd"]
+    own = given.file.parent / FORMATS["nrrd"].file
     if order.source is None or (own.is_file() and order.source.resolve() == own.resolve()):
         if not own.is_file():
             raise InputError(f"{given.file.name} does not say which image it was drawn on; give it with --source.")
@@ -164,10 +162,10 @@ def _origin(order: Order, given: GivenMask, volume: Volume, segments: Mapping[st
     segments: the numbers in the mask's file of those that are handed over. A case's ``trus.nrrd`` also goes by the
     digest of what the case was segmented from.
     """
-    image = order.source or given.file.parent / FILES["nrrd"]
+    image = order.source or given.file.parent / FORMATS["nrrd"].file
     recorded = recorded_sources(given.file)
     drawn_on = {name: recorded[number] for name, number in segments.items() if number in recorded}
-    of_case = source_of(manifest_of(image.parent)) if image.name == FILES["nrrd"] else ""
+    of_case = source_of(manifest_of(image.parent)) if image.name == FORMATS["nrrd"].file else ""
     if order.source is None and not of_case:
         return [GRID_ONLY]
     check_drawn_on(given.file, drawn_on, image.name, {volume.source.sha256, of_case} - {""})

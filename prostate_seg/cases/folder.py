@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,11 @@ import numpy as np
 from ..errors import SettingsError
 from ..evaluation.metrics.patient import extents_mm
 from ..geometry.volume import Segmentation, Volume, extent_mm
-from ..report import case_report_of, write_case_page
 from ..system.digests import digests_of
 from ..system.json_files import write_json
-from ..writing import FILES
-from ..writing.delivery import Delivery
+from ..writing.formats import FORMATS, write_formats
 from ..writing.manifest import DIGESTS, MANIFEST, mask_digest
-from ..writing.outputs import DICOM, Planning, write_outputs
+from ..writing.request import Request
 
 REPORT = "report"
 
@@ -29,12 +27,12 @@ def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = 
             "--anonymous-names keeps names out of the results, --identify puts them into the report; give one."
         )
     if identify and REPORT not in formats:
-        raise SettingsError(f"--identify is about {FILES[REPORT]}; add {REPORT} to --format.")
+        raise SettingsError(f"--identify is about {FORMATS[REPORT].file}; add {REPORT} to --format.")
 
 
 def identity_remark(formats: Sequence[str]) -> str:
     """A warning of the formats that hold the patient's attributes; empty if there is none."""
-    named = ", ".join(FILES[name] for name in formats if name in DICOM)
+    named = ", ".join(FORMATS[name].file for name in formats if "dicom" in FORMATS[name].needs)
     if not named:
         return ""
     return (
@@ -77,24 +75,8 @@ def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
     }
 
 
-def fill_case_folder(
-    folder: Path,
-    delivery: Delivery,
-    manifest: Mapping[str, Any],
-    formats: Sequence[str],
-    *,
-    planning: Planning,
-    identify: bool = False,
-) -> list[str]:
-    """Write each format, and the manifest with their names; returns these. Raises OutputError.
-
-    identify: whether the report has the names of case and patient; nothing else here has.
-    """
-    written = write_outputs(folder, delivery, [name for name in formats if name != REPORT], planning)
-    if REPORT in formats:
-        report = case_report_of(delivery, manifest, identity=folder.name if identify else None)
-        write_case_page(folder / FILES[REPORT], report)
-        written.append(FILES[REPORT])
-    outputs = [*written, MANIFEST]
-    write_json(folder / MANIFEST, {**manifest, "outputs": outputs, DIGESTS: digests_of(folder)})
+def fill_case_folder(folder: Path, request: Request) -> list[str]:
+    """Write a request's formats, and the manifest with their names; return these. Raises OutputError."""
+    outputs = [*write_formats(folder, request), MANIFEST]
+    write_json(folder / MANIFEST, {**request.manifest, "outputs": outputs, DIGESTS: digests_of(folder)})
     return outputs

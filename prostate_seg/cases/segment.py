@@ -26,9 +26,9 @@ from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.input_files import READ_ERRORS, opened
 from ..system.parallel import in_processes
-from ..writing import DEFAULT_FORMATS, FILES
 from ..writing.delivery import Delivery, Maker, remarks
-from ..writing.outputs import Planning, check_source
+from ..writing.formats import FORMATS, check_source, default_formats
+from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
 from .failures import sentence, traceback_of
 from .folder import fill_case_folder, identity_remark, mask_facts
@@ -41,13 +41,28 @@ HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
 class Options:
     """What ``prostate-seg segment`` was asked for.
 
-    formats: keys of export.FILES. planning: of the structure set. overwrite: replace folders that hold nothing
-    but unchanged earlier results. skip_existing: cases whose folder is finished are done. anonymous: the cases were
-    named by :func:`anonymised`; their errors name no file. identify: the report names case and patient.
+    Attributes
+    ----------
+    output
+        Folder of the results; one sub-folder a case.
+    formats
+        Names of :data:`prostate_seg.writing.formats.FORMATS`.
+    acquisition
+        What the files may leave open: frame spacing, frame order, side of the probe.
+    planning
+        How the structure set is written.
+    overwrite
+        Replace folders that hold nothing but earlier results that nobody changed.
+    skip_existing
+        Count a case as done if its folder holds the results that would be made.
+    anonymous
+        The cases have names from :func:`anonymised`; their errors name no file.
+    identify
+        The report names case and patient.
     """
 
     output: Path
-    formats: tuple[str, ...] = DEFAULT_FORMATS
+    formats: tuple[str, ...] = field(default_factory=default_formats)
     acquisition: Acquisition = field(default_factory=Acquisition)
     planning: Planning = field(default_factory=Planning)
     overwrite: bool = False
@@ -138,9 +153,9 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
     delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
     with replacing_folder(folder, may_replace=may_replace) as partial:
-        manifest["outputs"] = fill_case_folder(
-            partial, delivery, manifest, options.formats, planning=options.planning, identify=options.identify
-        )
+        identity = case.name if options.identify else None
+        request = Request(delivery, options.formats, options.planning, manifest, identity)
+        manifest["outputs"] = fill_case_folder(partial, request)
     return Outcome(case.name, folder, manifest)
 
 
@@ -152,7 +167,7 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
             "another output folder."
         )
     manifest = segmented_manifest(folder)
-    missing = [FILES[name] for name in options.formats if not (folder / FILES[name]).exists()]
+    missing = [FORMATS[name].file for name in options.formats if not (folder / FORMATS[name].file).exists()]
     if manifest is None or missing:
         lacks = " and ".join(missing) or "manifest.json of segment"
         raise OutputError(f"{folder} exists already but has no {lacks}; give --overwrite or another output folder.")

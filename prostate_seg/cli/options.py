@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..writing import DEFAULT_FORMATS, FILES
+from ..writing.formats import FORMATS, default_formats
 from .telling import say
 
 USAGE_ERROR = 2
@@ -119,7 +119,7 @@ def _segment_options(segment: argparse.ArgumentParser) -> None:
     segment.add_argument("inputs", nargs="+", type=_path, metavar="INPUT", help="images: files, folders, zips")
     segment.add_argument("-o", "--output", type=_path, required=True, help="folder; one sub-folder a case")
     _acquisition_options(segment)
-    _format_options(segment, default=",".join(DEFAULT_FORMATS))
+    _format_options(segment, default=",".join(default_formats()))
     segment.add_argument("--tta", choices=("none", "flip", "full"), help="ensembling (default: the bundle's)")
     segment.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     segment.add_argument("--bundle", type=_path, help="bundle folder (default the released one)")
@@ -157,8 +157,12 @@ def _acquisition_options(verb: argparse.ArgumentParser) -> None:
 def _format_options(verb: argparse.ArgumentParser, *, default: str | None) -> None:
     told = "" if default is None else f" (default: {default})"
     verb.add_argument(
-        "--format", default=default, required=default is None, help=f"comma-separated: {', '.join(FILES)}{told}"
+        "--format", default=default, required=default is None, help=f"comma-separated, of those below{told}"
     )
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    width = max(map(len, FORMATS))
+    rows = [f"  {row.name:{width}}  {row.file:20}  {row.about}" for row in FORMATS.values()]
+    verb.epilog = "\n".join(["formats:", *rows])
     verb.add_argument("--identify", action="store_true", help="report.html names case and patient")
     verb.add_argument("--ptv-margin", metavar="MM", help="add a PTV to rtstruct: 3, or 3,posterior=0")
     verb.add_argument("--contour-every", type=float, metavar="MM", help="contours in rtstruct only so far apart")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..cases.segment import Outcome
     from ..inference.predictor import Predictor
     from ..reading.cases import Case
-    from ..writing.outputs import Planning
+    from ..writing.request import Planning
 
 
 def segment(options: argparse.Namespace) -> int:
@@ -186,7 +186,8 @@ def export(options: argparse.Namespace) -> int:
 def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
     from ..cases.folder import check_identity
     from ..geometry.margin import Margin
-    from ..writing.outputs import Planning, chosen_formats
+    from ..writing.formats import chosen_formats
+    from ..writing.request import Planning
 
     formats = chosen_formats(options.format)
     margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)

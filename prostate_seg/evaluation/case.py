@@ -15,8 +15,8 @@ from ..geometry.resample import on_grid_of, turned_like
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..reading.chosen_structure import CTV, check_same_place, same_name, shown
 from ..reading.masks import frame_of_reference, has_contours_only, read_mask
-from ..writing import FILES
 from ..writing.current_mask import given_mask, manifest_of
+from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST
 from .metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from .pairs import IN_CASE_FOLDER, Pair
@@ -147,7 +147,7 @@ def current_mask(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    if (path / MANIFEST).is_file() and any((path / FILES[name]).is_file() for name in ("nifti", "seg-nrrd")):
+    if (path / MANIFEST).is_file() and any((path / FORMATS[name].file).is_file() for name in ("nifti", "seg-nrrd")):
         return given_mask(path).file
     return next(path / name for name in IN_CASE_FOLDER if (path / name).is_file())
 
@@ -195,7 +195,7 @@ def _read(path: Path, structure: Sequence[str], like: Segmentation | None = None
     if manifest.get("orientation") == "assumed":
         mask = replace(mask, orientation="assumed")
     if manifest and not mask.frame_of_reference:
-        beside = [path.with_name(FILES[name]) for name in ("dicom-seg", "rtstruct")]
+        beside = [path.with_name(FORMATS[name].file) for name in ("dicom-seg", "rtstruct")]
         places = filter(None, map(frame_of_reference, filter(Path.is_file, beside)))
         mask = replace(mask, frame_of_reference=next(places, ""))
     return mask

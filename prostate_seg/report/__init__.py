@@ -8,7 +8,7 @@ from .cohort_page import PAGE, check_cohort, write_cohort
 from .comparison_page import PAGE as COMPARISON_PAGE
 from .comparison_page import check_comparison_page, write_comparison_page
 from .review_page import check_review, write_review
-from .segmented import case_report_of
+from .segmented import case_report_of, write_report
 
 __all__ = [
     "COMPARISON_PAGE",
@@ -22,5 +22,6 @@ __all__ = [
     "write_case_page",
     "write_cohort",
     "write_comparison_page",
+    "write_report",
     "write_review",
 ]

@@ -14,7 +14,7 @@ from ..evaluation.metrics import Metrics
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..reading.cases import read
 from ..system.input_files import SUFFIXES, stem, suffix
-from ..writing import FILES
+from ..writing.formats import FORMATS
 from ..writing.view import view_of
 from .case_page import PREDICTION_COLOUR, REFERENCE_COLOUR, CaseReport, Layer
 from .labels import LABELS
@@ -93,11 +93,11 @@ def _image(result: CaseResult, images: Path | None, like: Segmentation) -> tuple
 def _places(result: CaseResult, images: Path | None) -> list[Path]:
     """Where the image of a case may be: in the folder of images by its name, or beside the prediction."""
     assert result.prediction is not None
-    beside = [path for path in [result.prediction.parent / FILES["nrrd"]] if path.is_file()]
+    beside = [path for path in [result.prediction.parent / FORMATS["nrrd"].file] if path.is_file()]
     if images is None:
         return beside
-    if (images / result.case / FILES["nrrd"]).is_file():  # a folder that segment wrote
-        return [images / result.case / FILES["nrrd"]]
+    if (images / result.case / FORMATS["nrrd"].file).is_file():  # a folder that segment wrote
+        return [images / result.case / FORMATS["nrrd"].file]
     if (images / result.case).is_dir():
         return [images / result.case]
     kinds = {*SUFFIXES, ".dcm", ".zip"}

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..system.csv_files import write_rows
 from ..system.replaced import check_replaceable
-from ..writing import FILES
+from ..writing.formats import FORMATS
 from .page import Html, heading, listed, section, table, write_page
 
 PAGE, TABLE = "review.html", "review.csv"
@@ -60,8 +60,8 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
     write_rows(folder / TABLE, head, ([place, name, *row] for place, (name, row) in enumerate(numbered, 1)))
     shown = []
     for place, (name, row) in enumerate(zip(order, rows, strict=True), 1):
-        report = folder / name / FILES["report"]
-        link = f'<a href="{quote(name)}/{FILES["report"]}">{escape(name)}</a>'
+        report = folder / name / FORMATS["report"].file
+        link = f'<a href="{quote(name)}/{FORMATS["report"].file}">{escape(name)}</a>'
         shown.append([place, Html(link) if report.is_file() else name, *row[:-1], len(manifests[name]["warnings"])])
     titles = (
         "Place",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..writing.delivery import Delivery
-from .case_page import CaseReport, Layer
+from ..writing.request import Request
+from .case_page import CaseReport, Layer, write_case_page
 
 _COLOURS = ("#00d5ff", "#7cfc00", "#ff9f40", "#c9a0ff")
 _ORIENTATION = {"file": "from the file", "option": "from the options", "assumed": "assumed, the file has none"}
@@ -99,3 +101,8 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
         if value not in (None, ""):
             found.append((name, str(value)))
     return found
+
+
+def write_report(path: Path, request: Request) -> None:
+    """Write the page of a case."""
+    write_case_page(path, case_report_of(request.delivery, request.manifest, identity=request.identity))

@@ -1,7 +1,7 @@
 """Cases to weights.
 
-Datalists, augmentation, the loop that MONAI's bundle runs, ensembles, corrected cases. The names that train.json and
-evaluate.json may use are attributes of this package (docs/bundle-vocabulary.md).
+Datalists, augmentation, the loop that MONAI's bundle runs, ensembles, corrected cases. The names that
+train.json and evaluate.json may use are attributes of this package (docs/bundle-vocabulary.md).
 """
 
 import lazy_loader

@@ -19,8 +19,9 @@ from ..reading.cases import read
 from ..reading.masks import read_mask, read_segments
 from ..system.atomic import replacing_folder
 from ..system.digests import sha256_of_file
-from ..writing import FILES, write
+from ..writing import write
 from ..writing.current_mask import given_mask, manifest_of
+from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST, mask_digest
 from .datalist import load
 
@@ -98,9 +99,9 @@ def _cases(folder: Path) -> list[Path]:
 
 
 def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
-    image_file = case / FILES["nrrd"]
+    image_file = case / FORMATS["nrrd"].file
     if not image_file.is_file():
-        raise InputError(f"{FILES['nrrd']} is not there; segment with --format nrrd,seg-nrrd")
+        raise InputError(f"{FORMATS['nrrd'].file} is not there; segment with --format nrrd,seg-nrrd")
     manifest, given = manifest_of(case), given_mask(case)
     image = read(image_file)
     if given.file.name.lower().endswith(".seg.nrrd"):

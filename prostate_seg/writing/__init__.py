@@ -12,25 +12,7 @@ from pathlib import Path
 from ..errors import OutputError
 from ..geometry.volume import Segmentation, Volume
 
-__all__ = ["DEFAULT_FORMATS", "FILES", "write"]
-
-# What --format may ask for, and how the file (of us-series the folder) in the case's folder is called.
-FILES = {
-    "nifti": "ctv.nii.gz",
-    "seg-nrrd": "ctv.seg.nrrd",
-    "nrrd": "trus.nrrd",
-    "png": "overlay.png",
-    "dicom-seg": "ctv_seg.dcm",
-    "dicom-probability": "ctv_probability.dcm",
-    "rtstruct": "ctv_rtstruct.dcm",
-    "us-series": "us_series",
-    "stl": "ctv.stl",
-    "vtk": "ctv.vtk",
-    "slicer": "scene.mrb",
-    "uncertainty": "uncertainty.nii.gz",
-    "report": "report.html",
-}
-DEFAULT_FORMATS = ("nifti", "seg-nrrd", "nrrd", "png")
+__all__ = ["write"]
 
 # Suffix, module and function; the first suffix that fits counts. Loaded when asked for.
 _WRITERS = (

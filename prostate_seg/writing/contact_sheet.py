@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..errors import GeometryError, OutputError
 from ..geometry.volume import Array, Segmentation, Volume, same_grid
 from ..system.atomic import checked_suffix, replacing
+from .request import Request
 from .view import View, outlines, view_of
 
 _TILE_PX = 280  # longer side of a slice
@@ -121,3 +122,8 @@ def _annotate(draw: ImageDraw.ImageDraw, view: View, index: int, size: tuple[int
     bar_start = bar_end - round(_BAR_MM * pixels_per_mm)
     draw.line([(bar_start, middle), (bar_end, middle)], fill=_TEXT, width=2)
     draw.text((bar_start - 4, middle), "10 mm", fill=_TEXT, font=font, anchor="rm")
+
+
+def write_overlay(path: Path, request: Request) -> None:
+    """Write the contour of the CTV on the volume."""
+    write_png(path, request.delivery.volume, request.delivery.ctv)

@@ -11,9 +11,10 @@ from typing import Any
 from ..errors import InputError
 from ..reading.masks import read_mask
 from ..system.source_digest import check_drawn_on, recorded_sources
-from . import FILES
+from .formats import FORMATS
 from .manifest import MANIFEST, mask_digest
 
+MASKS = (FORMATS["seg-nrrd"].file, FORMATS["nifti"].file)  # where somebody may have corrected the contour
 ENTRIES: dict[str, type] = {  # of a manifest, if they are there
     **dict.fromkeys(("input", "acquisition", "bundle"), dict),
     **dict.fromkeys(("ctv_sha256", "orientation", "drawn"), str),
@@ -41,9 +42,7 @@ def given_mask(path: Path) -> GivenMask:
         return GivenMask(path, manifest)
     found = _masks(path)
     if not found:
-        raise InputError(
-            f"{path} holds neither {FILES['seg-nrrd']} nor {FILES['nifti']}; give a mask file or one case's folder."
-        )
+        raise InputError(f"{path} holds neither {' nor '.join(MASKS)}; give a mask file or one case's folder.")
     changed = [file for file in found if len(found) > 1 and is_changed(file, manifest)]
     if len(changed) > 1 and len({mask_digest(read_mask(file)) for file in changed}) > 1:
         names = " and ".join(file.name for file in changed)
@@ -97,4 +96,4 @@ def is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
 
 
 def _masks(folder: Path) -> list[Path]:
-    return [folder / FILES[name] for name in ("seg-nrrd", "nifti") if (folder / FILES[name]).is_file()]
+    return [folder / name for name in MASKS if (folder / name).is_file()]

@@ -8,9 +8,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from ..geometry.entropy import entropy_percent
 from ..geometry.volume import ASSUMED, Segmentation, Volume
 from ..system.atomic import checked_suffix, replacing, stored_array
 from ..system.source_digest import description_of
+from .request import Request
 
 _SCANNER_ANATOMICAL, _ALIGNED = 1, 2
 
@@ -42,3 +44,16 @@ def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> No
         image.set_qform(None, 0)
     with replacing(path) as temporary:
         nibabel.save(image, temporary)
+
+
+def write_ctv(path: Path, request: Request) -> None:
+    """Write the CTV's labels."""
+    write_nifti(path, request.delivery.ctv)
+
+
+def write_uncertainty(path: Path, request: Request) -> None:
+    """Write the entropy of the CTV's probability in bits, float32: 1 at one half."""
+    ctv = request.delivery.ctv
+    assert ctv.probability is not None  # Format.needs
+    bits = entropy_percent(ctv.probability).astype(np.float32) / 100
+    write_nifti(path, Volume(bits, ctv.affine, orientation=ctv.orientation))

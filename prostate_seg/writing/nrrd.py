@@ -14,6 +14,7 @@ from ..geometry.structures import Code, structure
 from ..geometry.volume import Segmentation, Volume, lps_from_affine
 from ..system.atomic import checked_suffix, replacing, stored_array
 from ..system.source_digest import field_of, tag_of
+from .request import Request
 
 # Slicer's contexts of terms; targets come with a file of our own (:mod:`.slicer`), which Slicer need not have
 # loaded to show them.
@@ -113,3 +114,13 @@ def _write(image: Any, path: Path) -> None:
             sitk.ReadImage(str(temporary))  # a full disk ends the writer without a word
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
+
+
+def write_image(path: Path, request: Request) -> None:
+    """Write the volume."""
+    write_nrrd(path, request.delivery.volume)
+
+
+def write_structures(path: Path, request: Request) -> None:
+    """Write the CTV and further structures as segments."""
+    write_seg_nrrd(path, request.delivery.label_map)

@@ -20,6 +20,7 @@ from ..geometry.structures import KNOWN, TARGET, structure
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..system.atomic import checked_suffix, replacing
 from .nrrd import TARGET_CONTEXT, write_nrrd, write_seg_nrrd
+from .request import Request
 from .surface import surface_of, write_surface
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same scene gives the same bytes
@@ -142,3 +143,8 @@ def _id(kind: str, number: int = 1) -> str:
 def _node(kind: str, identifier: str, name: str, **attributes: str) -> str:
     given = {"id": identifier, "name": name, **attributes}
     return f"<{kind} {' '.join(f'{key}={quoteattr(value)}' for key, value in given.items())}></{kind}>"
+
+
+def write_structures(path: Path, request: Request) -> None:
+    """Write the volume with the CTV and further structures as a scene."""
+    write_scene(path, request.delivery.volume, request.delivery.label_map)

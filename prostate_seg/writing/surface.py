@@ -14,6 +14,7 @@ from skimage.measure import marching_cubes
 from ..errors import OutputError
 from ..geometry.volume import Array, Segmentation, bounding_box, spacing_of, swap_ras_lps
 from ..system.atomic import checked_suffix, replacing
+from .request import Request
 
 SMOOTHING_MM = 1.0  # deviation of the Gaussian, but at least so many voxels:
 SMOOTHING_VOXELS = 0.6
@@ -159,3 +160,8 @@ def _vtk(surface: Surface) -> bytes:
     head = f"# vtk DataFile Version 3.0\n{title}\nBINARY\nDATASET POLYDATA\n"
     points = f"POINTS {len(surface.points)} float\n".encode() + surface.points.astype(">f4").tobytes()
     return head.encode() + points + f"\nPOLYGONS {len(cells)} {cells.size}\n".encode() + cells.tobytes() + b"\n"
+
+
+def write_ctv(path: Path, request: Request) -> None:
+    """Write the surface of the CTV, in the format of the path's suffix."""
+    write_surface(path, surface_of(request.delivery.ctv))

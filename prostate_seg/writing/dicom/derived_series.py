@@ -15,6 +15,7 @@ from pydicom.dataset import FileDataset
 
 from ...geometry.volume import Array, Volume
 from ..delivery import RESEARCH_ONLY
+from ..request import Request
 from .source import (
     DERIVED_PLACE,
     content_moment,
@@ -102,3 +103,8 @@ class _DerivedStudy(Study):
         dataset.SourceImageSequence = [image_reference(self.volume, number - 1)]
         add_position(dataset, self.volume, number - 1)
         return dataset
+
+
+def write_image(path: Path, request: Request) -> None:
+    """Write the volume's slices into a new folder."""
+    write_derived_series(path, request.delivery.volume)

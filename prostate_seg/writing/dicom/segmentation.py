@@ -15,6 +15,7 @@ from ...geometry.structures import Code, structure
 from ...geometry.volume import Array
 from ...system.atomic import checked_suffix, replacing
 from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
+from ..request import Request
 from .source import (
     DERIVED_PLACE,
     content_moment,
@@ -119,3 +120,13 @@ def _description(delivery: Delivery, name: str, number: int) -> Any:
 
 def _concept(code: Code) -> Any:
     return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def write_structures(path: Path, request: Request) -> None:
+    """Write the CTV and further structures."""
+    write_dicom_seg(path, request.delivery)
+
+
+def write_probability(path: Path, request: Request) -> None:
+    """Write the CTV's probability."""
+    write_dicom_probability(path, request.delivery)

@@ -12,10 +12,12 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ...errors import OutputError, SettingsError
+from ...geometry.margin import enlarged
 from ...geometry.structures import Structure, structure
 from ...geometry.volume import Array, Volume, bounding_box, swap_ras_lps
 from ...system.atomic import checked_suffix, replacing
 from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
+from ..request import Request
 from .contours import closed_contours
 from .derived_series import series_references
 from .source import (
@@ -208,3 +210,12 @@ def _observation(number: int, name: str, meaning: Structure) -> Dataset:
         ROIInterpreter="",
         RTROIIdentificationCodeSequence=[code(kind.value, kind.scheme, kind.meaning)],
     )
+
+
+def write_structures(path: Path, request: Request) -> None:
+    """Write the CTV, further structures and the PTV that the planning asks for."""
+    planning, volume, target = request.planning, request.delivery.volume, None
+    if planning.margin is not None:
+        target = enlarged(request.delivery.ctv.labels == 1, volume.affine, planning.margin, volume.orientation)
+    derived = planning.reference == "us-series" or (planning.reference is None and "us-series" in request.formats)
+    write_rtstruct(path, request.delivery, target=target, every_mm=planning.every_mm, derived_series=derived)

@@ -1,0 +1,189 @@
+"""The formats of ``--format``: one table, from which help, checks, README and the manifest's schema are made.
+
+A new format is one file with a function ``(path, request)`` and one row here. The functions are named, not
+imported, so that their libraries load when a format is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from ..geometry.volume import Segmentation, Volume
+    from .request import Request
+
+Need = Literal["dicom", "probability"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of ``--format``.
+
+    Attributes
+    ----------
+    name
+        As ``--format`` takes it.
+    file
+        Its file in the folder of a case; of ``us-series`` its folder.
+    writer
+        Module and function ``(path, request)``; raises OutputError.
+    about
+        One line for help and README.
+    needs
+        ``dicom``: a volume read from DICOM, to whose images the format refers.
+        ``probability``: a mask with a probability, as ``segment`` makes it.
+    structures
+        Whether it holds further structures beside the CTV.
+    default
+        Whether ``segment`` writes it unasked.
+    """
+
+    name: str
+    file: str
+    writer: str
+    about: str
+    needs: tuple[Need, ...] = ()
+    structures: bool = False
+    default: bool = False
+
+    def write(self, path: Path, request: Request) -> None:
+        """Write to a path. Raises OutputError."""
+        resolve_name(self.writer)(path, request)
+
+
+_FILES, _DICOM = "prostate_seg.writing", "prostate_seg.writing.dicom"
+_ROWS = (
+    Format("nifti", "ctv.nii.gz", f"{_FILES}.nifti:write_ctv", "the mask on the grid of the input", default=True),
+    Format(
+        "seg-nrrd",
+        "ctv.seg.nrrd",
+        f"{_FILES}.nrrd:write_structures",
+        "the mask for 3D Slicer, with name, colour and terminology",
+        structures=True,
+        default=True,
+    ),
+    Format(
+        "nrrd",
+        "trus.nrrd",
+        f"{_FILES}.nrrd:write_image",
+        "the volume as it was read, black outside the ultrasound's field of view",
+        default=True,
+    ),
+    Format(
+        "png",
+        "overlay.png",
+        f"{_FILES}.contact_sheet:write_overlay",
+        "the contour on up to 20 slices",
+        default=True,
+    ),
+    Format(
+        "dicom-seg",
+        "ctv_seg.dcm",
+        f"{_DICOM}.segmentation:write_structures",
+        "DICOM Segmentation of the mask",
+        needs=("dicom",),
+        structures=True,
+    ),
+    Format(
+        "dicom-probability",
+        "ctv_probability.dcm",
+        f"{_DICOM}.segmentation:write_probability",
+        "DICOM Segmentation of the probability",
+        needs=("dicom", "probability"),
+    ),
+    Format(
+        "rtstruct",
+        "ctv_rtstruct.dcm",
+        f"{_DICOM}.structure_set:write_structures",
+        "RT Structure Set: CTV and, by --ptv-margin 3,posterior=0, PTV",
+        needs=("dicom",),
+        structures=True,
+    ),
+    Format(
+        "us-series",
+        "us_series",
+        f"{_DICOM}.derived_series:write_image",
+        "the slices as single-frame ultrasound with positions, for viewers",
+        needs=("dicom",),
+    ),
+    Format("stl", "ctv.stl", f"{_FILES}.surface:write_ctv", "the closed surface, LPS mm"),
+    Format("vtk", "ctv.vtk", f"{_FILES}.surface:write_ctv", "the closed surface, LPS mm"),
+    Format(
+        "slicer",
+        "scene.mrb",
+        f"{_FILES}.slicer_scene:write_structures",
+        "everything as a scene for 3D Slicer",
+        structures=True,
+    ),
+    Format(
+        "uncertainty",
+        "uncertainty.nii.gz",
+        f"{_FILES}.nifti:write_uncertainty",
+        "how unsure the model is of each voxel, in bits",
+        needs=("probability",),
+    ),
+    Format(
+        "report",
+        "report.html",
+        "prostate_seg.report:write_report",
+        "a page to look at: slices, contour, uncertainty, surface; opens without a network",
+        structures=True,
+    ),
+)
+FORMATS = {row.name: row for row in _ROWS}
+
+
+def readme_table() -> str:
+    """The table of README.md: file, what it is, name."""
+    lines = [
+        f"| `{row.file}` | {row.about} | `{row.name}`{', by default' if row.default else ''} |"
+        for row in FORMATS.values()
+    ]
+    return "\n".join(["| file | what | `--format` |", "|---|---|---|", *lines])
+
+
+def default_formats() -> tuple[str, ...]:
+    """The formats that ``segment`` writes unasked."""
+    return tuple(row.name for row in FORMATS.values() if row.default)
+
+
+def chosen_formats(text: str) -> tuple[str, ...]:
+    """The formats of a comma-separated list, each once. Raises SettingsError."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise SettingsError(
+            f"--format has {', '.join(unknown) or 'nothing'}, expected one or more of {', '.join(FORMATS)}."
+        )
+    return names
+
+
+def check_source(volume: Volume, formats: Sequence[str]) -> None:
+    """Raise OutputError if a format refers to DICOM images and the volume was not read from such."""
+    for name in formats:
+        if "dicom" in FORMATS[name].needs:
+            resolve_name(f"{_DICOM}.source:source_header")(volume, name)
+
+
+def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
+    """Raise OutputError if a format is made of a probability and the mask has none."""
+    for name in formats:
+        if "probability" in FORMATS[name].needs and ctv.probability is None:
+            raise OutputError(
+                f"Cannot write {name}: this mask has no probability; it comes with segment, not with a mask that "
+                "was read or corrected."
+            )
+
+
+def write_formats(folder: Path, request: Request) -> list[str]:
+    """Write the formats of a request into a folder; return the names of the files. Raises OutputError."""
+    check_probability(request.delivery.ctv, request.formats)
+    for name in request.formats:
+        FORMATS[name].write(folder / FORMATS[name].file, request)
+    return [FORMATS[name].file for name in request.formats]
