@@ -43,7 +43,7 @@ def files(folder: Path, names: list[str]) -> Iterator[Case]:
     for path in sorted((folder / "images").iterdir()):
         name = path.name.split(".")[0]
         if not names or name in names:
-            yield name, read(path), read_mask(next((folder / "labels").glob(f"{name}.*"))).labels == 1
+            yield name, read(path), read_mask(next((folder / "labels").glob(f"{name}.*"))).mask()
 
 
 def row(case: Case, mask: np.ndarray, scores: Metrics) -> Image.Image:
@@ -86,7 +86,7 @@ def main() -> None:
     cases = files(options.folder, options.names) if options.folder else phantoms(options.phantoms, options.families)
     found = []
     for case in cases:
-        mask = predictor(case[1]).labels == 1
+        mask = predictor(case[1]).mask()
         found.append((case, mask, evaluate_masks(mask, case[2], case[1].spacing_mm)))
         found = sorted(found, key=lambda one: one[2].dice)[: options.worst]
     if not found:

@@ -87,9 +87,9 @@ def low_passed(predict: Predictor, folder: Path) -> list[str]:
     masks = [read_mask(folder / "labels" / f"{case['case']}.nii.gz") for case in cases]
     patients = [case["patient"] for case in cases]
     for case, reference, patient in zip(cases, masks, patients, strict=True):
-        spacing, truth = orthogonal_spacing_mm(reference.affine), reference.labels == 1
+        spacing, truth = orthogonal_spacing_mm(reference.affine), reference.mask()
         model.add(predict(read(folder / "images" / f"{case['case']}.nii.gz")), truth, spacing)
-        others = [m.labels == 1 for m, p in zip(masks, patients, strict=True) if p != patient]
+        others = [m.mask() for m, p in zip(masks, patients, strict=True) if p != patient]
         baseline.add(np.mean(others, axis=0) > 0.5, truth, spacing)
     return [model.line(patients), baseline.line(patients)]
 
@@ -108,7 +108,7 @@ def main() -> None:
     predictor = load_bundle(options.bundle, weights=options.weights, ensembling=options.tta)
 
     def predict(volume: Volume) -> np.ndarray:
-        return np.asarray(predictor(volume).labels == 1)
+        return np.asarray(predictor(volume).mask())
 
     lines = list(HEAD)
     if options.phantoms:

@@ -1,12 +1,13 @@
 """Volume and Segmentation refuse what they cannot mean, and their text identifies nobody."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 from pydicom import Dataset
 
-from prostate_seg.errors import GeometryError
+from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.geometry.volume import FrameReference, Segmentation, Source, Volume
 
 SHAPE = (2, 3, 4)
@@ -57,3 +58,23 @@ def test_g3_an_affine_of_1e200_mm_whose_volume_overflows_is_refused_without_a_wa
     with pytest.raises(GeometryError, match="onto a plane"):
         Volume(np.zeros(SHAPE, np.uint8), np.diag([1e200, 1e200, 1e200, 1.0]))
     assert len(recwarn) == 0
+
+
+def test_a_segmentation_gives_the_voxels_of_each_structure_by_name():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[0], labels[1, 0] = 1, 2
+    two = Segmentation(labels, np.diag([10.0, 10.0, 10.0, 1.0]), {1: "CTV", 2: "urethra"})
+    assert two.mask().sum() == two.mask("CTV").sum() == 12
+    assert two.mask("urethra").sum() == 4
+    assert two.volume_ml == pytest.approx(12.0)
+    with pytest.raises(InputError, match="no structure called bladder, only CTV, urethra"):
+        two.mask("bladder")
+
+
+def test_ctv_and_label_1_are_written_where_structures_are_defined_alone(repository):
+    found = {
+        path.relative_to(repository / "prostate_seg").as_posix()
+        for path in (repository / "prostate_seg").rglob("*.py")
+        if re.search(r"""["']CTV["']|labels == 1\b""", path.read_text())
+    }
+    assert found == {"geometry/structures.py"}

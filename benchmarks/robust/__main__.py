@@ -139,7 +139,7 @@ def seen_cases(
             mask = masks[case.name]
             own = models[case.name] if models else model
             assert own is not None
-            found[case.name] = Seen(case, [m[case.name] for m in members], own, mask.labels == 1, mask.affine)
+            found[case.name] = Seen(case, [m[case.name] for m in members], own, mask.mask(), mask.affine)
     return [found[case.name] for case in cases]
 
 

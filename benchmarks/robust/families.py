@@ -59,7 +59,7 @@ def assessed(predictor: Predictor, volume: Volume, truth: np.ndarray) -> tuple[M
         ctv, assessment = predictor.assess(volume)
     assert assessment is not None
     chance = float("nan") if assessment.wrong is None else assessment.wrong
-    return evaluate_masks(ctv.labels == 1, truth, volume.spacing_mm), assessment.doubt, chance
+    return evaluate_masks(ctv.mask(), truth, volume.spacing_mm), assessment.doubt, chance
 
 
 def lines_of(

@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     predictor = load_bundle()
     unseen = [case for case in cases_of(options.trus, unseen=True) if case.fold == 0]
-    found = [assessed(predictor, read(case.image), read_mask(case.label).labels == 1) for case in unseen]
+    found = [assessed(predictor, read(case.image), read_mask(case.label).mask()) for case in unseen]
     print("\n".join(lines_of("unseen patients", found, [case.patient for case in unseen])), flush=True)
     if options.phantoms:
         phantoms = [make_phantom(seed) for seed in range(options.phantoms)]

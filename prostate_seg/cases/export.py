@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import InputError, SettingsError
 from ..geometry.resample import on_grid_of
-from ..geometry.volume import Array, Segmentation, Volume
+from ..geometry.structures import CTV
+from ..geometry.volume import Array, Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
 from ..reading.masks import read_segments, stem_of
@@ -142,7 +143,11 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
             f"The segment {chosen[0]} of {given.file.name} is empty, so there is nothing to hand over."
         )
     notes += [
-        _interpolated("CTV" if name == chosen[0] else name, _ml(segments[name], affine), _ml(mask, volume.affine))
+        _interpolated(
+            CTV if name == chosen[0] else name,
+            before_ml=volume_ml(segments[name], affine),
+            after_ml=volume_ml(mask, volume.affine),
+        )
         for name, (mask, exact) in placed.items()
         if not exact
     ]
@@ -172,15 +177,11 @@ def _origin(order: Order, given: GivenMask, volume: Volume, segments: Mapping[st
     return [] if drawn_on or source_of(given.manifest) else [GRID_ONLY]
 
 
-def _interpolated(name: str, before_ml: float, after_ml: float) -> str:
+def _interpolated(name: str, *, before_ml: float, after_ml: float) -> str:
     return (
         f"The {name} was drawn on another grid and interpolated onto the image's, {before_ml:.2f} mL became "
         f"{after_ml:.2f}: check that it belongs to this image."
     )
-
-
-def _ml(mask: Array, affine: Array) -> float:
-    return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000.0)
 
 
 def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str]:

@@ -67,7 +67,7 @@ def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
     across = int(np.abs(affine[:3, 2]).argmax()) if ctv.labels.shape[2] == 1 else None
     if across is not None:
         affine[:3, 2] = 0.0
-    extents = extents_mm(ctv.labels == 1, affine)
+    extents = extents_mm(ctv.mask(), affine)
     names = ("left_right", "anterior_posterior", "superior_inferior")
     return {
         name: None if index == across else round(length, 2)

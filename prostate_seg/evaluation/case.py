@@ -12,8 +12,9 @@ import numpy as np
 
 from ..errors import GeometryError, ProstateSegError
 from ..geometry.resample import on_grid_of, turned_like
+from ..geometry.structures import CTV
 from ..geometry.volume import Segmentation, Volume, same_grid
-from ..reading.chosen_structure import CTV, check_same_place, same_name, shown
+from ..reading.chosen_structure import check_same_place, same_name, shown
 from ..reading.masks import frame_of_reference, has_contours_only, read_mask
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
@@ -92,7 +93,7 @@ def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
         raise GeometryError(
             f"The prediction is on {_grid(prediction)}, expected the reference's {_grid(reference)}."
         )
-    masks = prediction.labels == 1, reference.labels == 1
+    masks = prediction.mask(), reference.mask()
     if "assumed" in (prediction.orientation, reference.orientation):
         return evaluate_masks(*masks, orthogonal_spacing_mm(reference.affine))
     return evaluate_masks(*masks, affine=reference.affine)
@@ -213,7 +214,7 @@ def _remark(found: Segmentation, expected: Segmentation, structure: str) -> str:
 
 def _resampled(mask: Segmentation, like: Segmentation, name: str) -> tuple[Segmentation, str]:
     grid = Volume(like.labels, like.affine)
-    values, exact = on_grid_of(grid, mask.labels == 1, mask.affine, name)
+    values, exact = on_grid_of(grid, mask.mask(), mask.affine, name)
     found = replace(mask, labels=values.astype(np.uint8), affine=like.affine)
     change = found.volume_ml / mask.volume_ml - 1 if mask.volume_ml else 0.0
     if abs(change) > LARGEST_CHANGE:

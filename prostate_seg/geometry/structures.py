@@ -32,6 +32,7 @@ class Structure:
     region: Code | None = None
 
 
+CTV = "CTV"  # the prostate without the seminal vesicles: what the released network draws
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 TARGET = Code("130041", "DCM", "RT Target")
 PROSTATE = Code("41216001", "SCT", "Prostate")
@@ -48,7 +49,7 @@ def _target(value: str, name: str, colour: tuple[int, int, int]) -> Structure:
 
 # Told apart on gray, also by the colour-blind (Okabe and Ito 2008).
 KNOWN = {
-    "ctv": _target("228792002", "CTV", (230, 159, 0)),
+    "ctv": _target("228792002", CTV, (230, 159, 0)),
     "ptv": _target("228793007", "PTV", (86, 180, 233)),
     "gtv": _target("228791009", "GTV", (213, 94, 0)),
     "prostate": _organ("41216001", "Prostate", (230, 159, 0)),

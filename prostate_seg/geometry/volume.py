@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import GeometryError
+from ..errors import GeometryError, InputError
+from .structures import CTV
 
 Array = np.ndarray[Any, Any]
 Orientation = Literal["file", "option", "assumed"]
@@ -103,15 +104,28 @@ class Volume:
 class Segmentation:
     """A label map on the grid of a volume.
 
-    labels: (I, J, K) uint8, 0 is background. affine: RAS mm. names: what each label is; 1 is the
-    clinical target volume: the prostate without the seminal vesicles. probability: of label 1,
-    (I, J, K) in [0, 1], or None. orientation: as the volume's. source_sha256: of the image that it was drawn on, as
-    :class:`Source` has it; empty if unknown. frame_of_reference: its DICOM UID; empty if the file names none.
+    Attributes
+    ----------
+    labels
+        (I, J, K) uint8; 0 is background.
+    affine
+        Voxel indices to RAS mm.
+    names
+        What each label is. The structure of the smallest label is the first one; by default it is the CTV, the
+        prostate without the seminal vesicles.
+    probability
+        Of the first structure, (I, J, K) in [0, 1], or None.
+    orientation
+        As the volume's.
+    source_sha256
+        Of the image that it was drawn on, as :class:`Source` has it; empty if unknown.
+    frame_of_reference
+        Its DICOM UID; empty if the file names none.
     """
 
     labels: Array
     affine: Array
-    names: dict[int, str] = field(default_factory=lambda: {1: "CTV"})
+    names: dict[int, str] = field(default_factory=lambda: {1: CTV})
     probability: Array | None = None
     orientation: Orientation = "file"
     source_sha256: str = ""
@@ -137,16 +151,29 @@ class Segmentation:
         """Distance between neighbouring voxel centres along i, j, k in mm."""
         return spacing_of(self.affine)
 
+    def mask(self, name: str | None = None) -> Array:
+        """The voxels of a structure, bool (I, J, K); of the first one if no name is given. Raises InputError."""
+        found = [label for label in sorted(self.names) if name in (None, self.names[label])]
+        if not found:
+            there = ", ".join(self.names.values())
+            raise InputError(f"The segmentation has no structure called {name}, only {there or 'background'}.")
+        return np.asarray(self.labels == found[0])
+
     @property
     def volume_ml(self) -> float:
-        """Volume of label 1 in millilitres: voxel count times |det(affine)| / 1000."""
-        return float(np.count_nonzero(self.labels == 1) * abs(np.linalg.det(self.affine[:3, :3])) / 1000.0)
+        """Volume of the first structure in millilitres."""
+        return volume_ml(self.mask(), self.affine)
 
 
 def spacing_of(affine: Array) -> tuple[float, float, float]:
     """Spacing in mm along i, j, k: the lengths of the affine's first three columns."""
     i, j, k = np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0)
     return float(i), float(j), float(k)
+
+
+def volume_ml(mask: Array, affine: Array) -> float:
+    """Volume of a mask in millilitres: voxel count times |det(affine)| / 1000."""
+    return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000.0)
 
 
 def swap_ras_lps(affine: Array) -> Array:
@@ -221,11 +248,12 @@ def _grid_text(array: Array, affine: Array) -> str:
 
 
 def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:
-    """Length of label 1 along i, j, k in mm: the voxels between its first and last, times the spacing."""
+    """Length of the first structure along i, j, k in mm: from its first voxel to its last, both included."""
     lengths = []
+    mask = segmentation.mask()
     for axis, spacing in enumerate(segmentation.spacing_mm):
         others = tuple(other for other in range(3) if other != axis)
-        hit = np.flatnonzero((segmentation.labels == 1).any(axis=others))
+        hit = np.flatnonzero(mask.any(axis=others))
         lengths.append(float((hit[-1] - hit[0] + 1) * spacing) if hit.size else 0.0)
     return lengths[0], lengths[1], lengths[2]
 

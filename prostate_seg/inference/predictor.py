@@ -157,7 +157,7 @@ class Predictor:
         x = image.as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
         with torch.inference_mode(), network.autocast(self.device.type):
             logits, tokens = first.with_features(torch.cat([x, x.flip(3)]))
-        foreground = logits.float().softmax(1)[:, 1].cpu().numpy()
+        foreground = logits.float().softmax(1)[:, transforms.FOREGROUND].cpu().numpy()
         found = [
             recognition.scan_features(*pair) for pair in zip(tokens.float().cpu().numpy(), foreground, strict=True)
         ]
@@ -277,8 +277,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def _foreground(sample: dict[Any, Any]) -> np.ndarray:
-    """Class 1 of the prediction (K, I', J', K') on the model's grid."""
-    return _array(sample["pred"])[1]
+    """The foreground of the prediction (K, I', J', K') on the model's grid."""
+    return _array(sample["pred"])[transforms.FOREGROUND]
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

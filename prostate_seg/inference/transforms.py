@@ -25,6 +25,7 @@ from ..reading.field_of_view import field_of_view
 from .released import released_bundle
 
 Sample = dict[Hashable, Any]
+FOREGROUND = 1  # the class of the CTV among the channels of a prediction; 0 is the background
 
 
 class ModelGridd(MapTransform):
@@ -110,7 +111,7 @@ class ClipToFieldOfViewd(MapTransform):
         drawn = torch.as_tensor(field_of_view(image.cpu().numpy()))[..., None]  # (I, J, 1)
         for key in self.key_iterator(out):
             probability = torch.as_tensor(out[key]).float().cpu().clone()
-            probability[1:] *= drawn
+            probability[FOREGROUND:] *= drawn
             out[key] = probability
         return out
 
@@ -134,7 +135,7 @@ class RefineShaped(MapTransform):
         seen = seen_in(image)
         for key in self.key_iterator(out):
             pred = torch.as_tensor(out[key]).float().cpu()
-            field = pred[1].numpy()
+            field = pred[FOREGROUND].numpy()
             refined = self.model.refine(field, spacing.tolist(), seen)
             if refined is not field:
                 kept = np.where(seen, refined, np.minimum(refined, field))  # nothing grows where nothing is seen
@@ -176,7 +177,7 @@ class ToSourceGridd(MapTransform):
         source = np.asarray(image.meta["original_affine"], float)
         shape = tuple(int(n) for n in np.asarray(image.meta["spatial_shape"]))
         for key in self.key_iterator(out):
-            foreground = torch.as_tensor(out[key])[1]
+            foreground = torch.as_tensor(out[key])[FOREGROUND]
             values = resample_axes(foreground, np.asarray(image.affine, float), source, shape)
             name = str(data.get("case") or image.meta.get("filename_or_obj", ""))
             meta = {"filename_or_obj": name, "original_affine": source}

@@ -53,7 +53,7 @@ def respeckle(image: Volume, label: Segmentation, seed: int) -> tuple[Volume, Se
         pixels[drawn, k] = ndimage.map_coordinates(gray, at, order=1, mode="nearest")
     affine = rescaled_affine(image.affine, image.array.shape, scan.shape)
     found = Volume(finish(rng, scan, drawn, pixels), affine, source=Source("respeckled"))
-    occupied = _sampled((label.labels == 1).astype(np.float32), _between(image.array.shape, scan.shape))
+    occupied = _sampled(label.mask().astype(np.float32), _between(image.array.shape, scan.shape))
     return found, Segmentation((occupied >= 0.5).astype(np.uint8), affine)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import GeometryError, InputError
+from ..geometry.structures import CTV
 
-CTV = "CTV"
 LONGEST_NAME, MOST_NAMES = 64, 20  # as a message shows them
 
 

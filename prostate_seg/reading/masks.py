@@ -16,12 +16,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ..errors import GeometryError, InputError
+from ..geometry.structures import CTV
 from ..geometry.volume import Array, Orientation, Segmentation
 from ..system.guard import guarded
 from ..system.input_files import bytes_on_disk, file_kind
 from ..system.source_digest import recorded_sources
 from .acquisition import Acquisition
-from .chosen_structure import CTV, chosen_structure
+from .chosen_structure import chosen_structure
 from .itk_file import read_itk_grid
 from .nifti_file import read_nifti_grid
 from .voxel_data import Grid

@@ -39,8 +39,8 @@ def evaluated_case(result: CaseResult, images: Path | None = None) -> CaseReport
         f"Evaluation of {result.name}",
         replace(volume, orientation="assumed" if assumed else "file"),
         [
-            Layer("Prediction", prediction.labels == 1, PREDICTION_COLOUR),
-            Layer("Reference", reference.labels == 1, REFERENCE_COLOUR, True),
+            Layer("Prediction", prediction.mask(), PREDICTION_COLOUR),
+            Layer("Reference", reference.mask(), REFERENCE_COLOUR, True),
         ],
         results=_told(result.metrics),
         warnings=[text for text in (missing, note) if text],

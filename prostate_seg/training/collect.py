@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError, OutputError, ProstateSegError
 from ..geometry.resample import on_grid_of
+from ..geometry.structures import CTV
 from ..geometry.volume import Segmentation
 from ..reading.cases import read
 from ..reading.masks import read_mask, read_segments
@@ -106,14 +107,14 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
     image = read(image_file)
     if given.file.name.lower().endswith(".seg.nrrd"):
         segments, affine = read_segments(given.file)
-        name = "CTV" if "CTV" in segments else next(iter(segments), "")
-        if not name or (len(segments) > 1 and name != "CTV"):
+        name = CTV if CTV in segments else next(iter(segments), "")
+        if not name or (len(segments) > 1 and name != CTV):
             raise InputError(f"{given.file.name} holds {', '.join(segments) or 'no segment'}, expected one CTV")
         mask = segments[name]
     else:
         single = read_mask(given.file)
-        mask, affine = single.labels == 1, single.affine
-    placed, _ = on_grid_of(image, mask, affine, "CTV")
+        mask, affine = single.mask(), single.affine
+    placed, _ = on_grid_of(image, mask, affine, CTV)
     label = Segmentation(placed.astype(np.uint8), image.affine, orientation=image.orientation)
     corrected = mask_digest(label) != manifest.get("ctv_sha256")
     if not corrected and not unchanged:

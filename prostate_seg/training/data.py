@@ -44,7 +44,7 @@ class LoadCased(Transform):
         out: dict[Hashable, Any] = {"case": case, "image": metatensor_of(image)}
         if label is not None:
             out["label"] = MetaTensor(
-                torch.as_tensor((label.labels == 1).astype(np.float32))[None],
+                torch.as_tensor(label.mask().astype(np.float32))[None],
                 affine=torch.as_tensor(np.array(label.affine)),
                 meta={"case": case, "patient": data.get("patient", case), "orientation": image.orientation},
             )

@@ -133,8 +133,8 @@ def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
             ctv, assessment = predictor.assess(volume, recognise=False)
             if assessment is None:
                 return None
-            truth = reference.labels == 1
-            hd95 = evaluate_masks(ctv.labels == 1, truth, orthogonal_spacing_mm(ctv.affine)).hd95_mm
+            truth = reference.mask()
+            hd95 = evaluate_masks(ctv.mask(), truth, orthogonal_spacing_mm(ctv.affine)).hd95_mm
             doubts.append(assessment.doubt)
             wrong.append(hd95 > FAR_MM)
     counted = [far for far, doubt in zip(wrong, doubts, strict=True) if np.isfinite(doubt.residual_mm)]

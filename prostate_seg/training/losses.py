@@ -10,6 +10,7 @@ from monai.losses import DiceCELoss
 from scipy.ndimage import distance_transform_edt
 
 from ..errors import SettingsError
+from ..inference.transforms import FOREGROUND
 
 
 class DiceCEHausdorffLoss(DiceCELoss):
@@ -45,7 +46,7 @@ class DiceCEHausdorffLoss(DiceCELoss):
         loss = torch.as_tensor(super().forward(input, target))
         if self.hausdorff_weight == 0:
             return loss
-        p, q = input.float().softmax(1)[:, 1], target[:, 0].float()
+        p, q = input.float().softmax(1)[:, FOREGROUND], target[:, 0].float()
         weights = torch.stack([self._squared(a) + self._squared(b) for a, b in zip(p.detach(), q, strict=True)])
         return loss + self.hausdorff_weight * ((p - q) ** 2 * weights).mean()
 

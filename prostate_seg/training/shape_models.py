@@ -25,7 +25,7 @@ def upright(mask: Segmentation) -> tuple[Array, tuple[float, ...]]:
     turn = ornt_transform(io_orientation(mask.affine), axcodes2ornt("LPS"))
     spacing = orthogonal_spacing_mm(mask.affine)
     source = np.argsort(turn[:, 0])
-    return apply_orientation(mask.labels == 1, turn), tuple(spacing[axis] for axis in source)
+    return apply_orientation(mask.mask(), turn), tuple(spacing[axis] for axis in source)
 
 
 def shape_model_of(paths: Sequence[Path], phantoms: int = 0) -> ShapeModel:

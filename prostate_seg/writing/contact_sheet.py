@@ -60,7 +60,7 @@ def contact_sheet(volume: Volume, segmentation: Segmentation | None = None, *, s
             f"A contact sheet needs at least one slice and one voxel, got {slices} slices of an "
             f"image of shape {volume.array.shape}."
         )
-    mask = np.zeros(volume.array.shape, bool) if segmentation is None else segmentation.labels == 1
+    mask = np.zeros(volume.array.shape, bool) if segmentation is None else segmentation.mask()
     view = view_of(volume, [mask])
     ctv = view.of(mask)
     tiles = [_tile(view, ctv, index) for index in chosen_slices(ctv.any(axis=(0, 1)), slices)]

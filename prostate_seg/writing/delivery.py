@@ -14,6 +14,7 @@ from pydicom.uid import generate_uid
 from scipy import ndimage
 
 from ..errors import GeometryError, OutputError, SettingsError
+from ..geometry.structures import CTV
 from ..geometry.volume import Array, Segmentation, Volume, bounding_box, same_grid
 
 Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
@@ -56,7 +57,7 @@ class Delivery:
                 f"The mask has shape {self.ctv.labels.shape}, expected the image's grid {self.volume.array.shape} "
                 "at its place in the patient; resample it to the image, or give the image it was drawn on."
             )
-        seen = {"ctv"}
+        seen = {CTV.casefold()}
         for name in self.structures:
             if name.strip().casefold() in seen:
                 raise SettingsError(f"Two structures are called {name.strip()}; give one of them another name.")
@@ -71,12 +72,12 @@ class Delivery:
     @cached_property
     def masks(self) -> dict[str, Array]:
         """All structures by name, the CTV first: bool (I, J, K)."""
-        return {"CTV": self.ctv.labels == 1, **self.structures}
+        return {CTV: self.ctv.mask(), **self.structures}
 
     @property
     def label_map(self) -> Segmentation:
         """The CTV (label 1) and the structures (2, 3, ...) in one map. Raises OutputError where they overlap."""
-        labels = (self.ctv.labels == 1).astype(np.uint8)
+        labels = self.ctv.mask().astype(np.uint8)
         for label, (name, mask) in enumerate(self.structures.items(), 2):
             if labels[mask].any():
                 raise OutputError(
@@ -124,7 +125,7 @@ def check_structures(delivery: Delivery, what: str) -> None:
 
 def remarks(segmentation: Segmentation) -> list[str]:
     """What a planner should look at before using a CTV: several components, a mask cut by the image's border."""
-    mask = segmentation.labels == 1
+    mask = segmentation.mask()
     if not mask.any():
         return []
     told = []

@@ -14,5 +14,5 @@ DIGESTS = "outputs_sha256"  # the entry that holds the SHA-256 of every other fi
 
 def mask_digest(segmentation: Segmentation) -> str:
     """Hex SHA-256 of label 1 and its shape, whatever file holds it."""
-    mask = segmentation.labels == 1
+    mask = segmentation.mask()
     return hashlib.sha256(f"{mask.shape}".encode() + np.packbits(mask).tobytes()).hexdigest()

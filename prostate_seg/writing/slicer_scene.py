@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from ..errors import OutputError
 from ..geometry.entropy import entropy_percent
-from ..geometry.structures import KNOWN, TARGET, structure
+from ..geometry.structures import CTV, KNOWN, TARGET, structure
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..system.atomic import checked_suffix, replacing
 from .nrrd import TARGET_CONTEXT, write_nrrd, write_seg_nrrd
@@ -94,7 +94,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes, packed: int) -> No
 
 def _scene(segmentation: Segmentation) -> str:
     """The scene's MRML."""
-    colour = " ".join(f"{part / 255:.3f}" for part in structure("CTV").colour)
+    colour = " ".join(f"{part / 255:.3f}" for part in structure(CTV).colour)
     nodes = [
         *_volume(1, "TRUS", "vtkMRMLColorTableNodeGrey"),
         _node("Selection", "vtkMRMLSelectionNodeSingleton", "Selection", singletonTag="Singleton",
@@ -105,7 +105,7 @@ def _scene(segmentation: Segmentation) -> str:
               references=f"storage:{_id('ColorTableStorage')};"),
         _node("ColorTableStorage", _id("ColorTableStorage"), "Prostate structures",
               fileName="Data/prostate_structures.ctbl"),
-        _node("Segmentation", _id("Segmentation"), "CTV", references=(
+        _node("Segmentation", _id("Segmentation"), CTV, references=(
             f"display:{_id('SegmentationDisplay')};storage:{_id('SegmentationStorage')};"
             f"referenceImageGeometryRef:{_id('ScalarVolume')};")),
         _node("SegmentationDisplay", _id("SegmentationDisplay"), "CTV display", visibility="true",

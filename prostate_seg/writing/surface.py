@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from skimage.measure import marching_cubes
 
 from ..errors import OutputError
-from ..geometry.volume import Array, Segmentation, bounding_box, spacing_of, swap_ras_lps
+from ..geometry.volume import Array, Segmentation, bounding_box, spacing_of, swap_ras_lps, volume_ml
 from ..system.atomic import checked_suffix, replacing
 from .request import Request
 
@@ -55,7 +55,7 @@ def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
     if box[0].stop == 0:
         raise OutputError("The mask is empty, so it has no surface.")
     field, affine = _smooth(mask[box], segmentation.affine, [edge.start for edge in box])
-    wanted_ml = np.count_nonzero(mask[box]) * abs(np.linalg.det(segmentation.affine[:3, :3])) / 1000.0
+    wanted_ml = volume_ml(mask[box], segmentation.affine)
 
     def excess(level: float) -> float:
         volume_ml = _cut(field, level, affine).volume_ml

@@ -11,7 +11,7 @@ import numpy as np
 from highdicom.sr import CodedConcept
 
 from ...errors import OutputError
-from ...geometry.structures import Code, structure
+from ...geometry.structures import CTV, Code, structure
 from ...geometry.volume import Array
 from ...system.atomic import checked_suffix, replacing
 from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
@@ -80,9 +80,9 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
         delivery.maker.name[:64],
         SOFTWARE_VERSION,
         "0",
-        content_label="CTV" if kind == "BINARY" else "CTV_PROBABILITY",
+        content_label=CTV if kind == "BINARY" else f"{CTV}_PROBABILITY",
         content_description=f"{delivery.maker.name[:40]}, {RESEARCH_ONLY}",
-        series_description=f"{'CTV' if kind == 'BINARY' else 'CTV probability'}, {RESEARCH_ONLY}",
+        series_description=f"{CTV}{'' if kind == 'BINARY' else ' probability'}, {RESEARCH_ONLY}",
         content_date=moment[0] or "19000101",
         content_time=moment[1] or "000000",
         omit_empty_frames=False,

@@ -13,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ...errors import OutputError, SettingsError
 from ...geometry.margin import enlarged
-from ...geometry.structures import Structure, structure
+from ...geometry.structures import CTV, Structure, structure
 from ...geometry.volume import Array, Volume, bounding_box, swap_ras_lps
 from ...system.atomic import checked_suffix, replacing
 from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
@@ -63,7 +63,7 @@ def write_rtstruct(
     if target is not None:
         if any(name.strip().casefold() == "ptv" for name in masks):
             raise SettingsError("There is a structure called PTV already; leave out the margin or that structure.")
-        masks = {"CTV": masks.pop("CTV"), "PTV": target, **masks}
+        masks = {CTV: masks.pop(CTV), "PTV": target, **masks}
     slices = planning_slices(delivery, every_mm)
     dataset = _structure_set(delivery, masks, slices, derived_series=derived_series)
     with replacing(path) as temporary:
@@ -81,7 +81,7 @@ def planning_slices(delivery: Delivery, every_mm: float | None) -> list[int]:
             f"Contours every {every_mm:g} mm cannot be made on slices {gap_mm:g} mm apart; give {gap_mm:g} to "
             "100 mm."
         )
-    filled = np.flatnonzero((delivery.ctv.labels == 1).any(axis=(0, 1)))
+    filled = np.flatnonzero(delivery.ctv.mask().any(axis=(0, 1)))
     from_last = volume.orientation != "assumed" and volume.affine[2, 2] > 0  # k runs to the superior
     start, step = (filled[-1], -1) if from_last else (filled[0], 1)
     reach = int(max(count - start, start) * gap_mm / every_mm) + 1
@@ -110,7 +110,7 @@ def _structure_set(
     dataset.SeriesDescription, dataset.OperatorsName = f"Prostate contours, {RESEARCH_ONLY}", ""
     dataset.Manufacturer, dataset.ManufacturerModelName = SOFTWARE, delivery.maker.name[:64]
     dataset.SoftwareVersions = SOFTWARE_VERSION
-    dataset.StructureSetLabel, dataset.StructureSetName = "CTV", f"CTV, {RESEARCH_ONLY}"
+    dataset.StructureSetLabel, dataset.StructureSetName = CTV, f"{CTV}, {RESEARCH_ONLY}"
     comment = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."
     dataset.StructureSetDescription = f"{delivery.maker.name} {delivery.maker.version}. {comment} {RESEARCH_ONLY}."
     dataset.StructureSetDate, dataset.StructureSetTime = moment
@@ -216,6 +216,6 @@ def write_structures(path: Path, request: Request) -> None:
     """Write the CTV, further structures and the PTV that the planning asks for."""
     planning, volume, target = request.planning, request.delivery.volume, None
     if planning.margin is not None:
-        target = enlarged(request.delivery.ctv.labels == 1, volume.affine, planning.margin, volume.orientation)
+        target = enlarged(request.delivery.ctv.mask(), volume.affine, planning.margin, volume.orientation)
     derived = planning.reference == "us-series" or (planning.reference is None and "us-series" in request.formats)
     write_rtstruct(path, request.delivery, target=target, every_mm=planning.every_mm, derived_series=derived)
