@@ -4,7 +4,7 @@ SEED ?= 12
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
-.PHONY: demo test check picture install lock clean
+.PHONY: demo test check docs install lock clean
 
 demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=12
 	rm -rf demo
@@ -25,8 +25,9 @@ check: install  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-picture: install  ## draw docs/architecture.svg from the imports
+docs: install  ## renew what is made from the code: docs/architecture.svg, docs/manifest.schema.json
 	$(BIN)/python docs/architecture_view.py
+	$(BIN)/python -c "from prostate_seg.writing.manifest_schema import schema_text; print(schema_text(), end='')" > docs/manifest.schema.json
 
 install: $(STAMP)
 

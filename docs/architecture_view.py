@@ -1,4 +1,4 @@
-"""Draw docs/architecture.svg: the packages on their rows, and what imports what. Called by ``make picture``.
+"""Draw docs/architecture.svg: the packages on their rows, and what imports what. Called by ``make docs``.
 
 The rows are the layers of setup.cfg, the arrows the imports in the code. An arrow is left out where others lead the
 same way: who imports ``cases`` may import all below it.

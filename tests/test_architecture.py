@@ -9,6 +9,7 @@ import sys
 import grimp
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 from monai.bundle import ConfigParser
 
 import prostate_seg.inference
@@ -19,6 +20,7 @@ from prostate_seg.inference.overrides import check_names
 from prostate_seg.inference.settings import build_network
 from prostate_seg.inference.vocabulary import ALLOWED
 from prostate_seg.writing.formats import FORMATS, Format, readme_table
+from prostate_seg.writing.manifest_schema import schema, schema_text
 
 OURS = r"prostate_seg\.(?:network|inference|training)\.[A-Za-z_]+"
 
@@ -48,7 +50,7 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 def test_the_picture_of_the_packages_is_what_the_code_imports(repository, view):
-    assert (repository / "docs" / "architecture.svg").read_text() == view.picture(), "make picture"
+    assert (repository / "docs" / "architecture.svg").read_text() == view.picture(), "make docs"
 
 
 def test_every_file_that_the_architecture_names_exists(repository):
@@ -60,6 +62,11 @@ def test_every_file_that_the_architecture_names_exists(repository):
 
 def test_readme_has_the_table_of_formats(repository):
     assert readme_table() in (repository / "README.md").read_text()
+
+
+def test_the_published_schema_of_the_manifest_is_that_of_the_types(repository):
+    assert (repository / "docs" / "manifest.schema.json").read_text() == schema_text(), "make docs"
+    Draft202012Validator.check_schema(schema())
 
 
 def words(repository):
@@ -97,6 +104,7 @@ def test_1_row_adds_a_format_to_help_checks_and_results(monkeypatch, tmp_path, c
         main(["segment", "--help"])
     assert re.search(r"toy +toy\.txt +the volume as text", capsys.readouterr().out)
     assert "| `toy.txt` | the volume as text | `toy` |" in readme_table()
+    assert "toy.txt" in schema()["properties"]["outputs"]["items"]["enum"]
     assert main(["phantom", str(tmp_path / "p"), "--seed", "3"]) == 0
     mask = next((tmp_path / "p" / "labels").iterdir())
     image = next((tmp_path / "p" / "images").iterdir())

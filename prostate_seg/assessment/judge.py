@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..geometry.volume import Array, Segmentation
 from .doubt import FAR_MM, Doubt, Score, doubt_of, slice_blur_mm
+from .facts import Chance, Uncertainty
 from .recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
 from .shape_model import ShapeModel, moved_mm
 
@@ -110,23 +110,32 @@ class Assessment:
     volumes_ml: tuple[float, float]
     repaired_mm: tuple[float, float] = (0.0, 0.0)
 
-    def facts(self, ctv: Segmentation) -> dict[str, Any]:
-        """The manifest's entries; null for what there is not."""
+    def facts(self, ctv: Segmentation, entropy_nats: float | None) -> Uncertainty:
+        """The manifest's entries; null for what there is not. entropy_nats: mean at the boundary."""
         doubt = self.doubt
         single = ctv.labels.shape[2] == 1
         numbers = {
             name: None if single and name in IN_3D else _rounded(value) for name, value in vars(doubt).items()
         }
         blur = [] if ctv.probability is None else slice_blur_mm(ctv.probability, ctv.spacing_mm)
-        wrong = {"value": _rounded(self.wrong)} | ({"reason": self.reason} if self.reason else {})
+        wrong: Chance = {"value": _rounded(self.wrong)}
+        if self.reason:
+            wrong["reason"] = self.reason
+        mean, largest = map(_rounded, self.repaired_mm)
         return {
-            f"probability_hd95_above_{FAR_MM:g}_mm": wrong,
+            "mean_boundary_entropy_nats": entropy_nats,
+            "probability_hd95_above_5_mm": wrong,
             "passes": self.passes,
-            **numbers,
-            "repaired_mm": dict(zip(("mean", "largest"), map(_rounded, self.repaired_mm), strict=True)),
+            "spread_mm": numbers["spread_mm"],
+            "disagreement": numbers["disagreement"],
+            "residual_mm": numbers["residual_mm"],
+            "blur_mm": numbers["blur_mm"],
+            "cut": numbers["cut"],
+            "shape_sd": numbers["shape_sd"],
+            "repaired_mm": {"mean": mean, "largest": largest},
             "slices_blur_mm": [_rounded(width, 2) for width in blur],
-            "looks_like": self.kinds and {kind: _rounded(p) for kind, p in self.kinds.chances.items()},
-            "looks_like_weights_sha256": self.kinds and self.kinds.weights_sha256,
+            "looks_like": {kind: _rounded(p) for kind, p in self.kinds.chances.items()} if self.kinds else None,
+            "looks_like_weights_sha256": self.kinds.weights_sha256 if self.kinds else None,
         }
 
     def warnings(self, ctv: Segmentation) -> list[str]:

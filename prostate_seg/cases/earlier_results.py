@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
 
 from ..errors import InputError, OutputError
 from ..system.atomic import is_of_system
 from ..system.digests import sha256_of_file
 from ..system.input_files import InputFile
 from ..writing.current_mask import manifest_of
-from ..writing.manifest import DIGESTS, MANIFEST
+from ..writing.manifest import DIGESTS, MANIFEST, Manifest
+from ..writing.manifest_schema import schema
 
-OF_SEGMENT = {  # entries that only the manifest of segment has together
-    **dict.fromkeys(("input", "acquisition", "bundle", "uncertainty", "extent_mm"), dict),
-    "warnings": list,
-    "volume_ml": float | int | None,
-}
 REMEDY = "move it away or give another output folder."
 
 
@@ -58,11 +56,12 @@ def result_manifest(folder: Path) -> Mapping[str, Any] | None:
     return manifest if isinstance(outputs, list) and MANIFEST in outputs else None
 
 
-def segmented_manifest(folder: Path) -> dict[str, Any] | None:
+def segmented_manifest(folder: Path) -> Manifest | None:
     """The manifest of a finished case of ``segment``; None if the folder holds none."""
-    manifest = result_manifest(folder) or {}
-    whole = all(key in manifest and isinstance(manifest[key], kind) for key, kind in OF_SEGMENT.items())
-    return dict(manifest) if whole else None
+    found = result_manifest(folder)
+    if found is None or "uncertainty" not in found or not Draft202012Validator(schema()).is_valid(found):
+        return None
+    return cast(Manifest, found)
 
 
 def check_apart(folder: Path, inputs: Sequence[InputFile]) -> None:

@@ -25,10 +25,10 @@ from ..system.source_digest import check_drawn_on, recorded_sources
 from ..writing.current_mask import GivenMask, given_mask, manifest_of, source_of
 from ..writing.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
 from ..writing.formats import FORMATS, check_probability, check_source
-from ..writing.manifest import mask_digest
+from ..writing.manifest import Manifest, mask_digest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result
-from .folder import check_identity, fill_case_folder, mask_facts
+from .folder import check_identity, fill_case_folder, mask_facts, stated
 
 GRID_ONLY = (
     "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
@@ -93,8 +93,7 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     check_probability(delivery.ctv, order.formats)
     notes = [*volume.warnings, *notes, *remarks(delivery.ctv)]
     with replacing_folder(folder, may_replace=may_replace) as partial:
-        about = {"acquisition": asdict(acquisition), "warnings": notes}
-        manifest = _manifest(delivery, given.manifest) | about
+        manifest = _manifest(delivery, given.manifest, acquisition, notes)
         identity = folder.name if order.identify else None
         request = Request(delivery, order.formats, order.planning, manifest, identity)
         outputs = fill_case_folder(partial, request)
@@ -206,11 +205,17 @@ def _maker(order: Order, ctv: Segmentation, manifest: Mapping[str, Any]) -> Make
     return Maker(str(bundle["name"]), str(bundle["version"]), cast(Kind, drawn.upper()), cast(Kind, others))
 
 
-def _manifest(delivery: Delivery, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(
+    delivery: Delivery, manifest: Mapping[str, Any], acquisition: Acquisition, warnings: list[str]
+) -> Manifest:
     """What was handed over, without names and paths; the bundle of the case it comes from."""
-    return {
-        **({"bundle": manifest["bundle"]} if "bundle" in manifest else {}),
+    made: Manifest = {
         **mask_facts(delivery.volume, delivery.ctv),
+        "acquisition": stated(acquisition),
+        "warnings": warnings,
         "drawn": delivery.maker.kind.lower(),
         "versions": {SOFTWARE: SOFTWARE_VERSION},
     }
+    if "bundle" in manifest:
+        made["bundle"] = manifest["bundle"]
+    return made

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import SettingsError
 from ..evaluation.metrics.patient import extents_mm
 from ..geometry.volume import Segmentation, Volume, extent_mm
+from ..reading.acquisition import Acquisition
 from ..system.digests import digests_of
 from ..system.json_files import write_json
 from ..writing.formats import FORMATS, write_formats
-from ..writing.manifest import DIGESTS, MANIFEST, mask_digest
+from ..writing.manifest import DIGESTS, MANIFEST, Extent, MaskFacts, Stated, mask_digest
 from ..writing.request import Request
 
 REPORT = "report"
@@ -41,13 +41,22 @@ def identity_remark(formats: Sequence[str]) -> str:
     )
 
 
-def mask_facts(volume: Volume, ctv: Segmentation) -> dict[str, Any]:
+def stated(acquisition: Acquisition) -> Stated:
+    """What options said of the acquisition, for the manifest."""
+    return {
+        "frame_spacing_mm": acquisition.frame_spacing_mm,
+        "frame_order": acquisition.frame_order,
+        "probe_side": acquisition.probe_side,
+    }
+
+
+def mask_facts(volume: Volume, ctv: Segmentation) -> MaskFacts:
     """What a manifest tells of a mask and its image. Undefined numbers are null, with a reason."""
     single = volume.array.shape[2] == 1
     along_axes = [round(value, 2) for value in extent_mm(ctv)]
-    extent: dict[str, Any] = {"axes": [*along_axes[:2], None] if single else along_axes}
+    extent: Extent = {"axes": [*along_axes[:2], None] if single else [*along_axes], "patient": None}
     if volume.orientation == "assumed":
-        extent |= {"patient": None, "reason": "the file gives no orientation"}
+        extent["reason"] = "the file gives no orientation"
     else:
         extent["patient"] = _extents_in_patient(ctv)
     return {
@@ -78,5 +87,5 @@ def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
 def fill_case_folder(folder: Path, request: Request) -> list[str]:
     """Write a request's formats, and the manifest with their names; return these. Raises OutputError."""
     outputs = [*write_formats(folder, request), MANIFEST]
-    write_json(folder / MANIFEST, {**request.manifest, "outputs": outputs, DIGESTS: digests_of(folder)})
+    write_json(folder / MANIFEST, {**(request.manifest or {}), "outputs": outputs, DIGESTS: digests_of(folder)})
     return outputs

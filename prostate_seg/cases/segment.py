@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..assessment.facts import Uncertainty
 from ..assessment.judge import Assessment
 from ..errors import GeometryError, InputError, OutputError
 from ..geometry.volume import Segmentation, Volume
@@ -28,10 +29,11 @@ from ..system.input_files import READ_ERRORS, opened
 from ..system.parallel import in_processes
 from ..writing.delivery import Delivery, Maker, remarks
 from ..writing.formats import FORMATS, check_source, default_formats
+from ..writing.manifest import Manifest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
 from .failures import sentence, traceback_of
-from .folder import fill_case_folder, identity_remark, mask_facts
+from .folder import fill_case_folder, identity_remark, mask_facts, stated
 
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
 HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
@@ -80,7 +82,7 @@ class Outcome:
 
     case: str
     folder: Path | None = None
-    manifest: dict[str, Any] | None = None
+    manifest: Manifest | None = None
     error: str = ""
     traceback: str = ""
     skipped: bool = False
@@ -147,7 +149,7 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     read_at = time.perf_counter()
     ctv, assessment = predictor.assess(volume)
     segmented_at = time.perf_counter()
-    manifest = describe(volume, ctv, predictor, assessment) | {"acquisition": asdict(options.acquisition)}
+    manifest = describe(volume, ctv, predictor, assessment, acquisition=options.acquisition)
     if options.anonymous and (remark := identity_remark(options.formats)):
         manifest["warnings"].append(remark)
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
@@ -223,8 +225,13 @@ def _in_worker(case: Case, options: Options) -> Outcome:
 
 
 def describe(
-    volume: Volume, ctv: Segmentation, predictor: Predictor, assessment: Assessment | None = None
-) -> dict[str, Any]:
+    volume: Volume,
+    ctv: Segmentation,
+    predictor: Predictor,
+    assessment: Assessment | None = None,
+    *,
+    acquisition: Acquisition | None = None,
+) -> Manifest:
     """The manifest of a segmentation, without names, dates or paths. Undefined numbers are null, with a reason."""
     warnings = list(volume.warnings)
     if volume.array.shape[2] == 1:
@@ -232,20 +239,23 @@ def describe(
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
     warnings += remarks(ctv)
-    uncertainty: dict[str, Any] = {"mean_boundary_entropy_nats": _boundary_entropy(ctv)}
+    entropy = _boundary_entropy(ctv)
+    uncertainty: Uncertainty = {"mean_boundary_entropy_nats": entropy}
     if assessment is not None:
-        uncertainty |= assessment.facts(ctv)
+        uncertainty = assessment.facts(ctv, entropy)
         warnings += assessment.warnings(ctv)
+    info = predictor.info
     return {
         **mask_facts(volume, ctv),
+        "acquisition": stated(acquisition or Acquisition()),
         "uncertainty": uncertainty,
         "warnings": warnings,
         "device": str(predictor.device),
         "bundle": {
-            "name": predictor.info.name,
-            "version": predictor.info.version,
-            "sha256": predictor.info.sha256,
-            "config_sha256": predictor.info.config_sha256,
+            "name": info.name,
+            "version": info.version,
+            "sha256": info.sha256,
+            "config_sha256": info.config_sha256,
         },
         "versions": package_versions(),
     }

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
+from ..assessment.facts import Uncertainty
 from ..system.csv_files import write_rows
 from ..system.replaced import check_replaceable
 from ..writing.formats import FORMATS
+from ..writing.manifest import Manifest
 from .page import Html, heading, listed, section, table, write_page
 
 PAGE, TABLE = "review.html", "review.csv"
@@ -21,7 +23,7 @@ TITLE = "Review"
 NUMBERS = ("spread_mm", "residual_mm", "shape_sd", "blur_mm", "cut")
 
 
-def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def by_doubt(manifests: Mapping[str, Manifest]) -> list[str]:
     """Names of cases, the most doubtful first: by the chance of a far HD95, or of no upright scan.
 
     An empty mask comes before all; cases of equal or unknown chance are ordered by their distance from a plausible
@@ -31,7 +33,7 @@ def by_doubt(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
     def key(name: str) -> tuple[bool, float, float]:
         manifest = manifests[name]
         doubt = manifest["uncertainty"]
-        chances = [(doubt.get(PROBABILITY) or {}).get("value"), _no_prostate(doubt)]
+        chances = [_chance(doubt), _no_prostate(doubt)]
         largest = max((chance for chance in chances if chance is not None), default=-1.0)
         return (
             not any(manifest["extent_mm"]["axes"]),
@@ -47,7 +49,7 @@ def check_review(folder: Path) -> None:
     check_replaceable(folder, {PAGE: heading(TITLE), TABLE: f"place,case,{PROBABILITY}"})
 
 
-def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> list[Path]:
+def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
     """Write ``review.csv`` and ``review.html`` into the folder of the cases; returns them. Raises OutputError.
 
     manifests: of each case by the name of its folder. The page links the reports that are there.
@@ -85,19 +87,23 @@ def write_review(folder: Path, manifests: Mapping[str, Mapping[str, Any]]) -> li
     return [folder / TABLE, folder / PAGE]
 
 
-def _repaired(doubt: Mapping[str, Any], which: str) -> float | None:
-    found: float | None = (doubt.get("repaired_mm") or {}).get(which)
-    return found
+def _chance(doubt: Uncertainty) -> float | None:
+    return doubt["probability_hd95_above_5_mm"]["value"] if "probability_hd95_above_5_mm" in doubt else None
 
 
-def _no_prostate(doubt: Mapping[str, Any]) -> float | None:
+def _repaired(doubt: Uncertainty, which: Literal["mean", "largest"]) -> float | None:
+    return doubt["repaired_mm"][which] if "repaired_mm" in doubt else None
+
+
+def _no_prostate(doubt: Uncertainty) -> float | None:
     kinds = doubt.get("looks_like")
-    return None if kinds is None else 1 - kinds["prostate"]
+    upright = kinds["prostate"] if kinds else None
+    return None if upright is None else 1 - upright
 
 
-def _row(name: str, manifest: Mapping[str, Any]) -> Sequence[Any]:
+def _row(name: str, manifest: Manifest) -> Sequence[Any]:
     doubt = manifest["uncertainty"]
-    wrong = (doubt.get(PROBABILITY) or {}).get("value")
+    wrong = _chance(doubt)
     numbers = [doubt.get(number) for number in NUMBERS]
     last = [_repaired(doubt, "largest"), manifest["volume_ml"], " ".join(manifest["warnings"])]
     return [wrong, _no_prostate(doubt), *numbers, *last]

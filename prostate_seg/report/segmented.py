@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..assessment.facts import Uncertainty
 from ..writing.delivery import Delivery
+from ..writing.manifest import Manifest
 from ..writing.request import Request
 from .case_page import CaseReport, Layer, write_case_page
 
@@ -16,7 +17,7 @@ _ORIENTATION = {"file": "from the file", "option": "from the options", "assumed"
 IDENTITY = (("Patient's Name", "PatientName"), ("Patient ID", "PatientID"), ("Study Date", "StudyDate"))
 
 
-def case_report_of(delivery: Delivery, manifest: Mapping[str, Any], *, identity: str | None = None) -> CaseReport:
+def case_report_of(delivery: Delivery, manifest: Manifest, *, identity: str | None = None) -> CaseReport:
     """The report of a delivery and its manifest.
 
     identity: the case's name, which then stands in the page with name, ID and date of a DICOM source; None: nothing
@@ -43,19 +44,19 @@ def case_report_of(delivery: Delivery, manifest: Mapping[str, Any], *, identity:
     )
 
 
-def _results(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [*_size(manifest), *_doubt(manifest.get("uncertainty") or {})]
+def _results(manifest: Manifest) -> list[tuple[str, str]]:
+    return [*_size(manifest), *_doubt(manifest.get("uncertainty"))]
 
 
-def _doubt(uncertainty: Mapping[str, Any]) -> list[tuple[str, str]]:
-    wrong = uncertainty.get("probability_hd95_above_5_mm")
-    if wrong is None:
+def _doubt(uncertainty: Uncertainty | None) -> list[tuple[str, str]]:
+    if uncertainty is None or "probability_hd95_above_5_mm" not in uncertainty:
         return []
+    wrong = uncertainty["probability_hd95_above_5_mm"]
     value = wrong["value"]
     return [("Chance of HD95 above 5 mm", f"{100 * value:.0f} %" if value is not None else wrong["reason"])]
 
 
-def _size(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _size(manifest: Manifest) -> list[tuple[str, str]]:
     volume_ml, extent = manifest["volume_ml"], manifest["extent_mm"]
     found = [("Volume", "none: one slice has an area only" if volume_ml is None else f"{volume_ml:.1f} mL")]
     names = {"left_right": "Left-right", "anterior_posterior": "Anterior-posterior"}
@@ -65,15 +66,16 @@ def _size(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         shown = " x ".join("-" if length is None else f"{length:.1f}" for length in extent["axes"])
         found.append(("Extent along the image's axes", f"{shown} mm"))
         return [*found, ("Directions in the patient", f"not told: {extent['reason']}")]
-    lengths = [patient[name] for name in names]
+    lengths = [length for name in names if (length := patient[name])]
     found += [(text, f"{patient[name]:.1f} mm") for name, text in names.items() if patient[name] is not None]
-    if all(lengths):
+    if len(lengths) == len(names):
         found.append(("Ellipsoid of these extents", f"{math.pi / 6 * math.prod(lengths) / 1000:.1f} mL"))
     return found
 
 
-def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    source = manifest["input"]
+def _provenance(manifest: Manifest) -> list[tuple[str, str]]:
+    source, uncertainty = manifest["input"], manifest.get("uncertainty")
+    entropy = uncertainty["mean_boundary_entropy_nats"] if uncertainty else None
     return _lines(
         {
             "Input": {"kind": source["kind"], "SHA-256": source["sha256"]},
@@ -82,9 +84,7 @@ def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Acquisition options": manifest.get("acquisition"),
             "Drawn": manifest.get("drawn", "automatic"),
             "Model": manifest.get("bundle"),
-            "Mean entropy near the boundary, nats": (manifest.get("uncertainty") or {}).get(
-                "mean_boundary_entropy_nats"
-            ),
+            "Mean entropy near the boundary, nats": entropy,
             "Device": manifest.get("device"),
             "Seconds": manifest.get("timing_s"),
             "Versions": manifest["versions"],
@@ -104,5 +104,6 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def write_report(path: Path, request: Request) -> None:
-    """Write the page of a case."""
+    """Write the page of a case, from its manifest."""
+    assert request.manifest is not None
     write_case_page(path, case_report_of(request.delivery, request.manifest, identity=request.identity))

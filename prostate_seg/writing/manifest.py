@@ -1,18 +1,77 @@
-"""The names of a run's manifest, and the digest by which it knows a mask."""
-
-from __future__ import annotations
+"""The manifest of a case: its entries, and the digest by which it knows a mask."""
 
 import hashlib
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from ..geometry.volume import Segmentation
+from ..assessment.facts import Uncertainty
+from ..geometry.volume import Orientation, Segmentation
 
 MANIFEST = "manifest.json"  # its name in a case's folder
 DIGESTS = "outputs_sha256"  # the entry that holds the SHA-256 of every other file there
 
 
+class Image(TypedDict):
+    """The image that was segmented: kind of file, and SHA-256 over its files in slice order."""
+
+    kind: str
+    sha256: str
+
+
+class Model(TypedDict):
+    """The bundle that drew the mask: SHA-256 of its weights and of the settings that decide a mask."""
+
+    name: str
+    version: str
+    sha256: str
+    config_sha256: str
+
+
+class Stated(TypedDict):
+    """What options said of the acquisition; null if nothing."""
+
+    frame_spacing_mm: float | None
+    frame_order: str | None
+    probe_side: str | None
+
+
+class Extent(TypedDict):
+    """Lengths of the mask in mm: along the array's axes, and along the patient's if the file knows them."""
+
+    axes: list[float | None]
+    patient: dict[str, float | None] | None
+    reason: NotRequired[str]
+
+
+class MaskFacts(TypedDict):
+    """What a manifest says of a mask and its image."""
+
+    input: Image
+    orientation: Orientation
+    ctv_sha256: str
+    spacing_mm: list[float]
+    volume_ml: float | None
+    extent_mm: Extent
+    statement: str
+
+
+class Manifest(MaskFacts):
+    """What ``manifest.json`` holds: no names, dates or paths. Undefined numbers are null."""
+
+    acquisition: Stated
+    warnings: list[str]
+    versions: dict[str, str]
+    bundle: NotRequired[Model]
+    uncertainty: NotRequired[Uncertainty]
+    device: NotRequired[str]
+    timing_s: NotRequired[dict[str, float]]
+    drawn: NotRequired[str]
+    outputs: NotRequired[list[str]]
+    outputs_sha256: NotRequired[dict[str, str]]
+
+
 def mask_digest(segmentation: Segmentation) -> str:
-    """Hex SHA-256 of label 1 and its shape, whatever file holds it."""
+    """Hex SHA-256 of the first structure's voxels and shape, whatever file holds them."""
     mask = segmentation.mask()
     return hashlib.sha256(f"{mask.shape}".encode() + np.packbits(mask).tobytes()).hexdigest()

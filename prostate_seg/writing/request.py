@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import SettingsError
 from ..geometry.margin import Margin
 from .delivery import Delivery
+from .manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,5 @@ class Request:
     delivery: Delivery
     formats: tuple[str, ...]
     planning: Planning = field(default_factory=Planning)
-    manifest: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Manifest | None = None
     identity: str | None = None

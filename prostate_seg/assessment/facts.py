@@ -1,0 +1,35 @@
+"""What the manifest says of how far a mask can be trusted."""
+
+from typing import NotRequired, TypedDict
+
+
+class Chance(TypedDict):
+    """A probability, or null with the reason why it is not known."""
+
+    value: float | None
+    reason: NotRequired[str]
+
+
+class Repair(TypedDict):
+    """How far the shape model moved the boundary, in mm."""
+
+    mean: float | None
+    largest: float | None
+
+
+class Uncertainty(TypedDict):
+    """The entry ``uncertainty``. Undefined numbers are null. Explained in docs/robustness.md."""
+
+    mean_boundary_entropy_nats: float | None
+    probability_hd95_above_5_mm: NotRequired[Chance]
+    passes: NotRequired[int]
+    spread_mm: NotRequired[float | None]
+    disagreement: NotRequired[float | None]
+    residual_mm: NotRequired[float | None]
+    blur_mm: NotRequired[float | None]
+    cut: NotRequired[float | None]
+    shape_sd: NotRequired[float | None]
+    repaired_mm: NotRequired[Repair]
+    slices_blur_mm: NotRequired[list[float | None]]
+    looks_like: NotRequired[dict[str, float | None] | None]
+    looks_like_weights_sha256: NotRequired[str | None]

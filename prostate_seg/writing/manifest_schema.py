@@ -1,0 +1,45 @@
+"""The JSON Schema of ``manifest.json``, made from its types; docs/manifest.schema.json holds it."""
+
+import json
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from .formats import FORMATS
+from .manifest import DIGESTS, MANIFEST, Manifest
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a written manifest, made from the types above."""
+    found = _schema_of(Manifest)
+    found["required"] += ["outputs", DIGESTS]  # known when the files are written
+    found["properties"]["outputs"]["items"]["enum"] = [*(row.file for row in FORMATS.values()), MANIFEST]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "prostate-seg manifest.json"}
+    return head | found
+
+
+def schema_text() -> str:
+    """The schema as docs/manifest.schema.json holds it."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if is_typeddict(kind):
+        parts = get_type_hints(kind)
+        return {
+            "description": kind.__doc__,
+            "type": "object",
+            "properties": {name: _schema_of(part) for name, part in parts.items()},
+            "required": sorted(kind.__required_keys__),
+            "additionalProperties": False,
+        }
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema_of(part) for part in arguments]}
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin is list:
+        return {"type": "array", "items": _schema_of(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+    names = {str: "string", float: "number", int: "integer", type(None): "null"}
+    return {"type": names[kind]}
