@@ -36,11 +36,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     predictor, volume = load_bundle(), make_phantom(SEED).image
-    sample, passes = predictor.predict(volume)
-    assert passes is not None
+    found = predictor.predict(volume)
     assert predictor.judge is not None
-    image, field = sample["image"], sample["pred"][1].numpy()
-    batch, spacing, seen = image.as_tensor()[None], np.asarray(image.pixdim, float).tolist(), seen_in(image)
+    image, field, passes, spacing = found.image, found.unrepaired, found.passes, found.spacing_mm
+    batch, seen = image.as_tensor()[None], seen_in(image)
     ensemble = Ensemble(predictor.network, MEMBERS).eval()
     model, judge = predictor.judge.model, predictor.judge
     rows = {

@@ -18,7 +18,7 @@ from .. import network
 from ..assessment import recognition
 from ..assessment.judge import Assessment, Judge, Kinds
 from ..errors import BundleError, InputError, ProstateSegError, SettingsError
-from ..geometry.volume import Segmentation, Volume
+from ..geometry.volume import Segmentation, Volume, spacing_of
 from ..system.checked_files import shortened
 from ..system.digests import sha256_of_file
 from . import transforms
@@ -57,6 +57,36 @@ class BundleInfo:
     config_sha256: str
 
 
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says of a volume.
+
+    Attributes
+    ----------
+    segmentation
+        On the volume's grid.
+    image
+        As the network saw it: (1, I', J', K') on the model's grid.
+    passes
+        Foreground of each pass (member, scale, flip): (N, I', J', K').
+    unrepaired
+        Their mean before the shape model: (I', J', K').
+    probability
+        The same after it, as it was brought to the volume's grid.
+    """
+
+    segmentation: Segmentation
+    image: MetaTensor
+    passes: np.ndarray
+    unrepaired: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Of the model's grid."""
+        return spacing_of(np.asarray(self.image.affine))
+
+
 class Predictor:
     """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`.
 
@@ -79,27 +109,24 @@ class Predictor:
             )
 
     def __call__(self, volume: Volume) -> Segmentation:
-        """Label the CTV (1) on the volume's own grid; ``probability`` is float32 before thresholding.
+        """Label the CTV on the volume's own grid; ``probability`` is float32 before thresholding.
 
-        Raises InputError where the volume is black everywhere.
+        Raises InputError if the volume is black everywhere.
         """
-        return self._finished(volume, self.predict(volume)[0])[0]
+        return self.predict(volume).segmentation
 
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
         """The same segmentation, and how far it can be trusted; None without a judge.
 
         recognise: whether to tell what the scan looks like.
         """
-        sample, passes = self.predict(volume)
-        ctv, unrepaired, field = self._finished(volume, sample)
+        found = self.predict(volume)
         if self.judge is None:
-            return ctv, None
-        image = sample["image"]
-        spacing = np.linalg.norm(np.asarray(image.affine, float)[:3, :3], axis=0)
-        seen = transforms.seen_in(image)
-        kinds = self.kinds(volume, image) if recognise and volume.array.shape[2] > 1 else None
-        return ctv, self.judge.assess(
-            field, passes, spacing.tolist(), unrepaired=unrepaired, kinds=kinds, seen=seen
+            return found.segmentation, None
+        kinds = self.kinds(volume, found.image) if recognise and volume.array.shape[2] > 1 else None
+        seen = transforms.seen_in(found.image)
+        return found.segmentation, self.judge.assess(
+            found.probability, found.passes, found.spacing_mm, unrepaired=found.unrepaired, kinds=kinds, seen=seen
         )
 
     def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
@@ -139,15 +166,28 @@ class Predictor:
                 sample = step(sample)
         return sample
 
-    def predict(self, volume: Volume) -> tuple[dict[Any, Any], np.ndarray]:
-        """The sample, with ``pred`` (2, I', J', K') on the model's grid, and the passes (N, I', J', K')."""
+    def predict(self, volume: Volume) -> Prediction:
+        """What the network says of a volume. Raises InputError if it is black everywhere."""
         sample = self._prepared(volume)
+        image = sample["image"]
         with _of_the_bundle("inferer"), torch.inference_mode():
-            batch = sample["image"].as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
+            batch = image.as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
             mean, each = self.inferer.collect(batch, self.network)
             passes = each[:, 0].float().cpu().numpy()  # (N, I', J', K')
         sample["pred"] = mean[0].float().cpu()  # (2, I', J', K')
-        return sample, passes
+        with _of_the_bundle("postprocessing"):
+            for step in self._after:
+                sample = step(sample)
+        probability = sample[transforms.on_model_grid("pred")]
+        segmentation = Segmentation(
+            _array(sample["pred"])[0].astype(np.uint8),
+            np.array(volume.affine),
+            probability=_array(sample[transforms.on_source_grid("pred")]),
+            orientation=volume.orientation,
+            source_sha256=volume.source.sha256,
+        )
+        first = sample.get(transforms.unrepaired("pred"), probability)
+        return Prediction(segmentation, image, passes, _array(first), _array(probability))
 
     def _features(self, image: MetaTensor) -> np.ndarray | None:
         """Of the image, and of it turned upside down: (2, D); None where the network is no Segmenter."""
@@ -162,30 +202,6 @@ class Predictor:
             recognition.scan_features(*pair) for pair in zip(tokens.float().cpu().numpy(), foreground, strict=True)
         ]
         return np.stack(found)
-
-    def _finished(self, volume: Volume, sample: dict[Any, Any]) -> tuple[Segmentation, np.ndarray, np.ndarray]:
-        """The segmentation, and the probability behind it on the model's grid (I', J', K'): first and repaired."""
-        probability: np.ndarray | None = None
-        unrepaired: np.ndarray | None = None
-        field: np.ndarray | None = None
-        for step in self._after:
-            with _of_the_bundle("postprocessing"):
-                before, sample = sample, step(sample)
-            if isinstance(step, transforms.RefineShaped):
-                unrepaired = _foreground(before) if unrepaired is None else unrepaired
-                field = _foreground(sample)
-            elif isinstance(step, transforms.ToSourceGridd):
-                probability = _array(sample["pred"])[0]
-                field = _foreground(before) if field is None else field
-        assert field is not None  # there is a ToSourceGridd
-        ctv = Segmentation(
-            _array(sample["pred"])[0].astype(np.uint8),
-            np.array(volume.affine),
-            probability=probability,
-            orientation=volume.orientation,
-            source_sha256=volume.source.sha256,
-        )
-        return ctv, field if unrepaired is None else unrepaired, field
 
 
 def load_bundle(
@@ -274,11 +290,6 @@ def choose_device(name: str) -> torch.device:
         there = ", ".join(key for key, value in present.items() if value)
         raise SettingsError(f"There is no device {name} here, only {there}; choose one of these or auto.")
     return torch.device(name)
-
-
-def _foreground(sample: dict[Any, Any]) -> np.ndarray:
-    """The foreground of the prediction (K, I', J', K') on the model's grid."""
-    return _array(sample["pred"])[transforms.FOREGROUND]
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

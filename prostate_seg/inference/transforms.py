@@ -28,6 +28,21 @@ Sample = dict[Hashable, Any]
 FOREGROUND = 1  # the class of the CTV among the channels of a prediction; 0 is the background
 
 
+def unrepaired(key: str) -> str:
+    """The key of a foreground (I', J', K') before the shape model."""
+    return f"{key}_unrepaired"
+
+
+def on_model_grid(key: str) -> str:
+    """The key of a foreground (I', J', K') on the model's grid."""
+    return f"{key}_on_model_grid"
+
+
+def on_source_grid(key: str) -> str:
+    """The key of a probability (I, J, K) on the grid of the input, before it is cut."""
+    return f"{key}_on_source_grid"
+
+
 class ModelGridd(MapTransform):
     """Rescale (1, I, J, K) to about ``spacing_mm``, anti-aliased; the affine keeps the exact spacing.
 
@@ -117,9 +132,10 @@ class ClipToFieldOfViewd(MapTransform):
 
 
 class RefineShaped(MapTransform):
-    """Where the edge of the foreground (2, I, J, K) is blurred, move it to the shape model's: see ``shape_prior``.
+    """Move the edge of the foreground (2, I, J, K) to the shape model's if it is blurred.
 
-    shape_model: the path of a model, or ``released``. Foreground and background stay 1 together.
+    The foreground as it was is left in the sample under ``unrepaired(key)``. Foreground and background still sum
+    to 1. shape_model: the path of a model, or ``released``.
     """
 
     def __init__(self, keys: KeysCollection, shape_model: str = "released", image_key: str = "image") -> None:
@@ -136,6 +152,7 @@ class RefineShaped(MapTransform):
         for key in self.key_iterator(out):
             pred = torch.as_tensor(out[key]).float().cpu()
             field = pred[FOREGROUND].numpy()
+            out.setdefault(unrepaired(str(key)), pred[FOREGROUND])
             refined = self.model.refine(field, spacing.tolist(), seen)
             if refined is not field:
                 kept = np.where(seen, refined, np.minimum(refined, field))  # nothing grows where nothing is seen
@@ -163,7 +180,8 @@ class ToSourceGridd(MapTransform):
 
     One channel is interpolated, linearly; outside the model's grid it is 0. The grids come from
     ``image_key``: its affine now, and the ``original_affine`` and ``spatial_shape`` of its meta data. The
-    result is named after ``case`` where the sample has one, so that two folders of equal files stay apart.
+    result is named after ``case`` if the sample has one, so that two folders of equal files stay apart. It also
+    stays in the sample under ``on_source_grid(key)``, and what it was made of under ``on_model_grid(key)``.
     """
 
     def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
@@ -182,6 +200,7 @@ class ToSourceGridd(MapTransform):
             name = str(data.get("case") or image.meta.get("filename_or_obj", ""))
             meta = {"filename_or_obj": name, "original_affine": source}
             out[key] = MetaTensor(values[None], affine=torch.as_tensor(source), meta=meta)
+            out[on_source_grid(str(key))], out[on_model_grid(str(key))] = values, foreground
         return out
 
 
