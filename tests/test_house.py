@@ -1,6 +1,7 @@
 """The rules of the house that no linter knows."""
 
 import ast
+import json
 import subprocess
 import sys
 
@@ -58,3 +59,5 @@ def test_readme_changelog_and_package_name_the_same_version(repository):
 
     assert f"## {prostate_seg.__version__}" in (repository / "CHANGELOG.md").read_text()
     assert f"version: {prostate_seg.__version__}" in (repository / "CITATION.cff").read_text()
+    metadata = json.loads((repository / "bundles/prostate_us_segmenter/configs/metadata.json").read_text())
+    assert metadata["required_packages_version"]["prostate-seg"] == prostate_seg.__version__

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from pathlib import Path
 from dataclasses import replace
 
 import numpy as np
@@ -114,6 +115,15 @@ def test_a_wheel_in_an_empty_environment_segments_without_the_repository(reposit
     (case,) = json.loads(done.stdout)["cases"]
     assert case["manifest"]["volume_ml"] > 10
     assert (tmp_path / "out" / "phantom7" / "ctv.nii.gz").is_file()
+    told = subprocess.run([command, "info", "--json"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    folders = {name: Path(place) for name, place in json.loads(told.stdout)["folders"].items()}
+    assert all(tmp_path in place.parents for place in folders.values())
+    assert len(list(folders["notebooks"].glob("*.ipynb"))) == 3
+    assert (folders["slicer"] / "ProstateSeg.py").is_file()
+    subprocess.run([command, "phantom", "more", "-n", "2"], cwd=tmp_path, check=True)
+    converter = [bin_folder / "python", folders["data_prep"] / "folders.py", "more", "-o", "cases.json"]
+    subprocess.run([*converter, "--validation", "phantom1"], cwd=tmp_path, check=True)
+    assert len(json.loads((tmp_path / "cases.json").read_text())["training"]) == 1
 
 
 def test_a_scan_upside_down_and_one_without_prostate_are_told_from_a_good_one(predictor):

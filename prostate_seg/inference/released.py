@@ -1,4 +1,4 @@
-"""What is installed: versions, the released bundle, formats. Without torch, so that it answers at once."""
+"""Description of the installation: versions, released bundle, formats. It imports no torch, so it is fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _PACKAGES = ("prostate-seg", "torch", "monai", "numpy", "pydicom", "nibabel", "S
 
 
 def released_bundle() -> Path:
-    """The folder of the bundle that comes with the package: installed beside it, or of its checkout."""
+    """Return the folder of the released bundle, in the installed package or in a checkout of the repository.
+
+    BundleError is raised if there is none.
+    """
     package = Path(str(importlib.resources.files("prostate_seg")))
     places = (package / "released", package.parent / "bundles" / "prostate_us_segmenter")
     for place in places:
@@ -24,16 +27,31 @@ def released_bundle() -> Path:
     raise BundleError(f"The released bundle is neither in {places[0]} nor in {places[1]}; reinstall the package.")
 
 
+SHIPPED = ("data_prep", "notebooks", "slicer")  # converters, examples, the module for 3D Slicer
 WEIGHTS = {"released": "model.pt", "phantoms": "model_phantoms.pt"}
 
 
 def weights_file(bundle: Path, name: str | Path = "released") -> Path:
-    """The file of ``released`` weights, of ``phantoms`` (trained on phantoms alone), or a path of one's own."""
+    """Return the path of the weights.
+
+    Parameters
+    ----------
+    bundle
+        Folder of a bundle.
+    name
+        ``released``, ``phantoms`` (weights trained only on phantoms), or the path of another file.
+    """
     return bundle / "models" / WEIGHTS[str(name)] if str(name) in WEIGHTS else Path(name)
 
 
+def shipped(name: str) -> Path:
+    """Return a folder that comes with the package: installed beside its modules, or in its checkout."""
+    package = Path(str(importlib.resources.files("prostate_seg")))
+    return next(place for place in (package / name, package.parent / name) if place.is_dir())
+
+
 def describe_installation() -> dict[str, Any]:
-    """Versions, the released bundle and what can be read, for ``prostate-seg info``."""
+    """Return versions, the released bundle and the readable formats, for ``prostate-seg info``."""
     bundle = released_bundle()
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return {
@@ -44,13 +62,14 @@ def describe_installation() -> dict[str, Any]:
             "folder": str(bundle),
             "weights": weights_file(bundle).is_file(),
         },
+        "folders": {name: str(shipped(name)) for name in SHIPPED},
         "reads": "DICOM ultrasound (multi-frame, series, enhanced volume), NIfTI, NRRD, MetaImage",
         "statement": "research use only, not a medical device",
     }
 
 
 def package_versions(names: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
-    """Installed versions; ``absent`` for what is not installed."""
+    """Return the installed version of each package; ``absent`` if it is not installed."""
     versions = {}
     for name in names:
         try:
