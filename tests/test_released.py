@@ -5,8 +5,8 @@ import shutil
 import subprocess
 import sys
 import venv
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest

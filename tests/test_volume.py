@@ -10,6 +10,7 @@ from prostate_seg.geometry.volume import (
     Volume,
     affine_from_lps,
     lps_from_affine,
+    reindexed,
     same_grid,
     spacing_of,
     swap_ras_lps,
@@ -142,3 +143,9 @@ def test_a_geometry_error_is_an_input_error_is_one_of_ours():
     assert issubclass(GeometryError, InputError)
     assert issubclass(InputError, ProstateSegError)
     assert issubclass(InputError, ValueError)
+
+
+def test_voxel_3_of_every_second_voxel_from_10_on_is_voxel_16():
+    affine = np.diag([2.0, 1.0, 4.0, 1.0])
+    coarse = reindexed(affine, scale=(2, 1, 1), shift=(10, 0, 0))
+    assert (coarse @ [3, 0, 0, 1]).tolist() == (affine @ [16, 0, 0, 1]).tolist() == [32, 0, 0, 1]

@@ -1,4 +1,4 @@
-"""Volumes and masks in the patient.
-
-Arrays are (i, j, k), affines RAS mm; margins, resampling, structures and their codes.
+"""Geometry of volumes and masks in the patient.
+Arrays are indexed (i, j, k); affines map to RAS mm. The package holds margins, resampling, and structures with
+their codes.
 """

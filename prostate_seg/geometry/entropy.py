@@ -1,4 +1,4 @@
-"""How unsure a model is of each voxel."""
+"""Entropy of a model's foreground probability."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from .volume import Array
 
 
 def entropy_percent(probability: Array) -> Array:
-    """The entropy of a foreground probability as percent of one bit, uint8 of the same shape; one half is 100."""
+    """Return the entropy of a foreground probability in percent of one bit, uint8 of the same shape.
+    The entropy is 100 where the probability is one half, and 0 where it is 0 or 1.
+    """
     p = np.clip(probability, 0.0, 1.0).astype(np.float32)
     percent = np.zeros(p.shape, np.uint8)
     unsure = (p > 1e-4) & (p < 1 - 1e-4)

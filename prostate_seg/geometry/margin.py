@@ -1,4 +1,4 @@
-"""Margins around a mask in mm, one for each direction in the patient: from the CTV to the PTV."""
+"""Margins in mm around a mask, one for each of six patient directions, for example from the CTV to the PTV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ DIRECTIONS = ("left", "right", "anterior", "posterior", "superior", "inferior")
 
 @dataclass(frozen=True)
 class Margin:
-    """How far a target is enlarged, in mm, 0 to 30, in the six directions of the patient. Raises SettingsError."""
+    """A margin around a target in mm, for each of the six directions of the patient.
+    Each value is between 0 and 30 mm. Any other value raises SettingsError.
+    """
 
     left: float
     right: float
@@ -32,12 +34,14 @@ class Margin:
 
     @property
     def uniform(self) -> bool:
-        """Whether it is the same in all directions."""
+        """Whether the margin is the same in all directions."""
         return len(set(astuple(self))) == 1
 
     @classmethod
     def parse(cls, text: str) -> Margin:
-        """``3`` is 3 mm everywhere; ``3,posterior=0`` 3 mm but none to the posterior. Raises SettingsError."""
+        """Return the margin that an option's text describes. Raise SettingsError if the text cannot be read.
+        ``3`` means 3 mm in all directions. ``3,posterior=0`` means 3 mm, but 0 mm to the posterior.
+        """
         first, *others = (part.strip() for part in text.split(","))
         try:
             sides = dict.fromkeys(DIRECTIONS, float(first))
@@ -55,12 +59,27 @@ class Margin:
 
 
 def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientation = "file") -> Array:
-    """A mask, bool (I, J, K), grown by a margin: every voxel whose centre a mask voxel's margin reaches.
+    """Return a mask enlarged by a margin, bool (I, J, K).
+    A voxel belongs to the result if its centre lies within the margin of a mask voxel's centre. In each octant the
+    margin is an ellipsoid, as in planning systems. A direction with a margin of 0 stays as it is. The mask grows
+    in whole voxels: if one voxel is longer than the margin, nothing is added along that axis.
 
-    The margin is an ellipsoid in each octant, as planning systems draw it; where it is 0 nothing is added in
-    that direction. Growth in steps of whole voxels: a step longer than the margin adds nothing along it. Raises
-    GeometryError where the margin has a direction but the image none (orientation ``assumed``), and where it
-    leaves the image.
+    Parameters
+    ----------
+    mask
+        Bool (I, J, K).
+    affine
+        Voxel indices to RAS mm.
+    margin
+        Margin in the six directions of the patient.
+    orientation
+        Source of the axis directions, as in :class:`.Volume`.
+
+    Raises
+    ------
+    GeometryError
+        The enlarged mask leaves the image, or the margin differs between directions and the orientation is
+        ``assumed``.
     """
     if orientation == "assumed" and not margin.uniform:
         raise GeometryError(
@@ -86,12 +105,14 @@ def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientatio
 
 
 def _ball(affine: Array, margin: Margin) -> Array:
-    """The voxel offsets that a margin reaches: bool, of odd sides, the middle one is no offset."""
+    """Return the voxel offsets within a margin: bool, an odd number of voxels along each axis.
+    The middle voxel is the offset (0, 0, 0).
+    """
     spacing = np.array(spacing_of(affine))
     reach = np.floor(max(astuple(margin)) / spacing + 1e-6).astype(int)
     offsets = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1)
     lps = offsets @ swap_ras_lps(affine)[:3, :3].T
-    half_voxel = 0.5 * float(spacing.min())  # a margin of 0 forbids the shortest step
+    half_voxel = 0.5 * float(spacing.min())  # so that a margin of 0 excludes even the shortest step
     positive = np.array([margin.left, margin.posterior, margin.superior])
     negative = np.array([margin.right, margin.anterior, margin.inferior])
     limits = np.where(lps > 0, np.maximum(positive, 0.999 * half_voxel), np.maximum(negative, 0.999 * half_voxel))

@@ -1,4 +1,4 @@
-"""A mask brought to the grid of an image: copied if its voxels are the image's, interpolated otherwise."""
+"""Transfer of a mask to the grid of an image: a copy if the voxels coincide, interpolation otherwise."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from ..errors import GeometryError
-from .volume import Array, Segmentation, Volume, bounding_box, lps_from_affine
+from .volume import Array, Segmentation, Volume, bounding_box, lps_from_affine, reindexed
 
-ON_GRID_VOXELS = 1e-3  # how far voxel centres may lie from each other to be the same
-LARGEST_LOSS = 0.001  # share of a mask that may lie outside the image
+ON_GRID_VOXELS = 1e-3  # largest distance at which two voxel centres count as the same
+LARGEST_LOSS = 0.001  # largest share of a mask that may lie outside the image
 
 
 def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
-    """The mask with its axes in the order and sense of another's, where both hold the same voxels; else as it is.
-
-    A DICOM Segmentation may give its slices back in reverse.
+    """Return a mask with its axes in the order and direction of another mask's axes.
+    Both must hold the same voxels; otherwise the mask is returned unchanged. This is needed because a DICOM
+    Segmentation may return its slices in reverse order.
     """
     index = np.linalg.inv(other.affine) @ mask.affine
     turn = np.rint(index[:3, :3])
@@ -33,18 +33,31 @@ def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
 
 
 def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> tuple[Array, bool]:
-    """A mask, bool (I, J, K) with its affine, on the grid of a volume; and whether its voxels are the same.
+    """Return a mask on the grid of a volume, and whether the voxels of both coincide.
+    The voxels coincide if the mask's grid is the volume's grid, possibly cropped, shifted by whole voxels, or with
+    its axes permuted or mirrored. They are then copied. Otherwise the mask is interpolated linearly and
+    thresholded at 0.5.
 
-    Where its voxels are those of the volume, cropped, shifted by whole voxels, turned or mirrored, they are
-    copied; otherwise the mask is interpolated linearly and cut at one half. Raises GeometryError where more
-    than 0.1 % of it lies outside the volume.
+    Parameters
+    ----------
+    volume
+        Volume with the wanted grid.
+    mask
+        Bool (I, J, K).
+    affine
+        The mask's voxel indices to RAS mm.
+    name
+        Name of the segment, for the error message.
+
+    Raises
+    ------
+    GeometryError
+        More than 0.1 % of the mask lies outside the volume.
     """
     if not mask.any():
         return np.zeros(volume.array.shape, bool), True
     box = bounding_box(mask)
-    corner = np.eye(4)
-    corner[:3, 3] = [edge.start for edge in box]
-    inner, placed = mask[box], affine @ corner
+    inner, placed = mask[box], reindexed(affine, shift=[edge.start for edge in box])
     index = np.linalg.inv(volume.affine) @ placed  # voxel of the mask -> voxel of the volume
     whole = np.rint(index)
     reach = np.array(inner.shape, float)
@@ -65,9 +78,7 @@ def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> tuple[A
 
 def _resampled(mask: Array, affine: Array, volume: Volume) -> Array:
     moving = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.float32).transpose(2, 1, 0))
-    corner = np.eye(4)
-    corner[:3, 3] = -1
-    _place(moving, affine @ corner)
+    _place(moving, reindexed(affine, shift=(-1, -1, -1)))
     resample = sitk.ResampleImageFilter()
     resample.SetSize(volume.array.shape)
     direction, spacing, origin = lps_from_affine(volume.affine)
@@ -86,7 +97,7 @@ def _place(image: Any, affine: Array) -> None:
 
 
 def _share_outside(mask: Array, affine: Array, volume: Volume) -> float:
-    """The share of a mask's voxel centres that lie outside the volume's voxels."""
+    """Return the share of a mask's voxel centres that lie outside the volume's voxels."""
     centres = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     inverse = np.linalg.inv(volume.affine)
     at = centres @ inverse[:3, :3].T + inverse[:3, 3]

@@ -1,6 +1,6 @@
-"""What a structure's name means: its codes, its type in radiotherapy, its colour.
-
-Codes are of SNOMED CT (SCT) and DICOM (DCM) as in PS3.16: CID 9534 (target volumes), CID 4009 and 6300 (organs).
+"""Structures by name: codes, type in radiotherapy, and colour.
+Codes are from SNOMED CT (SCT) and DICOM (DCM), as in PS3.16: CID 9534 (target volumes), CID 4009 and 6300
+(organs).
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ class Code:
 
 @dataclass(frozen=True)
 class Structure:
-    """Meaning and look of a structure.
-
-    category, kind: of DICOM's and Slicer's segmented property. region: the anatomic region that a target lies
-    in. rt_type: RT ROI Interpreted Type (PS3.3 C.8.8.8). colour: red, green, blue in 0 to 255.
+    """Meaning and display colour of a structure.
+    Attributes
+    ----------
+    category
+        Segmented Property Category of DICOM and 3D Slicer.
+    kind
+        Segmented Property Type of DICOM and 3D Slicer.
+    rt_type
+        RT ROI Interpreted Type (PS3.3 C.8.8.8).
+    colour
+        Red, green and blue, 0 to 255.
+    region
+        Anatomic region of a target; None for an organ.
     """
 
     category: Code
@@ -32,7 +41,7 @@ class Structure:
     region: Code | None = None
 
 
-CTV = "CTV"  # the prostate without the seminal vesicles: what the released network draws
+CTV = "CTV"  # prostate without seminal vesicles, as the released network segments it
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 TARGET = Code("130041", "DCM", "RT Target")
 PROSTATE = Code("41216001", "SCT", "Prostate")
@@ -47,7 +56,7 @@ def _target(value: str, name: str, colour: tuple[int, int, int]) -> Structure:
     return Structure(TARGET, Code(value, "SCT", name), name, colour, PROSTATE)
 
 
-# Told apart on gray, also by the colour-blind (Okabe and Ito 2008).
+# Colours that can be distinguished on gray, also by colour-blind readers (Okabe and Ito 2008).
 KNOWN = {
     "ctv": _target("228792002", CTV, (230, 159, 0)),
     "ptv": _target("228793007", "PTV", (86, 180, 233)),
@@ -63,5 +72,7 @@ KNOWN = {
 
 
 def structure(name: str) -> Structure:
-    """The structure of a name, whatever its case and blanks; tissue of no radiotherapy type where unknown."""
+    """Return the structure with a name, ignoring case and surrounding blanks.
+    Blanks inside the name count as underscores. An unknown name gives tissue without a radiotherapy type.
+    """
     return KNOWN.get(name.strip().lower().replace(" ", "_"), UNKNOWN)

@@ -1,8 +1,7 @@
-"""Volume and Segmentation: arrays with a place in the patient.
-
-Arrays are indexed (i, j, k); affines map (i, j, k, 1) to millimetres in RAS (x grows to the patient's
-right, y to the anterior, z to the superior), float64, as in NIfTI. DICOM and ITK use LPS; this module
-is the only place that converts between the two.
+"""Volume and Segmentation: arrays with a position in the patient.
+Arrays are indexed (i, j, k). Affines are float64 and map (i, j, k, 1) to RAS millimetres, as in NIfTI: x grows to
+the patient's right, y to the anterior, z to the superior. DICOM and ITK use LPS. Only this module converts between
+RAS and LPS.
 """
 
 from __future__ import annotations
@@ -18,31 +17,37 @@ from .structures import CTV
 
 Array = np.ndarray[Any, Any]
 Orientation = Literal["file", "option", "assumed"]
-ASSUMED = "orientation assumed"  # the description of a NIfTI file whose axes' directions are a convention
+ASSUMED = "orientation assumed"  # description in a NIfTI file if the axis directions are only assumed
 
 _LPS_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, repr=False)
 class FrameReference:
-    """The DICOM image that a slice came from: SOP Instance UID and 1-based frame number."""
+    """The DICOM image of a slice: SOP Instance UID and 1-based frame number."""
 
     sop_instance_uid: str
     frame_number: int
 
     def __repr__(self) -> str:
-        """Without the UID, which identifies a patient's image."""
+        """Return a text without the UID, because the UID identifies a patient's image."""
         return f"FrameReference(frame {self.frame_number})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Source:
-    """Where a volume came from.
-
-    kind: ``us-multiframe``, ``us-series``, ``enhanced-us-volume``, ``nifti``, ``nrrd``, ``metaimage``
-    or ``array``. sha256: hex digest over the file(s) in slice order. frames: one reference a slice
-    (axis k), empty where the source is not DICOM. header: the first file's pydicom ``Dataset``
-    without pixels, or None.
+    """Origin of a volume.
+    Attributes
+    ----------
+    kind
+        ``us-multiframe``, ``us-series``, ``enhanced-us-volume``, ``nifti``, ``nrrd``, ``metaimage``, ``array``,
+        ``phantom`` or ``respeckled``.
+    sha256
+        Hex digest over the files in slice order.
+    frames
+        One reference for each slice (axis k); empty if the source is not DICOM.
+    header
+        pydicom ``Dataset`` of the first file without its pixels, or None.
     """
 
     kind: str
@@ -51,18 +56,28 @@ class Source:
     header: Any = None
 
     def __repr__(self) -> str:
-        """Without the header and the digest: they identify the patient or the file."""
+        """Return a text without header and digest, because they identify the patient or the file."""
         return f"Source({self.kind}, {len(self.frames)} frame references)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Volume:
-    """A gray image (i, j, k) and its affine to RAS mm.
-
-    array: (I, J, K), real numbers, finite. affine: (4, 4) float64. orientation: who says which way
-    the axes point: the file, the user's options, or nobody (``assumed``: i to the left, j to the
-    posterior, k to the superior). field_of_view: bool (I, J, K), True where the scanner drew
-    ultrasound; None where unknown. warnings: sentences for the user. Raises GeometryError.
+    """A gray image (i, j, k) and its affine to RAS mm. Raises GeometryError if a part is not valid.
+    Attributes
+    ----------
+    array
+        (I, J, K), finite real numbers.
+    affine
+        (4, 4) float64.
+    orientation
+        Source of the axis directions: the file (``file``), the user's options (``option``), or none (``assumed``:
+        i to the left, j to the posterior, k to the superior).
+    field_of_view
+        Bool (I, J, K), True where the scanner shows ultrasound; None if unknown.
+    warnings
+        Sentences for the user.
+    source
+        Origin of the volume.
     """
 
     array: Array
@@ -87,23 +102,22 @@ class Volume:
             raise GeometryError("A volume has finite values, got NaN or infinity; replace them.")
 
     def __repr__(self) -> str:
-        """Shape, type, spacing and orientation; nothing that identifies a patient."""
+        """Return shape, data type, spacing and orientation, and nothing that identifies a patient."""
         return f"Volume({_grid_text(self.array, self.affine)}, orientation {self.orientation})"
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxel centres along i, j, k in mm."""
+        """Distances between neighbouring voxel centres along i, j and k in mm."""
         return spacing_of(self.affine)
 
     def with_array(self, array: Array) -> Volume:
-        """The same place in the patient with other values of the same shape."""
+        """Return a copy with other values of the same shape, at the same position in the patient."""
         return replace(self, array=array)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
-    """A label map on the grid of a volume.
-
+    """A label map on the grid of a volume. Raises GeometryError if a part is not valid.
     Attributes
     ----------
     labels
@@ -111,16 +125,16 @@ class Segmentation:
     affine
         Voxel indices to RAS mm.
     names
-        What each label is. The structure of the smallest label is the first one; by default it is the CTV, the
-        prostate without the seminal vesicles.
+        Structure name of each label. The structure with the smallest label is the first structure. The default is
+        the CTV: the prostate without the seminal vesicles.
     probability
-        Of the first structure, (I, J, K) in [0, 1], or None.
+        Probability of the first structure, (I, J, K) in [0, 1], or None.
     orientation
-        As the volume's.
+        Source of the axis directions, as in :class:`Volume`.
     source_sha256
-        Of the image that it was drawn on, as :class:`Source` has it; empty if unknown.
+        Digest of the image on which the mask was drawn, as in :class:`Source`; empty if unknown.
     frame_of_reference
-        Its DICOM UID; empty if the file names none.
+        DICOM Frame of Reference UID; empty if the file has none.
     """
 
     labels: Array
@@ -143,16 +157,18 @@ class Segmentation:
             )
 
     def __repr__(self) -> str:
-        """Shape, type, spacing and number of names; the names may be a user's."""
+        """Return shape, data type, spacing and number of names; the names may come from a user."""
         return f"Segmentation({_grid_text(self.labels, self.affine)}, {len(self.names)} named labels)"
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxel centres along i, j, k in mm."""
+        """Distances between neighbouring voxel centres along i, j and k in mm."""
         return spacing_of(self.affine)
 
     def mask(self, name: str | None = None) -> Array:
-        """The voxels of a structure, bool (I, J, K); of the first one if no name is given. Raises InputError."""
+        """Return the voxels of a structure, bool (I, J, K).
+        Without a name, return the first structure. Raise InputError if there is no such structure.
+        """
         found = [label for label in sorted(self.names) if name in (None, self.names[label])]
         if not found:
             there = ", ".join(self.names.values())
@@ -166,26 +182,31 @@ class Segmentation:
 
 
 def spacing_of(affine: Array) -> tuple[float, float, float]:
-    """Spacing in mm along i, j, k: the lengths of the affine's first three columns."""
+    """Return the spacing along i, j and k in mm: the lengths of the affine's first three columns."""
     i, j, k = np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0)
     return float(i), float(j), float(k)
 
 
 def volume_ml(mask: Array, affine: Array) -> float:
-    """Volume of a mask in millilitres: voxel count times |det(affine)| / 1000."""
+    """Return the volume of a mask in millilitres: number of voxels times |det(affine)| / 1000."""
     return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000.0)
 
 
 def swap_ras_lps(affine: Array) -> Array:
-    """Convert an affine from RAS to LPS mm or back (the two differ in the sign of x and y)."""
+    """Convert an affine from RAS to LPS mm or back. The two differ in the signs of x and y."""
     return _LPS_FLIP @ np.asarray(affine, np.float64)
 
 
 def affine_from_lps(direction: Array, spacing_mm: Array, origin_lps_mm: Array) -> Array:
-    """The RAS affine of a grid given as DICOM and ITK do.
-
-    direction: (3, 3), columns are the LPS unit vectors of axes i, j, k. spacing_mm: (3,).
-    origin_lps_mm: centre of voxel (0, 0, 0), (3,).
+    """Return the RAS affine of a grid that is given in LPS, as in DICOM and ITK.
+    Parameters
+    ----------
+    direction
+        (3, 3); the columns are the LPS unit vectors of the axes i, j, k.
+    spacing_mm
+        (3,) along i, j, k.
+    origin_lps_mm
+        (3,), centre of voxel (0, 0, 0) in LPS mm.
     """
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(direction, np.float64) * np.asarray(spacing_mm, np.float64)
@@ -194,26 +215,31 @@ def affine_from_lps(direction: Array, spacing_mm: Array, origin_lps_mm: Array) -
 
 
 def lps_from_affine(affine: Array) -> tuple[Array, Array, Array]:
-    """Inverse of :func:`affine_from_lps`: direction (3, 3), spacing (3,) and origin (3,) in LPS mm."""
+    """Return direction (3, 3), spacing (3,) and origin (3,) in LPS mm: the inverse of affine_from_lps."""
     lps = swap_ras_lps(affine)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     return lps[:3, :3] / spacing, spacing, lps[:3, 3]
 
 
 def rescaled_affine(affine: Array, old: Sequence[int] | Array, new: Sequence[int] | Array) -> Array:
-    """The affine of a grid of shape new with the outer edges of one of shape old.
-
-    Its voxel centre n lies at (n + 1/2) old / new - 1/2 of the old grid.
+    """Return the affine of a grid of shape ``new`` with the outer edges of a grid of shape ``old``.
+    The centre of voxel n of the new grid lies at index (n + 1/2) old / new - 1/2 of the old grid.
     """
     step = np.asarray(old) / np.asarray(new)
-    index = np.eye(4)
-    index[:3, :3] = np.diag(step)
-    index[:3, 3] = (step - 1) / 2
+    return reindexed(affine, scale=step, shift=(step - 1) / 2)
+
+
+def reindexed(
+    affine: Array, *, shift: Sequence[float] | Array, scale: Sequence[float] | Array = (1, 1, 1)
+) -> Array:
+    """Return the affine of a grid whose voxel n is voxel ``scale * n + shift`` of the given grid."""
+    index = np.diag([*scale, 1.0])
+    index[:3, 3] = shift
     return affine @ index
 
 
 def same_grid(a: Volume | Segmentation, b: Volume | Segmentation, tolerance_mm: float = 1e-3) -> bool:
-    """Whether two images have equal shapes and every corner voxel lies within tolerance_mm."""
+    """Return whether two images have equal shapes and their corner voxels agree within tolerance_mm."""
     shape_a = a.array.shape if isinstance(a, Volume) else a.labels.shape
     shape_b = b.array.shape if isinstance(b, Volume) else b.labels.shape
     if shape_a != shape_b:
@@ -238,7 +264,7 @@ def _checked_affine(affine: Array) -> Array:
 
 
 def _finite(array: Array) -> bool:
-    """Whether all values are finite; without a copy, as a mask of them would be."""
+    """Return whether all values are finite, without the memory of a Boolean array."""
     return array.dtype.kind != "f" or not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
@@ -248,7 +274,9 @@ def _grid_text(array: Array, affine: Array) -> str:
 
 
 def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:
-    """Length of the first structure along i, j, k in mm: from its first voxel to its last, both included."""
+    """Return the lengths of the first structure along i, j and k in mm.
+    A length includes the first and the last voxel. The lengths of an empty structure are 0.
+    """
     lengths = []
     mask = segmentation.mask()
     for axis, spacing in enumerate(segmentation.spacing_mm):
@@ -259,9 +287,9 @@ def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:
 
 
 def bounding_box(mask: Array) -> tuple[slice, ...]:
-    """The smallest box of slices that holds all True voxels; empty slices where there is none."""
+    """Return the smallest box of slices that holds all True voxels; empty slices if there are none."""
     box = [slice(None)] * mask.ndim
-    for axis in range(mask.ndim):  # what is looked at gets smaller from axis to axis
+    for axis in range(mask.ndim):  # each axis searches only the box that the axes before left
         others = tuple(other for other in range(mask.ndim) if other != axis)
         hit = np.flatnonzero(mask[tuple(box)].any(axis=others))
         box[axis] = slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0)

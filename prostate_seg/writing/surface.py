@@ -1,4 +1,6 @@
-"""The closed surface of a mask, in LPS mm: smooth, of the mask's own volume, facing outward; STL and VTK files."""
+"""The closed surface of a mask in LPS mm, and its STL and VTK files.
+The surface is smooth, encloses the volume of the mask, and its triangles face outward.
+"""
 
 from __future__ import annotations
 
@@ -12,43 +14,49 @@ from scipy.optimize import brentq
 from skimage.measure import marching_cubes
 
 from ..errors import OutputError
-from ..geometry.volume import Array, Segmentation, bounding_box, spacing_of, swap_ras_lps, volume_ml
+from ..geometry.volume import Array, Segmentation, bounding_box, reindexed, spacing_of, swap_ras_lps, volume_ml
 from ..system.atomic import checked_suffix, replacing
 from .request import Request
 
-SMOOTHING_MM = 1.0  # deviation of the Gaussian, but at least so many voxels:
+SMOOTHING_MM = 1.0  # standard deviation of the Gaussian, but at least SMOOTHING_VOXELS
 SMOOTHING_VOXELS = 0.6
-FINEST_MM = 0.7  # no finer grid is needed for such a surface
-SMALLER = 2  # voxels of the grid are merged two by two while they are finer
+FINEST_MM = 0.7  # a finer grid does not improve the surface
+SMALLER = 2  # voxels are merged in pairs while the grid is finer than needed
 VOLUME_TOLERANCE = 0.002
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """points: (P, 3) float, LPS mm. triangles: (T, 3) indices, counter-clockwise seen from outside."""
+    """A triangle mesh.
+    Attributes
+    ----------
+    points
+        (P, 3) float, LPS mm.
+    triangles
+        (T, 3) indices, counter-clockwise when seen from outside.
+    """
 
     points: Array
     triangles: Array
 
     @property
     def volume_ml(self) -> float:
-        """The enclosed volume in mL, by the divergence theorem; positive where the triangles face outward."""
+        """The enclosed volume in mL (divergence theorem); positive if the triangles face outward."""
         a, b, c = (self.points[self.triangles[:, n]].astype(np.float64) for n in range(3))
         return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6000.0)
 
     @property
     def centroid_lps_mm(self) -> Array:
-        """The centre of the enclosed volume, (3,)."""
+        """Centroid of the enclosed volume in LPS mm, (3,)."""
         a, b, c = (self.points[self.triangles[:, n]].astype(np.float64) for n in range(3))
         tetrahedra = np.einsum("ij,ij->i", a, np.cross(b, c))
         return np.asarray(tetrahedra @ (a + b + c) / (4 * tetrahedra.sum()))
 
 
 def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
-    """The surface of a label: closed, also where the mask touches the image's border.
-
-    The mask is smoothed and cut at the level that gives back its volume, so that nothing shrinks (a plain
-    level of 0.5 takes off whatever is convex). Raises OutputError for an empty mask.
+    """Return the surface of a label. It is closed even if the mask touches the image's border.
+    The mask is smoothed. The surface level is chosen so that the enclosed volume equals that of the mask. A fixed
+    level of 0.5 would shrink all convex parts. Raise OutputError for an empty mask.
     """
     mask = segmentation.labels == label
     box = bounding_box(mask)
@@ -62,13 +70,13 @@ def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
         return 0.0 if abs(volume_ml - wanted_ml) < VOLUME_TOLERANCE * wanted_ml else volume_ml - wanted_ml
 
     low, high = 0.01 * float(field.max()), 0.99 * float(field.max())
-    if excess(low) * excess(high) > 0:  # a speck of a few voxels
+    if excess(low) * excess(high) > 0:  # a mask of a few voxels
         return _cut(field, min(low, high, key=lambda level: abs(excess(level))), affine)
     return _cut(field, brentq(excess, low, high, xtol=1e-5), affine)
 
 
 def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
-    """Write a surface as binary STL (``.stl``) or VTK poly data (``.vtk``), marked as LPS. Raises OutputError."""
+    """Write a surface as binary STL (``.stl``) or VTK poly data (``.vtk``) in LPS mm. Raise OutputError."""
     path = Path(path)
     checked_suffix(path, ".stl", ".vtk")
     content = _stl(surface) if path.suffix.lower() == ".stl" else _vtk(surface)
@@ -77,23 +85,19 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
 
 
 def _smooth(mask: Array, affine: Array, start: list[int]) -> tuple[Array, Array]:
-    """A smooth field over the mask of a box and some room, highest inside, on a grid about as fine along all axes.
-
-    Returns it with that grid's RAS affine. Between slices further apart than their pixels, outlines change
-    evenly from one to the next (shape-based interpolation, Raya and Udupa 1990) instead of in steps.
+    """Return a smooth field over a cropped mask, and the RAS affine of the field.
+    The field is highest inside, extends a little beyond the mask, and has a similar resolution along all axes. If
+    slices are further apart than pixels, outlines change gradually from one slice to the next (shape-based
+    interpolation, Raya and Udupa 1990).
     """
-    corner = np.eye(4)
-    corner[:3, 3] = start
-    affine, field = affine @ corner, mask.astype(np.float32)
+    affine, field = reindexed(affine, shift=start), mask.astype(np.float32)
     for axis in range(3):
         while spacing_of(affine)[axis] < FINEST_MM / SMALLER * 1.01 and field.shape[axis] > 4:
             field, affine = _merged(field, affine, axis)
-    step_mm = max(spacing_of(affine))  # how far the field falls off where slices are interpolated
+    step_mm = max(spacing_of(affine))  # distance over which the field falls to 0 if slices are interpolated
     room = [int(np.ceil(3 * _sigma(spacing) + step_mm / spacing)) + 1 for spacing in spacing_of(affine)]
     field = np.pad(field, [(side, side) for side in room])
-    moved = np.eye(4)
-    moved[:3, 3] = [-side for side in room]
-    affine = affine @ moved
+    affine = reindexed(affine, shift=[-side for side in room])
     spacing = spacing_of(affine)
     steps = round(spacing[2] / max(*spacing[:2], FINEST_MM))
     if steps > 1:
@@ -106,7 +110,9 @@ def _sigma(spacing: float) -> float:
 
 
 def _between_slices(field: Array, affine: Array, steps: int) -> tuple[Array, Array]:
-    """``steps`` times as many slices: in-plane distances to the outline, interpolated from slice to slice."""
+    """Return a field with ``steps`` times as many slices, and its affine.
+    In-plane distances to the outline are interpolated between the slices.
+    """
     i_mm, j_mm, k_mm = spacing_of(affine)
     distance = np.empty_like(field)
     for k in range(field.shape[2]):
@@ -120,20 +126,18 @@ def _between_slices(field: Array, affine: Array, steps: int) -> tuple[Array, Arr
     at = np.linspace(0, field.shape[2] - 1, (field.shape[2] - 1) * steps + 1)
     low = np.minimum(at.astype(int), field.shape[2] - 2)
     share = (at - low).astype(np.float32)
-    finer = np.eye(4)
-    finer[2, 2] = 1 / steps
     fields = slices[:, :, low] * (1 - share) + slices[:, :, low + 1] * share
-    return 0.5 + 0.5 * fields, affine @ finer
+    return 0.5 + 0.5 * fields, reindexed(affine, scale=(1, 1, 1 / steps), shift=(0, 0, 0))
 
 
 def _merged(field: Array, affine: Array, axis: int) -> tuple[Array, Array]:
-    """Voxels merged two by two along an axis."""
+    """Return the field with voxels merged in pairs along an axis, and its affine."""
     if field.shape[axis] % SMALLER:
         field = np.pad(field, [(0, 1 if axis == other else 0) for other in range(3)])
     first, second = (field.take(range(n, field.shape[axis], SMALLER), axis) for n in range(SMALLER))
-    coarser = np.eye(4)
-    coarser[axis, axis], coarser[axis, 3] = SMALLER, (SMALLER - 1) / 2
-    return (first + second) / SMALLER, affine @ coarser
+    merged = np.arange(3) == axis
+    coarser = reindexed(affine, scale=np.where(merged, SMALLER, 1), shift=merged * (SMALLER - 1) / 2)
+    return (first + second) / SMALLER, coarser
 
 
 def _cut(field: Array, level: float, affine: Array) -> Surface:
@@ -154,7 +158,7 @@ def _stl(surface: Surface) -> bytes:
 
 
 def _vtk(surface: Surface) -> bytes:
-    """Legacy VTK poly data, binary, big-endian."""
+    """Return the surface as legacy VTK poly data, binary and big-endian."""
     cells = np.insert(surface.triangles, 0, 3, axis=1).astype(">i4")
     title = "prostate-seg CTV, mm, SPACE=LPS, research use only"
     head = f"# vtk DataFile Version 3.0\n{title}\nBINARY\nDATASET POLYDATA\n"
@@ -163,5 +167,5 @@ def _vtk(surface: Surface) -> bytes:
 
 
 def write_ctv(path: Path, request: Request) -> None:
-    """Write the surface of the CTV, in the format of the path's suffix."""
+    """Write the surface of the CTV in the format of the path's suffix."""
     write_surface(path, surface_of(request.delivery.ctv))
