@@ -9,6 +9,7 @@ from .volume import Array
 
 def entropy_percent(probability: Array) -> Array:
     """Return the entropy of a foreground probability in percent of one bit, uint8 of the same shape.
+
     The entropy is 100 where the probability is one half, and 0 where it is 0 or 1.
     """
     p = np.clip(probability, 0.0, 1.0).astype(np.float32)

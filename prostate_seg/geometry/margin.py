@@ -17,6 +17,7 @@ DIRECTIONS = ("left", "right", "anterior", "posterior", "superior", "inferior")
 @dataclass(frozen=True)
 class Margin:
     """A margin around a target in mm, for each of the six directions of the patient.
+
     Each value is between 0 and 30 mm. Any other value raises SettingsError.
     """
 
@@ -40,6 +41,7 @@ class Margin:
     @classmethod
     def parse(cls, text: str) -> Margin:
         """Return the margin that an option's text describes. Raise SettingsError if the text cannot be read.
+
         ``3`` means 3 mm in all directions. ``3,posterior=0`` means 3 mm, but 0 mm to the posterior.
         """
         first, *others = (part.strip() for part in text.split(","))
@@ -60,9 +62,10 @@ class Margin:
 
 def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientation = "file") -> Array:
     """Return a mask enlarged by a margin, bool (I, J, K).
+
     A voxel belongs to the result if its centre lies within the margin of a mask voxel's centre. In each octant the
-    margin is an ellipsoid, as in planning systems. A direction with a margin of 0 stays as it is. The mask grows
-    in whole voxels: if one voxel is longer than the margin, nothing is added along that axis.
+    margin is an ellipsoid, as in planning systems. A margin of 0 adds nothing in its direction. The mask grows in
+    whole voxels: if one voxel is longer than the margin, nothing is added along that axis.
 
     Parameters
     ----------
@@ -106,6 +109,7 @@ def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientatio
 
 def _ball(affine: Array, margin: Margin) -> Array:
     """Return the voxel offsets within a margin: bool, an odd number of voxels along each axis.
+
     The middle voxel is the offset (0, 0, 0).
     """
     spacing = np.array(spacing_of(affine))

@@ -17,8 +17,9 @@ LARGEST_LOSS = 0.001  # largest share of a mask that may lie outside the image
 
 def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
     """Return a mask with its axes in the order and direction of another mask's axes.
-    Both must hold the same voxels; otherwise the mask is returned unchanged. This is needed because a DICOM
-    Segmentation may return its slices in reverse order.
+
+    Both masks must lie on the same voxels; otherwise the mask is returned unchanged. This is needed because a
+    DICOM Segmentation may return its slices in reverse order.
     """
     index = np.linalg.inv(other.affine) @ mask.affine
     turn = np.rint(index[:3, :3])
@@ -34,6 +35,7 @@ def turned_like(mask: Segmentation, other: Segmentation) -> Segmentation:
 
 def on_grid_of(volume: Volume, mask: Array, affine: Array, name: str) -> tuple[Array, bool]:
     """Return a mask on the grid of a volume, and whether the voxels of both coincide.
+
     The voxels coincide if the mask's grid is the volume's grid, possibly cropped, shifted by whole voxels, or with
     its axes permuted or mirrored. They are then copied. Otherwise the mask is interpolated linearly and
     thresholded at 0.5.

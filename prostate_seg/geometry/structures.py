@@ -1,4 +1,5 @@
 """Structures by name: codes, type in radiotherapy, and colour.
+
 Codes are from SNOMED CT (SCT) and DICOM (DCM), as in PS3.16: CID 9534 (target volumes), CID 4009 and 6300
 (organs).
 """
@@ -20,6 +21,7 @@ class Code:
 @dataclass(frozen=True)
 class Structure:
     """Meaning and display colour of a structure.
+
     Attributes
     ----------
     category
@@ -73,6 +75,7 @@ KNOWN = {
 
 def structure(name: str) -> Structure:
     """Return the structure with a name, ignoring case and surrounding blanks.
+
     Blanks inside the name count as underscores. An unknown name gives tissue without a radiotherapy type.
     """
     return KNOWN.get(name.strip().lower().replace(" ", "_"), UNKNOWN)

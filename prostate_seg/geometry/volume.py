@@ -1,4 +1,5 @@
 """Volume and Segmentation: arrays with a position in the patient.
+
 Arrays are indexed (i, j, k). Affines are float64 and map (i, j, k, 1) to RAS millimetres, as in NIfTI: x grows to
 the patient's right, y to the anterior, z to the superior. DICOM and ITK use LPS. Only this module converts between
 RAS and LPS.
@@ -37,6 +38,7 @@ class FrameReference:
 @dataclass(frozen=True, eq=False, repr=False)
 class Source:
     """Origin of a volume.
+
     Attributes
     ----------
     kind
@@ -63,6 +65,7 @@ class Source:
 @dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A gray image (i, j, k) and its affine to RAS mm. Raises GeometryError if a part is not valid.
+
     Attributes
     ----------
     array
@@ -118,6 +121,7 @@ class Volume:
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A label map on the grid of a volume. Raises GeometryError if a part is not valid.
+
     Attributes
     ----------
     labels
@@ -166,9 +170,7 @@ class Segmentation:
         return spacing_of(self.affine)
 
     def mask(self, name: str | None = None) -> Array:
-        """Return the voxels of a structure, bool (I, J, K).
-        Without a name, return the first structure. Raise InputError if there is no such structure.
-        """
+        """Return a structure's voxels, bool (I, J, K); the first one by default. Raise InputError if absent."""
         found = [label for label in sorted(self.names) if name in (None, self.names[label])]
         if not found:
             there = ", ".join(self.names.values())
@@ -199,6 +201,7 @@ def swap_ras_lps(affine: Array) -> Array:
 
 def affine_from_lps(direction: Array, spacing_mm: Array, origin_lps_mm: Array) -> Array:
     """Return the RAS affine of a grid that is given in LPS, as in DICOM and ITK.
+
     Parameters
     ----------
     direction
@@ -223,6 +226,7 @@ def lps_from_affine(affine: Array) -> tuple[Array, Array, Array]:
 
 def rescaled_affine(affine: Array, old: Sequence[int] | Array, new: Sequence[int] | Array) -> Array:
     """Return the affine of a grid of shape ``new`` with the outer edges of a grid of shape ``old``.
+
     The centre of voxel n of the new grid lies at index (n + 1/2) old / new - 1/2 of the old grid.
     """
     step = np.asarray(old) / np.asarray(new)
@@ -232,7 +236,7 @@ def rescaled_affine(affine: Array, old: Sequence[int] | Array, new: Sequence[int
 def reindexed(
     affine: Array, *, shift: Sequence[float] | Array, scale: Sequence[float] | Array = (1, 1, 1)
 ) -> Array:
-    """Return the affine of a grid whose voxel n is voxel ``scale * n + shift`` of the given grid."""
+    """Return the affine of a new grid with voxel n at index ``scale * n + shift`` of the given grid."""
     index = np.diag([*scale, 1.0])
     index[:3, 3] = shift
     return affine @ index
@@ -274,9 +278,7 @@ def _grid_text(array: Array, affine: Array) -> str:
 
 
 def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:
-    """Return the lengths of the first structure along i, j and k in mm.
-    A length includes the first and the last voxel. The lengths of an empty structure are 0.
-    """
+    """Return the lengths of the first structure along i, j, k in mm, end voxels included; 0 if it is empty."""
     lengths = []
     mask = segmentation.mask()
     for axis, spacing in enumerate(segmentation.spacing_mm):

@@ -1,11 +1,9 @@
-"""Ultrasound phantoms from a seed.
+"""Synthetic transrectal ultrasound of the prostate with exact masks.
 
-Transrectal ultrasound with exact masks: physics enough to look like a prostate.
-
-Anatomy is a set of implicit surfaces (:mod:`.anatomy`) with echo levels (:mod:`.tissue`); images are formed
-in beam space with speckle, attenuation and shadows (:mod:`.acoustics`, :mod:`.beams`, :mod:`.spots`) and
-brought to the screen by a scanner (:mod:`.scanner`). Every property is drawn from the seed; the same seed
-and versions give the same bytes.
+The anatomy is a set of implicit surfaces (:mod:`.anatomy`) with echo levels (:mod:`.tissue`). Images are formed in
+beam space with speckle, attenuation and shadows (:mod:`.acoustics`, :mod:`.beams`, :mod:`.spots`), and then
+converted to the screen by a scanner (:mod:`.scanner`). Every property is drawn from the seed. The same seed and
+the same library versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +35,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PhantomSettings:
-    """All that a seed draws, less the randomness of textures; pin parts with ``dataclasses.replace``."""
+    """All properties that are drawn from a seed, except the random textures.
+
+    Use ``dataclasses.replace`` to set single properties.
+    """
 
     anatomy: Anatomy
     tissue: Tissue
@@ -46,11 +47,20 @@ class PhantomSettings:
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """image: uint8 (I, J, K), i to the left, j to the posterior, k to the superior. truth: label 1 is the CTV.
+    """A synthetic image with its exact masks.
 
-    structures: bool (I, J, K) by name: ctv, peripheral_zone, transition_zone, urethra, bladder,
-    seminal_vesicles, rectum (its wall). The zones part the ctv; the urethra runs through it. The masks
-    know no fan: where it cuts the gland, they go on.
+    Attributes
+    ----------
+    image
+        uint8 (I, J, K): i to the left, j to the posterior, k to the superior.
+    truth
+        Label map on the image's grid; label 1 is the CTV.
+    structures
+        Masks by name, bool (I, J, K): ctv, peripheral_zone, transition_zone, urethra, bladder, seminal_vesicles,
+        and rectum (its wall). The two zones together are the ctv; the urethra runs through the ctv. The masks also
+        continue outside the ultrasound fan.
+    settings
+        Settings from which the image was made.
     """
 
     image: Volume
@@ -67,7 +77,7 @@ def draw_settings(
     kind: str = "random",
     volume_ml: float | None = None,
 ) -> PhantomSettings:
-    """Draw a patient and a scanner; the arguments are those of :func:`make_phantom`."""
+    """Draw a patient and a scanner from a seed; the parameters are those of :func:`make_phantom`."""
     if volume_ml is not None and not 14 <= volume_ml <= 130:
         raise SettingsError(f"A phantom's gland has 14 to 130 mL, got volume_ml={volume_ml}.")
     if (shape is not None and min(shape) < 1) or (spacing_mm is not None and not min(spacing_mm) > 0):
@@ -89,9 +99,26 @@ def make_phantom(
 ) -> Phantom:
     """Make the phantom of a seed.
 
-    kind: ``side-fire`` (a stepper's slices, 1 to 5 mm apart), ``isotropic`` (a 3D volume of 0.5 to 1.6 mm
-    voxels) or ``random``. shape (voxels), spacing_mm and volume_ml (of the gland, 14 to 130) replace what
-    the seed would draw; settings replace all of that. Raises SettingsError for values out of range.
+    Parameters
+    ----------
+    seed
+        Seed of all random numbers.
+    shape
+        Number of voxels (I, J, K), instead of a drawn one.
+    spacing_mm
+        Voxel spacing along i, j, k, instead of a drawn one.
+    kind
+        ``side-fire`` (slices of a stepper, 1 to 5 mm apart), ``isotropic`` (a 3D volume with voxels of 0.5 to 1.6
+        mm) or ``random``.
+    volume_ml
+        Volume of the gland, 14 to 130 mL, instead of a drawn one.
+    settings
+        Settings that replace all of the above; the seed then gives only the textures, the marks and the pose.
+
+    Raises
+    ------
+    SettingsError
+        A value is out of range.
     """
     if settings is None:
         settings = draw_settings(seed, shape=shape, spacing_mm=spacing_mm, kind=kind, volume_ml=volume_ml)
@@ -104,18 +131,21 @@ def make_phantom(
 
 
 def without_prostate(seed: int) -> PhantomSettings:
-    """A seed's patient and scanner with a gland of 1 mm: bladder, urethra and rectum are there."""
+    """Return the settings of a seed with a gland of only 1 mm.
+
+    Bladder, urethra and rectum are still there.
+    """
     drawn = draw_settings(seed)
     return replace(drawn, anatomy=replace(drawn.anatomy, width_mm=1.0, height_mm=1.0, length_mm=1.0))
 
 
 def _streams(seed: int) -> list[np.random.Generator]:
-    """Independent random streams: anatomy, scan, tissue, texture, marks and pose."""
+    """Return independent random streams for: anatomy; scan; tissue; texture; marks and pose."""
     return [np.random.default_rng(child) for child in np.random.SeedSequence((seed, 20260)).spawn(5)]
 
 
 def _render(texture: np.random.Generator, marks: np.random.Generator, settings: PhantomSettings) -> Array:
-    """The picture, uint8 (I, J, K), slice after slice."""
+    """Return the image, uint8 (I, J, K), computed slice by slice."""
     scan, tissue = settings.scan, settings.tissue
     beams = beams_of(scan, settings.anatomy.probe_radius_mm)
     scene = Scene(texture, settings.anatomy, tissue, beams)
@@ -162,7 +192,10 @@ def _structures(anatomy: Anatomy, scan: Scan) -> dict[str, Array]:
 
 
 def _affine(rng: np.random.Generator, scan: Scan) -> Array:
-    """A probe that is turned a little: columns to the left, rows to the posterior, slices to the superior."""
+    """Return the affine of a slightly rotated probe at a random origin.
+
+    Before the rotation, columns run to the left, rows to the posterior, and slices to the superior.
+    """
     a, b, c = rng.normal(0, 0.06, 3)
     turn_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     turn_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])

@@ -1,4 +1,4 @@
-"""Image formation in beam space: slices of echoes and losses on a (radius, angle) grid, in dB."""
+"""Image formation in beam space: echoes and losses of a slice in dB, on a (radius, angle) grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tissue import Tissue
 
 
 class Scene:
-    """One patient under one probe: gives the echoes of a slice in dB."""
+    """One patient under one probe; computes the echoes of a slice in dB."""
 
     def __init__(self, rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue, beams: Beams) -> None:
         self.anatomy, self.tissue, self.beams = anatomy, tissue, beams
@@ -36,7 +36,10 @@ class Scene:
         self._contact_z = [(rng.uniform(-30, 30), rng.uniform(5, 40)) for _ in losses]
 
     def slice_db(self, z: float) -> Array:
-        """Echo strength after the losses on the way, before speckle and noise, at z mm: (R, A) float32, dB."""
+        """Return the echo strength of the slice at z mm, in dB: (R, A) float32.
+
+        Losses along the beam are included. Speckle and noise are not.
+        """
         tissue = self.tissue
         coarse, middle, fine = self._coarse.at(z), self._middle.at(z), self._fine.at(z)
         surface = gland(self.anatomy, self.x, self.y, np.float32(z))
@@ -61,7 +64,11 @@ class Scene:
         return echo.astype(np.float32)
 
     def _anterior_share(self, z: float) -> Array:
-        """1 before and beside the gland, less behind it, where fat is thin and the beams meet it first."""
+        """Return a factor (R, A) for the echoes of fat and capsule: about 1, but down to 0.3 behind the gland.
+
+        Behind the gland the fat is thin, and the beams reach it first. Anterior of the gland and beside it, the
+        factor is about 1.
+        """
         centre_y = self.anatomy.centre_mm[1]
         v = (self.y - centre_y + self.anatomy.pitch * z) / self.anatomy.height_mm
         return 0.3 + 0.7 / (1 + np.exp(np.minimum(8 * (v - 0.12), 80)))
@@ -76,7 +83,7 @@ class Scene:
         )
         echo = fat + muscle + tissue.patches_db * (coarse + 0.6 * middle) + tissue.streak_db * self._streak.at(z)
         below = np.clip(-z / (0.5 * self.anatomy.length_mm) - 0.8, 0, 0.4) / 0.4
-        if below > 0 and tissue.sphincter_db > 0:  # the sphincter goes on below the apex
+        if below > 0 and tissue.sphincter_db > 0:  # the sphincter continues below the apex
             ring = urethra_distance_mm(self.anatomy, self.x, self.y, np.float32(z)) / 7.0
             echo += below * tissue.sphincter_db * (0.6 * np.exp(-(((ring - 1.15) / 0.2) ** 2)) - np.exp(-(ring**4)))
         return echo
@@ -92,7 +99,11 @@ class Scene:
         return tissue.gland_db + transition + mix * (peripheral - transition) + capsule + 0.8 * coarse
 
     def _neighbours(self, z: float, echo: Array, distance: Array, fine: Array) -> tuple[Array, Array]:
-        """Put in bladder, vesicles, rectal wall, urethra and pubic bone; the losses (R, A) in dB behind them."""
+        """Return the echoes with the neighbouring structures added, and the losses behind these structures.
+
+        Both are (R, A) in dB. The structures are bladder, seminal vesicles, rectal wall, urethra and pubic bone.
+        The losses include those of poor probe contact.
+        """
         anatomy, tissue, x, y = self.anatomy, self.tissue, self.x, self.y
         z32 = np.float32(z)
         step = self.beams.radius_mm[1] - self.beams.radius_mm[0]

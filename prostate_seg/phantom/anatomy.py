@@ -1,7 +1,8 @@
-"""The anatomy of a phantom: implicit surfaces, and so analytic truth.
+"""Anatomy of a phantom as implicit surfaces, so that the true masks are exact.
 
-Patient millimetres with the probe's axis as origin: x to the left, y to the posterior (the probe looks to
-negative y), z to the superior, 0 at mid-gland. Every structure is where its function is below 1.
+Coordinates are patient millimetres with the probe's axis as origin: x to the left, y to the posterior (the probe
+looks towards negative y), z to the superior with 0 at mid-gland. A structure is the region where its function is
+below 1.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ Position = Array | np.float32
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Sizes of one patient: mm, shares of the gland's size or pure numbers; see :func:`draw_anatomy`.
+    """Sizes of one patient in mm, as shares of the gland's size, or as pure numbers; see :func:`draw_anatomy`.
 
-    With powers of 2, apex_power and base_power of 2, roundness 1 and droop, dent, keystone, asymmetry,
-    bumps, tilt, pitch and lean of 0 the gland is the ellipsoid of volume π/6 · width · height · length.
+    The gland is the ellipsoid of volume π/6 · width · height · length under these settings: powers of 2,
+    apex_power and base_power of 2, roundness of 1, and droop, dent, keystone, asymmetry, bumps, tilt, pitch and
+    lean of 0.
     """
 
     width_mm: float
@@ -53,11 +55,10 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator, volume_ml: float | None = None) -> Anatomy:
-    """Draw a gland of 14 to 130 mL (median about 38) with its neighbours.
+    """Draw a gland of 14 to 130 mL (median about 38 mL) and the structures around it.
 
-    Width : height : length are about 1.25 : 0.82 : 1. The posterior surface bends around the rectum (droop)
-    and is dented by the probe; it lies 2 to 8 mm above the probe.
-    The volume is met to about 1 %.
+    Width : height : length is about 1.25 : 0.82 : 1. The posterior surface bends around the rectum (droop), and
+    the probe may dent this surface. The gland lies 2 to 8 mm above the probe. The volume is accurate to about 1 %.
     """
     volume = float(np.clip(np.exp(rng.normal(3.65, 0.5)), 14, 130)) if volume_ml is None else volume_ml
     ratio = np.array([rng.normal(1.25, 0.09), rng.normal(0.82, 0.08), rng.normal(1.0, 0.08)])
@@ -101,7 +102,10 @@ def draw_anatomy(rng: np.random.Generator, volume_ml: float | None = None) -> An
 
 
 def gland_volume_ml(anatomy: Anatomy) -> float:
-    """Volume of the gland by counting 44 x 44 x 36 points over its box, to about 1 %."""
+    """Return the volume of the gland in mL, accurate to about 1 %.
+
+    It is estimated from 44 x 44 x 36 points in the gland's box.
+    """
     sides = 2.2 * anatomy.width_mm, 2.4 * anatomy.height_mm, 1.0 * anatomy.length_mm
     steps = [(np.arange(n, dtype=np.float32) + 0.5) / n - 0.5 for n in (44, 44, 36)]
     z = steps[2][None, None] * sides[2]
@@ -111,9 +115,11 @@ def gland_volume_ml(anatomy: Anatomy) -> float:
 
 
 def gland(anatomy: Anatomy, x: Array, y: Array, z: Position, *, scale: float = 1.0, lift_mm: float = 0.0) -> Array:
-    """Below 1 inside the prostate: in-plane distance from its axis over the surface's in that direction.
+    """Return the implicit function of the prostate: below 1 inside.
 
-    scale and lift_mm (to the anterior) give the nested shape of the transition zone. 9 beyond apex and base.
+    The value is the in-plane distance from the gland's axis, divided by the distance of the surface in the same
+    direction. Beyond apex and base it is 9. The parameters ``scale`` and ``lift_mm`` (to the anterior) give the
+    nested shape of the transition zone.
     """
     s = np.clip(z / (0.5 * anatomy.length_mm * scale), -1.5, 1.5)
     taper = _taper(anatomy, s)
@@ -137,7 +143,10 @@ def gland(anatomy: Anatomy, x: Array, y: Array, z: Position, *, scale: float = 1
 
 
 def gland_distance_mm(anatomy: Anatomy, xy: tuple[Array, Array], z: float, surface: Array) -> Array:
-    """About the distance to the gland's surface in mm, negative inside; surface is :func:`gland` at (*xy, z)."""
+    """Return the approximate distance to the gland's surface in mm, negative inside.
+
+    The parameter ``surface`` is the value of :func:`gland` at (*xy, z).
+    """
     half = 0.5 * anatomy.length_mm
     u, v = _straight(anatomy, *xy, np.float32(np.clip(z, -half, half)))
     radius = np.hypot(u, v)
@@ -147,7 +156,10 @@ def gland_distance_mm(anatomy: Anatomy, xy: tuple[Array, Array], z: float, surfa
 
 
 def urethra_distance_mm(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
-    """In-plane distance in mm from the axis of the urethra, which bends to the anterior towards the base."""
+    """Return the in-plane distance in mm from the axis of the urethra.
+
+    Towards the base, the axis bends to the anterior.
+    """
     s = np.asarray(np.clip(z / (0.5 * anatomy.length_mm), -1.3, 1.3), np.float32)
     centre_x, centre_y = anatomy.centre_mm
     bend = anatomy.urethra_bend_mm * (s + 0.3) * 0.5 * (s > -0.3) + 0.04 * anatomy.height_mm
@@ -156,12 +168,15 @@ def urethra_distance_mm(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Ar
 
 
 def urethra(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
-    """Below 1 inside the urethra."""
+    """Return the implicit function of the urethra: below 1 inside."""
     return urethra_distance_mm(anatomy, x, y, z) / anatomy.urethra_radius_mm
 
 
 def bladder(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
-    """Below 1 inside the bladder: an ellipsoid above, before and, where it is full, around the base."""
+    """Return the implicit function of the bladder: below 1 inside.
+
+    The bladder is an ellipsoid above and anterior of the base. If it is full, it also surrounds the base.
+    """
     r = anatomy.bladder_radius_mm
     centre_y = anatomy.centre_mm[1] - 0.1 * anatomy.height_mm - 0.45 * r
     centre_z = 0.5 * anatomy.length_mm + anatomy.bladder_start_mm + 0.8 * r
@@ -170,7 +185,10 @@ def bladder(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
 
 
 def vesicles(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
-    """Below 1 inside the seminal vesicles: two winding tubes behind the base, rising to the sides."""
+    """Return the implicit function of the seminal vesicles: below 1 inside.
+
+    They are two winding tubes behind the base that rise to the sides.
+    """
     r = anatomy.vesicle_radius_mm
     side = np.abs(x - anatomy.centre_mm[0])
     behind = -anatomy.probe_radius_mm - 1.2 * anatomy.rectal_wall_mm - 0.9 * r
@@ -181,14 +199,14 @@ def vesicles(anatomy: Anatomy, x: Array, y: Array, z: Position) -> Array:
 
 
 def rectal_wall(anatomy: Anatomy, x: Array, y: Array) -> Array:
-    """Below 1 between the probe's surface and the outside of the rectal wall."""
+    """Return the implicit function of the rectal wall: below 1 from the probe's surface to the wall's outside."""
     radius = np.hypot(x, y)
     wall = (radius - anatomy.probe_radius_mm) / anatomy.rectal_wall_mm
     return np.where(radius < anatomy.probe_radius_mm, 2.0, wall)
 
 
 def _placed(anatomy: Anatomy, gap_mm: float) -> Anatomy:
-    """The gland moved to gap_mm from the probe on the mid-line."""
+    """Return the anatomy with the gland moved to gap_mm from the probe on the mid-line."""
     behind = anatomy.height_mm * anatomy.posterior_share * (1 - anatomy.dent)
     centre_y = -anatomy.probe_radius_mm - gap_mm - behind + _droop_mm(anatomy)
     return replace(anatomy, centre_mm=(anatomy.centre_mm[0], centre_y))
@@ -199,7 +217,10 @@ def _droop_mm(anatomy: Anatomy) -> float:
 
 
 def _straight(anatomy: Anatomy, x: Array, y: Array, z: Position) -> tuple[Array, Array]:
-    """In-plane mm from the gland's axis, the bend around the rectum taken out (which keeps areas)."""
+    """Return in-plane coordinates in mm from the gland's axis, with the bend around the rectum removed.
+
+    Removing the bend preserves areas.
+    """
     u = x - anatomy.centre_mm[0] - anatomy.lean * z
     v = y - anatomy.centre_mm[1] + anatomy.pitch * z
     u, v = u + anatomy.tilt * v, v - anatomy.tilt * u
@@ -207,7 +228,10 @@ def _straight(anatomy: Anatomy, x: Array, y: Array, z: Position) -> tuple[Array,
 
 
 def _taper(anatomy: Anatomy, s: Array) -> Array:
-    """Cross-section's size along the gland: 1 where it is widest, 0 at apex (s = -1) and base (s = 1)."""
+    """Return the relative size of the cross-section along the gland.
+
+    It is 1 at the widest position and 0 at the apex (s = -1) and the base (s = 1).
+    """
     top = anatomy.widest_at
     down = np.clip((top - s) / (1 + top), 0, 1)
     up = np.clip((s - top) / (1 - top), 0, 1)

@@ -1,4 +1,4 @@
-"""The grid of ultrasound beams, and what is random on it: smooth tissue fields and speckle."""
+"""The grid of ultrasound beams, with its random parts: smooth tissue fields and speckle."""
 
 from __future__ import annotations
 
@@ -13,25 +13,39 @@ from ..geometry.volume import Array
 
 @dataclass(frozen=True)
 class Beams:
-    """The polar grid: radius_mm (R,) from the probe's axis, angle (A,) from the anterior direction, z_mm (K,)."""
+    """The polar grid of the beams.
+
+    Attributes
+    ----------
+    radius_mm
+        (R,) distance from the probe's axis.
+    angle
+        (A,) in radians from the anterior direction.
+    z_mm
+        (K,) positions of the slices.
+    """
 
     radius_mm: Array
     angle: Array
     z_mm: Array
 
     def positions(self) -> tuple[Array, Array]:
-        """x and y in mm, each (R, A)."""
+        """Return x and y of the grid points in mm, each (R, A)."""
         r, a = self.radius_mm[:, None], self.angle[None, :]
         return r * np.sin(a), -r * np.cos(a)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(R, A)."""
+        """Number of radii and angles, (R, A)."""
         return len(self.radius_mm), len(self.angle)
 
 
 class SmoothField:
-    """A random field of about unit variance, correlated over scales_mm along beam, across beams and slices."""
+    """A smooth random field with a variance of about 1.
+
+    The parameter ``scales_mm`` holds the correlation lengths along the beam, across the beams, and across the
+    slices.
+    """
 
     def __init__(self, rng: np.random.Generator, beams: Beams, scales_mm: tuple[float, float, float]) -> None:
         r, a, z = beams.radius_mm, beams.angle, beams.z_mm
@@ -42,7 +56,7 @@ class SmoothField:
         self._z0, self._z_scale = float(z[0]), scales_mm[2]
 
     def at(self, z_mm: float) -> Array:
-        """The field at z_mm, (R, A) float32."""
+        """Return the field at z_mm, (R, A) float32."""
         plane = _interpolated(self._lattice, np.array([0.5 + (z_mm - self._z0) / self._z_scale]), 2)[..., 0]
         return _interpolated(_interpolated(plane, self._at[1], 1), self._at[0], 0)
 
@@ -50,11 +64,24 @@ class SmoothField:
 def speckle(
     rng: np.random.Generator, beams: Beams, *, axial_mm: float, lateral_mm: float, elevation_mm: float
 ) -> Iterator[Array]:
-    """Fully developed speckle, slice after slice: Rayleigh envelope (mean over deviation 1.91), mean square 1.
+    """Yield fully developed speckle for each z of the beams, as power (R, A) with a mean of 1.
 
-    Yields power (R, A) for each z of beams. The point spread function is Gaussian: axial_mm along the
-    beam, lateral_mm across it at 35 mm from the probe's axis (it widens with depth because the beams
-    diverge), elevation_mm between slices (a Markov chain).
+    The envelope has a Rayleigh distribution (mean over standard deviation 1.91) and a mean square of 1. The point
+    spread function is Gaussian. Across the beams it widens with depth, because the beams diverge. The slices form
+    a Markov chain.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    beams
+        Polar grid.
+    axial_mm
+        Standard deviation of the point spread function along the beam.
+    lateral_mm
+        Standard deviation across the beam, at 35 mm from the probe's axis.
+    elevation_mm
+        Standard deviation across the slices.
     """
     r = beams.radius_mm
     pitch = 35.0 * (beams.angle[1] - beams.angle[0])
@@ -70,7 +97,7 @@ def speckle(
 
 
 def _interpolated(values: Array, at: Array, axis: int) -> Array:
-    """Smoothstep interpolation of values along an axis at fractional indices."""
+    """Interpolate values along an axis at fractional indices, with smoothstep weights."""
     low = np.clip(at.astype(int), 0, values.shape[axis] - 2)
     weight = (at - low).clip(0, 1).astype(np.float32)
     weight = (weight * weight * (3 - 2 * weight)).reshape([-1 if n == axis else 1 for n in range(values.ndim)])
@@ -79,7 +106,7 @@ def _interpolated(values: Array, at: Array, axis: int) -> Array:
 
 
 def _filtered(white: Array, sigmas: tuple[float, float]) -> Array:
-    """White noise through Gaussians along both axes, its variance kept at 1."""
+    """Filter white noise with a Gaussian along both axes and keep its variance at 1."""
     for axis, sigma in enumerate(sigmas):
         if sigma > 0.25:
             taps = np.exp(-0.5 * (np.arange(-int(3 * sigma + 1), int(3 * sigma + 2)) / sigma) ** 2)

@@ -1,4 +1,7 @@
-"""Real ultrasound that lost its speckle, scanned once more: its grays become the echoes of the phantom's beams."""
+"""Synthetic scans of real ultrasound that lost its speckle by low-pass filtering.
+
+The gray values become the echoes in the phantom's image formation.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,30 @@ PROBE_MM = 8.0
 
 
 def respeckle(image: Volume, label: Segmentation, seed: int) -> tuple[Volume, Segmentation]:
-    """A low-passed volume and its mask as another scanner would show them: finer pixels, speckle, other gain.
+    """Return a low-pass filtered volume and its mask as another scanner would show them.
 
-    image, label: on one grid whose axes run about to the left, posterior and superior, the probe below the middle
-    of the last row; grays from 0 to 255. The grays are read as decibels of a drawn dynamic range, what the low-pass
-    took from edges is raised again by unsharp masking, and the result goes through the image formation of the
-    phantoms: speckle in beam space, noise, compression, scan conversion. Pixels of 0.35 to 0.65 mm, slices 1 to
-    4 mm apart, the outer edges as before. The mask is interpolated; nothing is added to the anatomy. Raises
-    GeometryError for other axes, InputError for other grays.
+    The result has finer pixels, speckle and another gain. The gray values are read as decibels of a drawn dynamic
+    range. Unsharp masking restores the edges that the low-pass weakened. The result then passes through the image
+    formation of the phantoms: speckle in beam space, noise, compression and scan conversion. Pixels are 0.35 to
+    0.65 mm, and slices are about 1 to 4 mm apart. The outer edges of the image do not change. The mask is
+    interpolated linearly. No anatomy is added.
+
+    Parameters
+    ----------
+    image
+        Gray values from 0 to 255. The axes run approximately to the left, posterior and superior. The probe lies
+        below the middle of the last row.
+    label
+        Mask on the grid of the image.
+    seed
+        Seed of all random numbers.
+
+    Raises
+    ------
+    GeometryError
+        The axes have other directions, or image and mask lie on different grids.
+    InputError
+        The gray values have another range.
     """
     direction = image.affine[:3, :3] / image.spacing_mm
     if (direction.diagonal() * (-1, -1, 1)).min() < 0.9 or not same_grid(image, label):
@@ -58,7 +77,7 @@ def respeckle(image: Volume, label: Segmentation, seed: int) -> tuple[Volume, Se
 
 
 def _scan(rng: np.random.Generator, image: Volume) -> Scan:
-    """A drawn scanner whose picture covers the image, edge to edge."""
+    """Draw a scanner with a fan that covers the whole image, edge to edge."""
     sides = np.array(image.array.shape) * image.spacing_mm
     pixel, gap = rng.uniform(0.35, 0.65), rng.choice([1.0, 1.5, 2.0, 3.0, 4.0])
     i, j, k = (max(1, round(side / step)) for side, step in zip(sides, (pixel, pixel, gap), strict=True))
@@ -71,7 +90,7 @@ def _scan(rng: np.random.Generator, image: Volume) -> Scan:
 
 
 def _sharpened(rng: np.random.Generator, image: Volume) -> tuple[Array, float]:
-    """The grays with their edges raised, and the gray below which nothing was drawn."""
+    """Return the gray values with sharpened edges, and the gray value below which no ultrasound is shown."""
     values = image.array.astype(np.float32)
     dark = 0.04 * float(np.percentile(values, 99))
     smooth = ndimage.gaussian_filter(values, [2.5 / step for step in image.spacing_mm])
@@ -81,7 +100,10 @@ def _sharpened(rng: np.random.Generator, image: Volume) -> tuple[Array, float]:
 
 
 def _indices(image: Volume, scan: Scan, beams: Beams, z: float) -> Array:
-    """Indices (3, R, A) into the image of the beams' points in the plane z mm from the middle."""
+    """Return the image indices (3, R, A) of the beams' points.
+
+    The points lie in the plane z mm from the middle of the image.
+    """
     x, y = beams.positions()
     shape, step = image.array.shape, image.spacing_mm
     lower_edge = scan.spacing_mm[1] / 2 - PROBE_MM
@@ -91,7 +113,10 @@ def _indices(image: Volume, scan: Scan, beams: Beams, z: float) -> Array:
 
 
 def _between(old: tuple[int, ...], new: tuple[int, ...]) -> Array:
-    """Indices (3, I, J, K) into a grid of shape old of a finer one with the same outer edges."""
+    """Return indices (3, I, J, K) into a grid of shape ``old`` for the voxels of a grid of shape ``new``.
+
+    Both grids have the same outer edges.
+    """
     lines = [(np.arange(n) + 0.5) * m / n - 0.5 for m, n in zip(old, new, strict=True)]
     return np.stack(np.meshgrid(*lines, indexing="ij"))
 

@@ -1,4 +1,4 @@
-"""From beams to pictures: fan, compression, gain, scan conversion, marks on the screen."""
+"""Conversion of beams to pictures: fan, compression, gain, scan conversion, and marks on the screen."""
 
 from __future__ import annotations
 
@@ -16,13 +16,26 @@ from .beams import Beams
 
 @dataclass(frozen=True)
 class Scan:
-    """A scanner's settings. Angles in radians from the anterior; lengths in mm; see :func:`draw_scan`.
+    """Settings of a scanner; see :func:`draw_scan`.
 
-    roll: the fan's middle from the anterior, to the left; what it shows stays where it is.
-    level: gray in [0, 1] of the fan's median echo. blur_mm: deviation of the Gaussian low-pass (0 to 2.4).
-    cut: slope and height share of an oblique cut of the fan. sector: the part of the fan that is drawn,
-    as shares of its angle. smear_mm: the scanner's own smoothing along and across the beams. soft_edge:
-    the low-pass has run over the border of the fan, whose outside is black otherwise.
+    Lengths are in mm. Angles are in radians from the anterior.
+
+    Attributes
+    ----------
+    roll
+        Direction of the fan's middle, positive to the left. The anatomy in the picture does not move with it.
+    level
+        Gray value, in [0, 1] before gamma, of the fan's median echo.
+    smear_mm
+        Smoothing by the scanner along and across the beams.
+    blur_mm
+        Standard deviation of the Gaussian low-pass, 0 to 2.4.
+    cut
+        Slope and relative height of an oblique line that cuts off the fan; None if there is no cut.
+    sector
+        Part of the fan that is shown, as shares of its angle.
+    soft_edge
+        Whether the low-pass also blurs the border of the fan. Otherwise the outside of the fan is black.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -59,8 +72,8 @@ def draw_scan(
 ) -> Scan:
     """Draw a scanner for a patient: a stepper (1 to 5 mm steps) or an isotropic volume; see make_phantom.
 
-    The fan holds the gland's widest slice in about three of four cases, else
-    nearly. Raises SettingsError for another kind.
+    In about three of four cases the fan contains the whole widest slice of the gland. In the others it contains
+    nearly all of this slice. Raise SettingsError for an unknown kind.
     """
     if kind not in {"random", "side-fire", "isotropic"}:
         raise SettingsError(f"A phantom's kind is 'random', 'side-fire' or 'isotropic', got {kind!r}.")
@@ -104,7 +117,7 @@ def draw_scan(
 
 
 def _fan(rng: np.random.Generator, anatomy: Anatomy, roll: float) -> tuple[float, float]:
-    """Half angle (radians, from the fan's middle) and depth (mm)."""
+    """Return half the opening angle in radians, from the fan's middle, and the depth in mm."""
     radius = np.arange(anatomy.probe_radius_mm, 100, 1.0)[:, None]
     angle = np.radians(np.arange(-110, 111, 2.0))[None]
     z = np.float32(0.5 * anatomy.widest_at * anatomy.length_mm)
@@ -127,7 +140,10 @@ def _spacing(rng: np.random.Generator, isotropic: bool, low_pass: bool) -> tuple
 
 
 def beams_of(scan: Scan, probe_radius_mm: float) -> Beams:
-    """The polar grid that covers a scan's fan, about 1.5 points a pixel: 0.2 to 0.5 mm along the beam."""
+    """Return the polar grid that covers a scan's fan, with about 1.5 points for each pixel.
+
+    The step along the beam is 0.2 to 0.5 mm.
+    """
     fine = float(np.clip(scan.spacing_mm[0] / 1.5, 0.2, 0.5 if scan.blur_mm > 0.6 else 0.32))
     radius = np.arange(probe_radius_mm, probe_radius_mm + scan.depth_mm, fine)
     angle = scan.roll + np.arange(-scan.half_angle, scan.half_angle, max(fine, 0.25) * 1.6 / 35)
@@ -136,7 +152,10 @@ def beams_of(scan: Scan, probe_radius_mm: float) -> Beams:
 
 
 def pixel_positions(scan: Scan) -> tuple[Array, Array]:
-    """x (I, 1) and y (1, J) of the pixels in mm; the probe's axis lies near the lower edge."""
+    """Return x (I, 1) and y (1, J) of the pixels in mm.
+
+    The probe's axis lies near the lower edge of the picture.
+    """
     i, j, _ = scan.shape
     x = (np.arange(i) - (i - 1) / 2) * scan.spacing_mm[0] + scan.shift_mm
     y = (np.arange(j) - (j - 1)) * scan.spacing_mm[1] + scan.probe_gap_mm
@@ -144,7 +163,7 @@ def pixel_positions(scan: Scan) -> tuple[Array, Array]:
 
 
 def fan_mask(scan: Scan, beams: Beams) -> Array:
-    """Bool (I, J): which pixels the fan covers."""
+    """Return the pixels that the fan covers, bool (I, J)."""
     x, y = pixel_positions(scan)
     radius, angle = np.hypot(x, y), np.arctan2(x, -y)
     share = (angle - beams.angle[0]) / (beams.angle[-1] - beams.angle[0])
@@ -157,7 +176,15 @@ def fan_mask(scan: Scan, beams: Beams) -> Array:
 
 
 def converter(scan: Scan, beams: Beams) -> tuple[Array, Array]:
-    """Indices (2, N) into (radius, angle) of the pixels in the fan, and the fan itself, bool (I, J)."""
+    """Return the data for scan conversion.
+
+    Returns
+    -------
+    indices
+        (2, N), fractional indices into (radius, angle) of the pixels in the fan.
+    fan
+        Bool (I, J), the pixels in the fan.
+    """
     x, y = pixel_positions(scan)
     drawn = fan_mask(scan, beams)
     r = (np.hypot(x, y) - beams.radius_mm[0]) / (beams.radius_mm[1] - beams.radius_mm[0])
@@ -166,13 +193,20 @@ def converter(scan: Scan, beams: Beams) -> tuple[Array, Array]:
 
 
 def compressed(scan: Scan, decibel: Array, middle_db: float) -> Array:
-    """Log-compressed echoes as gray levels 0 to 255: the dynamic range is shown, middle_db at ``level``."""
+    """Return log-compressed echoes as gray levels from 0 to 255.
+
+    The gray levels span the scan's dynamic range. An echo of ``middle_db`` has the gray level ``scan.level``,
+    before gamma.
+    """
     gray = np.clip((decibel - np.float32(middle_db)) / scan.dynamic_range_db + scan.level, 0, 1)
     return gray ** np.float32(scan.gamma) * np.float32(255)
 
 
 def finish(rng: np.random.Generator, scan: Scan, drawn: Array, image: Array) -> Array:
-    """Low-pass, then marks: border and template dots in the fan, text and a ruler beside it; uint8 (I, J, K)."""
+    """Return the finished picture, uint8 (I, J, K), after the low-pass and with marks.
+
+    The marks are the border and the template dots in the fan, and a text and a ruler outside the fan.
+    """
     if scan.blur_mm > 0.1:
         sigmas = [scan.blur_mm / s for s in scan.spacing_mm]
         weight = ndimage.gaussian_filter(drawn.astype(np.float32), sigmas[:2], mode="constant").clip(1e-3)
@@ -197,7 +231,7 @@ def finish(rng: np.random.Generator, scan: Scan, drawn: Array, image: Array) -> 
 
 
 def _marks(rng: np.random.Generator, scan: Scan) -> Array:
-    """A line of text and a 10 mm ruler, uint8 (I, J)."""
+    """Return a line of text and a ruler with 10 mm marks, uint8 (I, J)."""
     page = Image.new("L", scan.shape[:2])
     pen = ImageDraw.Draw(page)
     pen.text((2, 2), f"{rng.integers(5, 12)} MHz {rng.integers(50, 99)}%", fill=230)

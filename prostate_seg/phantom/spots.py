@@ -1,4 +1,4 @@
-"""Small things in and around the gland: nodules, cysts, calcifications, vessels and nerves, needles."""
+"""Small structures in and around the gland: nodules, cysts, calcifications, vessels and nerves, needles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ from .tissue import Tissue
 
 @dataclass(frozen=True)
 class Spot:
-    """A Gaussian blob at (x, y, z) mm that echoes echo_db more and takes shadow_db from what is behind it."""
+    """A Gaussian blob at (x, y, z) mm.
+
+    Attributes
+    ----------
+    radius_mm
+        Radius in the plane of a slice.
+    half_length_mm
+        Half the length along z.
+    echo_db
+        Echo strength above the surrounding tissue; it may be negative.
+    shadow_db
+        Loss behind the blob.
+    """
 
     x: float
     y: float
@@ -26,7 +38,7 @@ class Spot:
 
 
 def draw_spots(rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> list[Spot]:
-    """Place the numbers of spots that the tissue asks for."""
+    """Draw as many spots of each type as the tissue has."""
     spots = []
     for _ in range(tissue.nodules):
         radius = rng.uniform(2, 7)
@@ -37,7 +49,7 @@ def draw_spots(rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> li
     for _ in range(tissue.calcifications):
         size = (rng.uniform(0.5, 2), rng.uniform(1.5, 6))
         spots.append(_inside(rng, anatomy, size, (rng.uniform(6, 18), rng.uniform(3, 22))))
-    depth = rng.uniform(0.35, 1.0)  # how far needles have been pushed, as a share of the gland's length
+    depth = rng.uniform(0.35, 1.0)  # insertion depth of the needles, as a share of the gland's length
     for _ in range(tissue.needles):
         size = (0.7, depth * anatomy.length_mm)
         spot = _inside(rng, anatomy, size, (rng.uniform(10, 20), rng.uniform(2, 10)))
@@ -52,7 +64,7 @@ def draw_spots(rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> li
 
 
 def add_spots(spots: list[Spot], beams: Beams, z_mm: float) -> Array:
-    """Echoes of the spots minus the shadows behind them at z_mm, in dB: (R, A) float32."""
+    """Return the spots' echoes minus the shadows behind them at z_mm, in dB: (R, A) float32."""
     radius, angle = beams.radius_mm, beams.angle
     total = np.zeros((len(radius), len(angle)), np.float32)
     for spot in spots:

@@ -1,4 +1,4 @@
-"""A phantom as a user's study: an image of one format, and its exact label map."""
+"""A phantom as files of a study: an image in one format and its exact label map."""
 
 from __future__ import annotations
 
@@ -17,11 +17,27 @@ from . import make_phantom
 def write_phantom(
     folder: Path, seed: int, *, image_format: Literal["nifti", "dicom"] = "nifti", kind: Kind = "series"
 ) -> tuple[Path, Path]:
-    """Make a phantom and write it; returns the paths of image and label.
+    """Make a phantom and write it; return the paths of image and label.
 
-    ``images/phantomSEED.nii.gz`` or ``images/phantomSEED/*.dcm`` (kind: see :func:`.us_series.write_us`) and
-    ``labels/phantomSEED.nii.gz`` on the grid that the image has when it is read. Folders are made, an earlier
-    phantom of this name is replaced. Raises OutputError.
+    The image is ``images/phantomSEED.nii.gz`` or the folder ``images/phantomSEED`` with ``*.dcm``. The label is
+    ``labels/phantomSEED.nii.gz``, on the grid that the image has when it is read. Missing folders are created. An
+    earlier phantom with this name is replaced.
+
+    Parameters
+    ----------
+    folder
+        Folder that receives ``images`` and ``labels``.
+    seed
+        Seed of the phantom.
+    image_format
+        ``nifti`` or ``dicom``.
+    kind
+        Kind of DICOM, see :func:`.write_us`.
+
+    Raises
+    ------
+    OutputError
+        A file or folder cannot be written.
     """
     name = f"phantom{seed}"
     image, label = folder / "images" / name, folder / "labels" / f"{name}.nii.gz"
@@ -35,7 +51,7 @@ def write_phantom(
     if image_format == "dicom":
         with replacing_folder(image, may_replace=lambda path: path.is_file() and path.suffix == ".dcm") as partial:
             write_us(phantom.image, partial, kind=kind, seed=seed)
-            as_read = read(partial, frame_spacing_mm=truth.spacing_mm[2])  # a scanner may leave out where it lies
+            as_read = read(partial, frame_spacing_mm=truth.spacing_mm[2])  # the files may lack the slice positions
         truth = replace(truth, affine=as_read.affine)
     else:
         image = image.with_name(f"{name}.nii.gz")

@@ -1,4 +1,4 @@
-"""How the tissues of a phantom echo and what disturbs the beams: a set of decibels drawn from the seed."""
+"""Echo strengths of a phantom's tissues, and disturbances of the beams: decibels drawn from the seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tissue:
-    """Echo levels in dB against the tissue around the gland, lengths in mm, counts; see :func:`draw_tissue`.
+    """Echo levels in dB relative to the tissue around the gland, lengths in mm, and counts.
 
-    side_loss_db: at the fan's sides, falling to 0 ahead. pubic_mm: from the gland's front to the pubic arch.
+    Attributes
+    ----------
+    side_loss_db
+        Loss at both sides of the fan; it falls to 0 in the middle.
+    pubic_mm
+        Distance from the gland's anterior surface to the pubic arch.
+    urethra_kind
+        ``none``, ``gel`` (bright) or ``foley`` (bright double wall, black lumen).
 
-    urethra_kind: ``none``, ``gel`` (bright) or ``foley`` (bright double wall, black lumen).
+    See Also
+    --------
+    draw_tissue
     """
 
     gland_db: float
@@ -58,7 +67,11 @@ class Tissue:
 
 
 def draw_tissue(rng: np.random.Generator) -> Tissue:
-    """Draw a tissue: the gland darker than (50 %), about equal to (28 %) or brighter than what is around it."""
+    """Draw the tissues of a phantom.
+
+    Compared with the surrounding tissue, the gland is darker (50 %), about equally bright (28 %) or brighter (22
+    %).
+    """
     gland = rng.choice([rng.uniform(-11, -3), rng.uniform(2.5, 7), rng.uniform(-3, 2.5)], p=[0.5, 0.22, 0.28])
     rim = rng.uniform(2, 17) if abs(gland) > 3 else rng.uniform(7, 17)
     return Tissue(

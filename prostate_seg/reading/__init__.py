@@ -1,4 +1,4 @@
-"""Files to volumes and masks.
+"""Readers of images and masks.
 
-DICOM ultrasound, NIfTI, NRRD and MetaImage; masks also from DICOM SEG and RTSTRUCT.
+Images: ultrasound DICOM, NIfTI, NRRD and MetaImage. Masks: NIfTI, NRRD, MetaImage, DICOM SEG and RTSTRUCT.
 """

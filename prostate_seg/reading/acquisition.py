@@ -1,7 +1,7 @@
-"""What the user says about an acquisition where the file is silent, and how it is held against the file.
+"""Options of the user that describe an acquisition, and their comparison with the file.
 
-An ultrasound file often gives neither the distance between its frames nor which way its axes point in the
-patient. The options fill these gaps; they never overrule what a file does say.
+Many ultrasound files give neither the distance between their frames nor the orientation of their axes in the
+patient. The options supply these values. They never replace a value in the file.
 """
 
 from __future__ import annotations
@@ -17,20 +17,28 @@ from ..geometry.volume import Array, Orientation, affine_from_lps, lps_from_affi
 FrameOrder = Literal["base-to-apex", "apex-to-base"]
 ProbeSide = Literal["bottom", "top"]
 
-SPACING_TOLERANCE = 0.01  # relative difference that rounding in a header explains
-SHORTEST_MM, LONGEST_MM = 0.01, 100.0  # of a frame spacing that can be meant
-AXIS_TOLERANCE = 0.5  # cosine: an axis within 60 degrees of a patient axis can be called by its name
+SPACING_TOLERANCE = 0.01  # relative difference that may come from rounding in a header
+SHORTEST_MM, LONGEST_MM = 0.01, 100.0  # limits of a plausible frame spacing
+AXIS_TOLERANCE = 0.5  # cosine: an axis up to 60 degrees from a patient axis is named after it
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """The options of a reading; each is None where the user says nothing.
+    """Options for reading an image. An option is None if the user does not give it.
 
-    frame_spacing_mm: distance between neighbouring frames (axis k) in mm, 0.01 to 100. frame_order: whether k runs
-    from the base of the prostate to its apex (to the inferior) or back. probe_side: the side of the displayed
-    image on which the probe lies; the probe is posterior to the prostate, so with ``bottom`` axis j runs to
-    the posterior, with ``top`` to the anterior. Axis i runs to the patient's left as displayed in either
-    case: arrays are never flipped, and an image shown upside down is not mirrored. Raises SettingsError.
+    Raises SettingsError if an option is not valid. Arrays are never flipped.
+
+    Attributes
+    ----------
+    frame_spacing_mm
+        Distance between neighbouring frames (axis k) in mm, 0.01 to 100.
+    frame_order
+        ``base-to-apex``: axis k runs from the base of the prostate to the apex, that is, to inferior.
+        ``apex-to-base``: axis k runs to superior.
+    probe_side
+        Side of the displayed image where the probe is. The probe is posterior to the prostate: with ``bottom`` axis
+        j runs to posterior, with ``top`` to anterior. In both cases axis i runs to the left of the patient, because
+        an image that is displayed upside down is not mirrored.
     """
 
     frame_spacing_mm: float | None = None
@@ -53,19 +61,19 @@ class Acquisition:
 
     @property
     def j_to_posterior(self) -> bool:
-        """Whether image rows run to the posterior (also where nobody says)."""
+        """Whether axis j runs to posterior (also assumed without the option)."""
         return self.probe_side != "top"
 
     @property
     def k_to_superior(self) -> bool:
-        """Whether frames run to the superior (also where nobody says)."""
+        """Whether axis k runs to superior (also assumed without the option)."""
         return self.frame_order != "base-to-apex"
 
     def affine(self, spacing_mm: tuple[float, float, float]) -> tuple[Array, Orientation]:
-        """The affine of a grid of this spacing for a file without orientation, and who says so.
+        """Return an affine (RAS mm) for a file without orientation, and the source of its orientation.
 
-        Origin 0; i to the left, j to the posterior and k to the superior unless the options say otherwise.
-        ``option`` where both of frame_order and probe_side are given, else ``assumed``.
+        The origin is 0. Axis i runs to left, j to posterior and k to superior, unless the options differ. The
+        source is ``option`` if both frame_order and probe_side are given, otherwise ``assumed``.
         """
         signs = np.diag([1.0, 1.0 if self.j_to_posterior else -1.0, 1.0 if self.k_to_superior else -1.0])
         both = self.frame_order is not None and self.probe_side is not None
@@ -73,9 +81,14 @@ class Acquisition:
         return affine, "option" if both else "assumed"
 
     def check_orientation(self, affine: Array, where: str) -> None:
-        """Raise GeometryError where an option contradicts the directions that the file gives (RAS affine).
+        """Raise GeometryError if an option contradicts the axis directions in the file.
 
-        where: the tags or fields that hold these directions, for the message.
+        Parameters
+        ----------
+        affine
+            Affine of the file, RAS mm.
+        where
+            Tags or fields with these directions, for the message.
         """
         direction, _, _ = lps_from_affine(affine)
         if self.frame_order is not None:
@@ -94,7 +107,15 @@ class Acquisition:
                 )
 
     def check_frame_spacing(self, spacing_mm: float, where: str) -> None:
-        """Raise GeometryError where frame_spacing_mm differs by more than 1 % from the file's."""
+        """Raise GeometryError if frame_spacing_mm differs by more than 1 % from the spacing in the file.
+
+        Parameters
+        ----------
+        spacing_mm
+            Spacing in the file.
+        where
+            Tag or field with this spacing, for the message.
+        """
         given = self.frame_spacing_mm
         if given is not None and not abs(given - spacing_mm) <= SPACING_TOLERANCE * spacing_mm:
             raise GeometryError(

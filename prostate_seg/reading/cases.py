@@ -1,4 +1,4 @@
-"""Paths to volumes: finds the cases in files, folders and zips, and reads them.
+"""Finding cases in files, folders and zips, and reading them as volumes.
 
 A file's type is determined by its content first, then by its suffix. One case is one DICOM series of single-frame
 images, one multi-frame DICOM file, or one NIfTI, NRRD or MetaImage file. Files are opened in a child process
@@ -23,7 +23,7 @@ from .field_of_view import over_frames
 from .images import read_itk, read_nifti
 from .inspection import Finding, inspect_each, members_of
 
-EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # of a folder of results
+EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # in a folder of results
 LONGEST_NAME = 80  # bytes
 AT_A_TIME = 32  # files inspected by one call of the child process
 
@@ -32,9 +32,16 @@ AT_A_TIME = 32  # files inspected by one call of the child process
 class Case:
     """One image to segment.
 
-    name: of its file or series folder, unique among the cases found together and safe as a file name. kind:
-    ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``. files: on disk or inside a zip. missing: names of
-    unreadable files that lie among those of a series and are named like them.
+    Attributes
+    ----------
+    name
+        Name of the file or of the folder of the series. Unique among the cases found together; a valid file name.
+    kind
+        ``dicom``, ``nifti``, ``nrrd`` or ``metaimage``.
+    files
+        Files on disk or inside a zip.
+    missing
+        Names of unreadable files in the folder of a series, with names like those of the series.
     """
 
     name: str
@@ -45,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something found that is no case, and why."""
+    """A file or folder that is not a case, with the reason."""
 
     name: str
     reason: str
@@ -53,7 +60,7 @@ class Skipped:
 
 @dataclass
 class _Found:
-    """What the inputs hold, before naming. unread: files that cannot be read."""
+    """Content of the inputs, before the cases get names. ``unread`` holds the files that cannot be read."""
 
     images: list[tuple[str, str, InputFile]] = field(default_factory=list)  # name, kind, file
     series: dict[tuple[str, str], list[InputFile]] = field(default_factory=dict)
@@ -62,11 +69,22 @@ class _Found:
 
 
 def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]:
-    """The cases in files, folders (searched recursively) and zips, and what was skipped.
+    """Find the cases in files, folders (searched recursively) and zips.
 
-    Files of one DICOM series that lie in one folder are one case, also if they are given one by one. Links to
-    folders are not followed, hidden files and folders not looked at. Raises InputError if an input does not exist
-    or nothing at all can be segmented.
+    Files of one DICOM series in one folder are one case, even if each file is an input of its own. Links to folders
+    are not followed. Hidden files and folders are ignored.
+
+    Returns
+    -------
+    list[Case]
+        The cases.
+    list[Skipped]
+        The files and folders that are not cases.
+
+    Raises
+    ------
+    InputError
+        An input does not exist, or no case is found.
     """
     found = _Found()
     looked_at: set[InputFile] = set()
@@ -96,10 +114,18 @@ def read_case(
     frame_order: FrameOrder | None = None,
     probe_side: ProbeSide | None = None,
 ) -> Volume:
-    """Read a case; the options fill what its files leave open (:class:`.acquisition.Acquisition`).
+    """Read a case. The options supply values that the files do not give (:class:`.acquisition.Acquisition`).
 
-    The array is black outside the field of view, so this is no reader for label maps. Raises InputError,
-    GeometryError or SettingsError; the text names the case.
+    The array is black outside the field of view. Do not use this function for label maps.
+
+    Raises
+    ------
+    InputError
+        The case cannot be read; the text names the case.
+    GeometryError
+        The geometry of the case is not valid; the text names the case.
+    SettingsError
+        An option or a limit for reading is not valid.
     """
     acquisition = Acquisition(frame_spacing_mm, frame_order, probe_side)
     try:
@@ -115,7 +141,7 @@ def read_case(
 
 
 def _read(case: Case, acquisition: Acquisition) -> tuple[Volume, Array]:
-    """A volume without its field of view, and that (I, J): to be sent to another process."""
+    """Read a volume without its field of view, and the field of view (I, J), which are smaller to send."""
     try:
         if case.kind == "dicom":
             volume = read_us(case.files, acquisition)
@@ -136,7 +162,7 @@ def read(
     frame_order: FrameOrder | None = None,
     probe_side: ProbeSide | None = None,
 ) -> Volume:
-    """Read the one case in a file, folder or zip; see :func:`read_case`. Several raise InputError."""
+    """Read the only case in a file, folder or zip; see :func:`read_case`. Raises InputError for several cases."""
     cases, _ = find_cases([path])
     if len(cases) > 1:
         names = ", ".join(case.name for case in cases[:10])
@@ -145,19 +171,19 @@ def read(
 
 
 def _existing(given: Path) -> Path:
-    """An absolute path: '.' has no name; a link keeps its own."""
+    """Return the path as an absolute path, so that '.' gets a name; a link keeps its name. Raises InputError."""
     shown = given.name[:LONGEST_NAME] or str(given)
     try:
         if given.is_file() or given.is_dir():
             return Path(os.path.abspath(given))
         what = "neither a file nor a folder" if given.exists() else "no such file or folder"
-    except (OSError, ValueError) as error:  # a path that is too long, or with a NUL
+    except (OSError, ValueError) as error:  # the path is too long or contains a NUL
         what = f"no such file or folder ({getattr(error, 'strerror', None) or error})"
     raise InputError(f"{shown}: {what}.")
 
 
 def _files_in(given: Path, found: _Found) -> Iterator[InputFile]:
-    """The files of an input in the order of their names; a zip's are its members."""
+    """Yield the files of an input, sorted by path; for a zip, the files inside."""
     for path in sorted(_walked(given, found)) if given.is_dir() else [given]:
         if path.name == EARLIER_IMAGE and path != given and path.with_name(EARLIER_MANIFEST).exists():
             found.skipped.append(Skipped(f"{path.parent.name}/{path.name}", "of an earlier result"))
@@ -165,7 +191,7 @@ def _files_in(given: Path, found: _Found) -> Iterator[InputFile]:
         try:
             zipped = file_kind(path) == "zip"
         except OSError:
-            zipped = False  # whoever inspects it says why
+            zipped = False  # the inspection of the file reports the reason
         if not zipped:
             yield path
             continue
@@ -179,7 +205,7 @@ def _files_in(given: Path, found: _Found) -> Iterator[InputFile]:
 
 
 def _walked(folder: Path, found: _Found) -> Iterator[Path]:
-    """The files below a folder; what cannot be looked at is skipped with its reason."""
+    """Yield the files in a folder and its subfolders; add skipped files and folders to ``found``."""
 
     def unreadable(error: OSError) -> None:
         name = Path(error.filename).name if error.filename else folder.name
@@ -202,7 +228,7 @@ def _walked(folder: Path, found: _Found) -> Iterator[Path]:
 
 
 def _inspected(files: Sequence[InputFile]) -> list[Finding]:
-    """What files are; one that takes the child process with it spoils no other."""
+    """Inspect files. If a file crashes the child process, only the result for this file is affected."""
     try:
         return guarded(inspect_each, files, bytes_on_disk=bytes_on_disk(files))
     except InputError as error:
@@ -212,7 +238,7 @@ def _inspected(files: Sequence[InputFile]) -> list[Finding]:
 
 
 def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> None:
-    """Put one file among the findings; direct: the user named this very file."""
+    """Add one file to ``found``. If ``direct``, the file itself is an input."""
     if finding.verdict == "image":
         found.images.append((stem(file.name), finding.kind, file))
     elif finding.verdict == "slice":
@@ -226,7 +252,7 @@ def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> 
 
 
 def _named(found: _Found) -> list[Case]:
-    """Cases with unique names: of the file, or of the folder of a series with several files."""
+    """Return the cases with unique names: that of the file, or of the folder of a series with several files."""
     cases: list[Case] = []
     taken: set[str] = set()
     for files in found.series.values():
@@ -238,7 +264,10 @@ def _named(found: _Found) -> list[Case]:
 
 
 def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[str, ...]:
-    """Names of unread files in the folder of a series of several files that differ in hexadecimal digits only."""
+    """Return the names of unreadable files that probably belong to a series of several files.
+
+    They are in the folder of the series, and their names differ only in hexadecimal digits from those of its files.
+    """
     names = {(_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) for file in files if len(files) > 1}
     return tuple(
         file.name for file in unread if (_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) in names
@@ -246,7 +275,7 @@ def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[s
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A name that is safe in a file system and not taken; equal ones get -2, -3, ..."""
+    """Return ``name`` as a valid file name that is not in ``taken``; equal names get -2, -3, ..."""
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._-").encode()[:LONGEST_NAME].decode(errors="ignore") or "case"
     number, free = 1, safe
     while free.lower() in taken:
@@ -257,7 +286,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _folder(file: InputFile) -> Path:
-    """The folder that a file lies in; a zip counts as a folder."""
+    """Return the folder of a file; a zip counts as a folder."""
     if isinstance(file, Path):
         return file.parent
     return (file.archive / file.at).parent

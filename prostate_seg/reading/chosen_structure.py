@@ -1,4 +1,4 @@
-"""Which structure of a file is meant, and whether it lies in the frame of reference of another."""
+"""Selection of a structure in a file, and comparison of frames of reference."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from collections.abc import Sequence
 from ..errors import GeometryError, InputError
 from ..geometry.structures import CTV
 
-LONGEST_NAME, MOST_NAMES = 64, 20  # as a message shows them
+LONGEST_NAME, MOST_NAMES = 64, 20  # in a message: characters of a name, number of names
 
 
 def chosen_structure(structures: Sequence[tuple[int, str]], wanted: Sequence[str], file: str) -> int:
-    """The index of the structure that is meant, among numbers and names.
+    """Return the index of the requested structure.
 
-    wanted: names in order of preference, compared without case; none: CTV, or the only structure there is. Raises
-    InputError with the names that there are if none fits, and with the numbers if several have the name.
+    Parameters
+    ----------
+    structures
+        Number and name of each structure in the file.
+    wanted
+        Names in order of preference; case is ignored. If empty: CTV, or else the only structure of the file.
+    file
+        Name of the file, for messages.
+
+    Raises
+    ------
+    InputError
+        No name matches (the message lists the names in the file); several structures have the name (the message
+        lists their numbers); or two structures have the same number.
     """
     for name in wanted or (CTV,):
         found = [index for index, (_, own) in enumerate(structures) if same_name(own, name)]
@@ -38,7 +50,17 @@ def chosen_structure(structures: Sequence[tuple[int, str]], wanted: Sequence[str
 
 
 def check_same_place(uid: str, other: str, file: str) -> None:
-    """Raise GeometryError if two Frame of Reference UIDs are known and differ. file: the one that does not fit."""
+    """Raise GeometryError if two Frame of Reference UIDs differ. An empty UID is unknown and not compared.
+
+    Parameters
+    ----------
+    uid
+        Frame of Reference UID of the file.
+    other
+        Frame of Reference UID of the other mask.
+    file
+        Name of the file, for the message.
+    """
     if uid and other and uid != other:
         raise GeometryError(
             f"{file} lies in another frame of reference than the mask it is compared with ((0020,0052) Frame of "
@@ -47,12 +69,12 @@ def check_same_place(uid: str, other: str, file: str) -> None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names of structures are equal but for case and surrounding spaces."""
+    """Return whether two structure names are equal, apart from case and surrounding spaces."""
     return one.strip().casefold() == other.strip().casefold()
 
 
 def shown(name: str) -> str:
-    """A structure's name in a message: its printable characters, cut."""
+    """Return a structure name for a message, shortened, with ? for each character that cannot be printed."""
     return "".join(letter if letter.isprintable() else "?" for letter in name[:LONGEST_NAME])
 
 

@@ -1,4 +1,4 @@
-"""What the headers of NRRD and MetaImage have in common: bounded lines, checked numbers, one plain data file."""
+"""Common parts of NRRD and MetaImage headers: lines of limited length, checked numbers, the data file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,38 @@ from .voxel_data import Layout
 HEADER_BYTES = 1 << 20
 HEADER_LINES = 20_000
 MOST_VOXELS = 1 << 40
-SMALLEST, LARGEST = 1e-300, 1e12  # smaller numbers are 0 (ITK reads no subnormal ones), larger ones are refused
+SMALLEST, LARGEST = 1e-300, 1e12  # smaller numbers become 0 (ITK reads no subnormal ones), larger are rejected
 _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """The header of a NRRD or MetaImage file, checked.
+    """Checked header of a NRRD or MetaImage file.
 
-    shape: of the spatial axes, the fastest first. channels: values a voxel; channel_axis: where their axis lies
-    among all axes of the file. geometry: a header of our own with the geometry and nothing else, for ITK.
-    mm_per_unit: of the spacing and the origin. oriented: whether the axes are given in the patient's frame.
-    data_file: the plain name of the file that holds the voxels, None for the header's own. packed_bytes: of the
-    voxels, None if the header does not say. line_skip: lines before the voxels.
+    Attributes
+    ----------
+    fields
+        Keys and values of the header that are not fields of the format.
+    shape
+        Lengths of the spatial axes, the fastest axis first.
+    layout
+        Layout of the voxels.
+    geometry
+        A new header for ITK that holds only the geometry.
+    oriented
+        Whether the axis directions in the patient are given.
+    channels
+        Number of values per voxel.
+    channel_axis
+        Index of the channel axis among all axes of the file.
+    mm_per_unit
+        Unit of the spacing and the origin, in mm.
+    data_file
+        Name of the file that holds the voxels; None if they are in the same file as the header.
+    packed_bytes
+        Size of the compressed voxels; None if the header does not give it.
+    line_skip
+        Number of lines before the voxels.
     """
 
     fields: dict[str, str]
@@ -44,9 +63,10 @@ class ImageHeader:
 
 
 def header_lines(stream: BinaryIO, last: re.Pattern[str]) -> list[str]:
-    """The lines of a header up to the one that ``last`` matches, and the stream behind it.
+    """Read the lines of a header, up to and including the first line that ``last`` matches.
 
-    Raises InputError for a header that is too long, has a line end of its own kind, or control characters.
+    Afterwards the stream is behind this line. Raises InputError if the header is too long or has control
+    characters, which include other line ends than LF and CR LF.
     """
     lines: list[str] = []
     left = HEADER_BYTES
@@ -66,7 +86,22 @@ def header_lines(stream: BinaryIO, last: re.Pattern[str]) -> list[str]:
 
 
 def numbers(text: str, count: int, what: str) -> list[float]:
-    """The ``count`` finite numbers between blanks, 0 for one below any meant length. Raises InputError."""
+    """Return the numbers in a text that are separated by blanks; values below 1e-300 become 0.
+
+    Parameters
+    ----------
+    text
+        The text.
+    count
+        The expected number of values.
+    what
+        Name of the field, for the message.
+
+    Raises
+    ------
+    InputError
+        The text does not hold ``count`` numbers, or a number is larger than 1e12.
+    """
     words = text.split()
     if len(words) != count or not all(_NUMBER.fullmatch(word) for word in words):
         raise InputError(f"its {what} is {shown(text)}, expected {count} finite numbers; correct the header.")
@@ -77,14 +112,14 @@ def numbers(text: str, count: int, what: str) -> list[float]:
 
 
 def whole(text: str, what: str, *, least: int, most: int) -> int:
-    """A whole number within limits. Raises InputError."""
+    """Return a whole number. Raises InputError if the text is not a whole number from ``least`` to ``most``."""
     if not re.fullmatch(r"-?\d{1,18}", text.strip(), re.ASCII) or not least <= int(text) <= most:
         raise InputError(f"its {what} is {shown(text)}, expected a whole number from {least} to {most}.")
     return int(text)
 
 
 def lengths(text: str, count: int, what: str) -> tuple[int, ...]:
-    """The numbers of voxels along count axes, each at least 1. Raises InputError."""
+    """Return the numbers of voxels along ``count`` axes. Raises InputError if one of them is less than 1."""
     words = text.split()
     if len(words) != count:
         raise InputError(f"its {what} has {len(words)} lengths, expected {count}, one an axis; correct the header.")
@@ -95,7 +130,7 @@ def lengths(text: str, count: int, what: str) -> tuple[int, ...]:
 
 
 def shown(text: str) -> str:
-    """A short value of a geometric field for a message; a long or odd one is not repeated."""
+    """Return the value of a geometric field for a message. A value that is long or not numeric is not quoted."""
     return (
         repr(text)
         if len(text) <= 40 and re.fullmatch(r"[\d .,+()eEinfatyINFATY-]*", text, re.ASCII)
@@ -104,9 +139,9 @@ def shown(text: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """The name of a data file that lies beside its header. Raises InputError for any other and for lists.
+    """Return ``name`` if it is the plain name of one data file, in the folder of its header.
 
-    Folders, patterns and lists could name any file of this computer.
+    Raises InputError for a path, a pattern or a list, because these could name any file on this computer.
     """
     if re.search(r"[/\\%:]", name) or name.strip(". ") == "" or name.split(maxsplit=1)[0].lower() == "list":
         raise InputError(
@@ -117,7 +152,10 @@ def plain_name(name: str) -> str:
 
 
 def data_file_of(file: InputFile, name: str) -> InputFile:
-    """The data file of a header: a regular file in its folder. Raises InputError."""
+    """Return the data file of a header.
+
+    Raises InputError if it is missing, is not a regular file in the folder of the header, or is the header itself.
+    """
     if isinstance(file, ZipMember):
         beside = file.beside(name)
         if beside is None or beside == file:

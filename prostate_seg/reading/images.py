@@ -1,7 +1,7 @@
-"""NIfTI, NRRD and MetaImage to Volume.
+"""Readers of NIfTI, NRRD and MetaImage images, which return a Volume.
 
-These formats carry the geometry; it is taken as written. Where a file says spacing but not which way its
-axes point in the patient, the axes are the options' or assumed (:mod:`prostate_seg.reading.acquisition`).
+These formats store the geometry, which is used as written. If a file has a spacing but no orientation in the
+patient, the orientation is taken from the options or assumed (:mod:`prostate_seg.reading.acquisition`).
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ LABEL_INTENT = 1002
 
 
 def read_nifti(file: InputFile, acquisition: Acquisition) -> Volume:
-    """Read a 3D NIfTI file. sform and qform code both 0: only the spacing is the file's.
+    """Read a 3D NIfTI file. If the codes of sform and qform are both 0, only the spacing is read.
 
-    Raises InputError on 4-D data with more than one volume, a label map, NaN or a damaged file; GeometryError
-    if an option contradicts the affine.
+    Raises
+    ------
+    InputError
+        The file holds more than one volume (4D), a label map, NaN or infinity, or the same value in every voxel, or
+        it is damaged.
+    GeometryError
+        The geometry is not plausible, or an option contradicts it.
     """
     if is_label_map(file):
         raise InputError("it is a label map (NIfTI intent 1002), expected an ultrasound image.")
@@ -40,15 +45,29 @@ def read_nifti(file: InputFile, acquisition: Acquisition) -> Volume:
 
 
 def is_label_map(file: InputFile) -> bool:
-    """Whether a NIfTI file says that it is one (intent 1002); False if its header cannot be read."""
+    """Return whether a NIfTI file is a label map by its intent code 1002; False if its header cannot be read."""
     return nifti_intent(file) == LABEL_INTENT
 
 
 def read_itk(file: InputFile, kind: str, acquisition: Acquisition) -> Volume:
-    """Read a 3D NRRD or MetaImage file (kind ``nrrd`` or ``metaimage``), gray or colour.
+    """Read a 3D NRRD or MetaImage file, gray, RGB or RGBA.
 
-    Raises InputError on a segmentation, a 4-D or multi-channel image, NaN or a damaged file; GeometryError
-    if the header has no spacing or an option contradicts its directions.
+    Parameters
+    ----------
+    file
+        The file.
+    kind
+        ``nrrd`` or ``metaimage``.
+    acquisition
+        The options for reading.
+
+    Raises
+    ------
+    InputError
+        The file holds a segmentation, a 4D image, another number of channels, NaN or infinity, or the same value in
+        every voxel, or it is damaged.
+    GeometryError
+        The header has no plausible spacing, or an option contradicts its spacing or directions.
     """
     if any(field.startswith(("segment0_", "segmentation_")) for field in header_fields(file)):
         raise InputError("it is a segmentation (Segment0_... in its header), expected an ultrasound image.")
@@ -61,7 +80,7 @@ def read_itk(file: InputFile, kind: str, acquisition: Acquisition) -> Volume:
 
 
 def _digest(*files: InputFile | None) -> str:
-    """The SHA-256 of files one after the other, as hexadecimal digits."""
+    """Return the SHA-256 of the concatenated bytes of files, as hexadecimal digits."""
     digest = hashlib.sha256()
     for file in files:
         if file is not None:
@@ -79,13 +98,13 @@ def _volume(array: Array, grid: Grid, source: Source, acquisition: Acquisition, 
 
 
 def _gray(values: Array) -> Array:
-    """NIfTI's RGB (a structured type) as luma, anything else as it is."""
+    """Return RGB of NIfTI (a structured type) as luma, and other values unchanged."""
     names = values.dtype.names
     return values if names is None else luma(np.stack([values[name] for name in names[:3]], axis=-1))
 
 
 def _three_axes(array: Array) -> Array:
-    """(I, J, K) of an image with 2 axes, 3, or more of length 1. Raises InputError."""
+    """Return an image as (I, J, K). It may have 2 axes, or further axes of length 1. Raises InputError."""
     if array.size == 0:
         raise InputError(f"it is empty, shape {array.shape}.")
     while array.ndim > 3 and array.shape[-1] == 1:
@@ -103,7 +122,7 @@ def _three_axes(array: Array) -> Array:
 
 
 def _assumed(array: Array, spacing_mm: list[float], source: Source, acquisition: Acquisition) -> Volume:
-    """A volume whose file gives spacing (2 or 3 lengths) but no orientation."""
+    """Return the volume of a file with a spacing (2 or 3 lengths) but no orientation."""
     told: tuple[str, ...] = ()
     if len(spacing_mm) < 3:
         spacing_mm = [*spacing_mm, acquisition.frame_spacing_mm or 1.0]
@@ -115,7 +134,7 @@ def _assumed(array: Array, spacing_mm: list[float], source: Source, acquisition:
 
 
 def _given(array: Array, affine: Array, source: Source, acquisition: Acquisition, *, where: str) -> Volume:
-    """A volume whose file gives its affine (RAS mm)."""
+    """Return the volume of a file with an affine (RAS mm)."""
     acquisition.check_frame_spacing(spacing_of(affine)[2], where)
     acquisition.check_orientation(affine, where)
     told = ("One slice only: it has an area but no volume.",) if array.shape[2] == 1 else ()

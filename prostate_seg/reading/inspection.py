@@ -1,4 +1,4 @@
-"""What one file is: an image of its own, a slice of a DICOM series, or nothing that can be segmented."""
+"""Inspection of files: a complete image, a slice of a DICOM series, or nothing that can be segmented."""
 
 from __future__ import annotations
 
@@ -20,11 +20,21 @@ Verdict = Literal["image", "slice", "damaged", "other", "unknown"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a file is.
+    """Result of the inspection of a file.
 
-    verdict: ``image``, a case of its own; ``slice``, of the DICOM series ``series``; ``damaged``; ``other``, of
-    a known type but nothing to segment; ``unknown``. kind: its type, empty if unknown. reason: why it cannot be
-    segmented. of_folder: the reason holds for the files of a series alike.
+    Attributes
+    ----------
+    verdict
+        ``image``: a case of its own. ``slice``: a slice of a DICOM series. ``damaged``: cannot be read. ``other``:
+        a known type, but not an image to segment. ``unknown``: an unknown type.
+    kind
+        Type of the file, empty if unknown.
+    series
+        Series Instance UID of a slice.
+    reason
+        Why the file cannot be segmented.
+    of_folder
+        Whether the reason applies to all files of the series, and is reported once for their folder.
     """
 
     verdict: Verdict
@@ -40,7 +50,7 @@ def inspect_each(files: Sequence[InputFile]) -> list[Finding]:
 
 
 def inspect(file: InputFile) -> Finding:
-    """Look at the first bytes and the header of a file. Whatever is wrong with it stands in the finding."""
+    """Read the first bytes and the header of a file. The finding reports all errors; none is raised."""
     kind = None
     try:
         kind = file_kind(file)
@@ -50,7 +60,7 @@ def inspect(file: InputFile) -> Finding:
         return Finding("damaged", kind or "", reason=reason)
     except OSError as error:
         return Finding("damaged", kind or "", reason=f"cannot be read ({error.strerror or type(error).__name__})")
-    except Exception as error:  # whatever a library raises for damaged bytes
+    except Exception as error:  # any error of a library, for damaged bytes
         return Finding("damaged", kind or "", reason=f"cannot be read ({type(error).__name__})")
 
 
@@ -81,12 +91,15 @@ def _inspected_dicom(file: InputFile) -> Finding:
 
 
 def members_of(path: Path) -> tuple[list[ZipMember], str]:
-    """The files inside a zip in the order of their names, or why it cannot be read."""
+    """Return the files inside a zip, sorted by name, and a reason.
+
+    The reason is empty, or says why the zip cannot be read.
+    """
     try:
         names = sorted(archive_at(path).namelist())
     except OSError as error:
         return [], f"cannot be read ({error.strerror or type(error).__name__})"
-    except Exception as error:  # damaged, of another version, with names in no known encoding
+    except Exception as error:  # a damaged zip, an unknown version, or an unknown encoding of names
         return [], f"no zip that can be read ({type(error).__name__}); pack it again"
     folders = ("/", "\\")
     return [ZipMember(path, name) for name in names if not (name.endswith(folders) or "__MACOSX/" in name)], ""

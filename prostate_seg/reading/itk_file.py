@@ -1,7 +1,7 @@
-"""The one reader of NRRD and MetaImage, for images and masks.
+"""Reader of NRRD and MetaImage files, for images and masks.
 
-ITK is given neither the file nor the name of a data file: header and voxels are checked and read here, and ITK
-computes the geometry from a header of our own that holds nothing else.
+ITK never gets the file or the name of a data file. Header and voxels are checked and read here. ITK only computes
+the geometry, from a header that is written here and holds the geometry alone.
 """
 
 from __future__ import annotations
@@ -26,17 +26,28 @@ _ITK = {"nrrd": ("NrrdImageIO", "header.nrrd"), "metaimage": ("MetaImageIO", "he
 
 
 def header_fields(file: InputFile) -> dict[str, str]:
-    """The fields and keys of a NRRD or MetaImage header by their names in small letters. Raises InputError."""
+    """Return the fields and keys of a NRRD or MetaImage header by their names in lower case. Raises InputError."""
     with opened(file) as stream:
         fields, keys = _fields(stream)
     return {key.lower(): value for key, value in (fields | keys).items()}
 
 
 def read_itk_grid(file: InputFile, kind: str) -> Grid:
-    """The voxels of a NRRD or MetaImage file (kind ``nrrd`` or ``metaimage``) and their place.
+    """Read the voxels and the geometry of a NRRD or MetaImage file.
 
-    Raises InputError for a damaged file and for voxels that are not in the file or beside it; GeometryError if
-    the spacing is missing or cannot be meant.
+    Parameters
+    ----------
+    file
+        The file.
+    kind
+        ``nrrd`` or ``metaimage``.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or its voxels are neither in the file nor in a file in the same folder.
+    GeometryError
+        The spacing is missing or not plausible, or the geometry is wrong.
     """
     with opened(file) as stream:
         header = nrrd_header(stream) if kind == "nrrd" else metaimage_header(stream)
@@ -73,7 +84,7 @@ def _fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _voxels(stream: BinaryIO, header: ImageHeader) -> Array:
-    """The voxels (I, J, ...) from here to the end of a stream; channels last, if there are several."""
+    """Read the voxels (I, J, ...) up to the end of a stream; the channels, if several, are the last axis."""
     for _ in range(header.line_skip):
         stream.readline()
     if header.packed_bytes:
@@ -92,7 +103,7 @@ def _voxels(stream: BinaryIO, header: ImageHeader) -> Array:
 
 
 def _geometry(header: ImageHeader, kind: str) -> tuple[Array, Array, Array]:
-    """Direction (columns, LPS), spacing and origin in mm of the first three axes, by ITK."""
+    """Return direction (columns, LPS), spacing and origin in mm of the first three axes, computed by ITK."""
     reader_name, name = _ITK[kind]
     if not header.geometry.isascii():
         raise GeometryError("the geometry in its header has letters of no number; export it again.")

@@ -1,4 +1,4 @@
-"""Reads masks: label maps in NIfTI, NRRD and MetaImage, 3D Slicer's ``.seg.nrrd``, DICOM SEG and RTSTRUCT.
+"""Readers of masks: label maps in NIfTI, NRRD and MetaImage, 3D Slicer's ``.seg.nrrd``, DICOM SEG and RTSTRUCT.
 
 Files are opened in a child process (:mod:`prostate_seg.system.guard`).
 """
@@ -29,23 +29,43 @@ from .voxel_data import Grid
 
 Result = TypeVar("Result")
 
-SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")  # .hdr is refused
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")  # .hdr is rejected
 
 
 def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequence[str] = ()) -> Segmentation:
-    """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM: labels 0 and 1, (I, J, K), RAS mm.
+    """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM.
 
-    The one non-zero value of a label map, whatever it is, becomes 1; orientation: "assumed" where the file says so,
-    or nothing. Of a DICOM Segmentation or RT Structure Set it is the only structure, or the one called CTV. like:
-    the grid for the contours of a structure set, which has none. structure: names in order of preference, of which
-    a file that names its structures must have one; a file that names none holds what is meant. Raises InputError
-    for what cannot be read, has several labels or is a probability; GeometryError for more than three axes.
+    A label map may have only one non-zero value; it becomes 1. The orientation is "assumed" if the file states this
+    or has no orientation.
+
+    Parameters
+    ----------
+    path
+        The mask file.
+    like
+        Mask with the grid for the contours of an RT Structure Set, which has no grid of its own.
+    structure
+        Names in order of preference. If the file names its structures, one of them must match. If the file names no
+        structures, its mask is the requested structure. If empty: the structure CTV of a DICOM file, or else its
+        only structure.
+
+    Returns
+    -------
+    Segmentation
+        Labels 0 and 1, (I, J, K); affine in RAS mm.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, has several labels or holds a probability.
+    GeometryError
+        The mask does not have three axes, its geometry is not valid, or ``like`` is missing for a structure set.
     """
-    return replace(_guarded(_read_mask, Path(path), like, structure))  # checked again
+    return replace(_guarded(_read_mask, Path(path), like, structure))  # checks the values again
 
 
 def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Result:
-    """Read a file in the child process. Raises InputError that names the file."""
+    """Call a function for a file in the child process. Raises InputError that names the file."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"Cannot read the mask {path.name}: it is a named pipe or a device, expected a file.")
     try:
@@ -76,12 +96,12 @@ def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) 
 
 
 def has_contours_only(path: Path) -> bool:
-    """Whether a mask file is an RT Structure Set, whose contours have no grid of their own."""
+    """Return whether a mask file is an RT Structure Set, which has contours but no grid."""
     return path.name.lower().endswith(".dcm") and _guarded(_dicom_kind, path) == "structure-set"
 
 
 def frame_of_reference(path: Path) -> str:
-    """The Frame of Reference UID of a DICOM file, empty if it is not there or names none."""
+    """Return the Frame of Reference UID of a DICOM file, or an empty text if the file or the UID does not exist."""
     return _guarded(_frame_of_reference, path) if path.is_file() else ""
 
 
@@ -116,10 +136,24 @@ def _read_dicom(path: Path, like: Segmentation | None, structure: Sequence[str])
 
 
 def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
-    """All segments of a mask file by name, bool (I, J, K), and their affine (RAS mm).
+    """Read all segments of a mask file.
 
-    A ``.seg.nrrd`` names its segments, which may overlap (layers); any other file holds one, named after the
-    file. Raises InputError, GeometryError.
+    A ``.seg.nrrd`` file names its segments, which may overlap (layers). Any other file holds one segment, which
+    gets the name of the file.
+
+    Returns
+    -------
+    dict
+        Segments by name, bool (I, J, K).
+    Array
+        Affine, RAS mm.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or its segments are not described correctly.
+    GeometryError
+        The axes or the geometry of the mask are not valid.
     """
     return _guarded(_read_segments, Path(path))
 
@@ -134,7 +168,7 @@ def _read_segments(path: Path) -> tuple[dict[str, Array], Array]:
 
 
 def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, Array]:
-    """The segments that a file's header names, bool (I, J, K); none if it is a label map."""
+    """Return the segments that the header names, bool (I, J, K); empty if the file is a label map."""
     count = sum(key.startswith("Segment") and key.endswith("_LabelValue") for key in fields)
     layers = array.reshape((*array.shape[:3], -1))
     segments: dict[str, Array] = {}
@@ -154,7 +188,7 @@ def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, 
 
 
 def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
-    """Values (I, J, K) or (I, J, K, layers), RAS affine and header fields of a mask file."""
+    """Read the values (I, J, K) or (I, J, K, layers), the RAS affine and the header fields of a mask file."""
     try:
         kind = file_kind(path)
         if kind not in ("nifti", "nrrd", "metaimage"):
@@ -196,7 +230,7 @@ def _binary(array: Array, path: Path) -> Array:
 
 
 def _layered(grid: Grid) -> Array:
-    """NRRD's and MetaImage's values with layers, which may be channels or a fourth axis, last."""
+    """Return the values of NRRD or MetaImage; layers (channels or a fourth axis) are the last axis."""
     axes = grid.array.ndim - (grid.channels > 1)
     if axes != 3 and not (axes == 4 and grid.channels == 1):
         raise GeometryError(f"it has {axes} axes, expected 3; export one structure.")
@@ -204,14 +238,14 @@ def _layered(grid: Grid) -> Array:
 
 
 def _three_axes(array: Array) -> Array:
-    """Two axes are one slice; further axes of length 1 are dropped."""
+    """Return a mask as (I, J, K): two axes are one slice; further axes of length 1 are removed."""
     if array.ndim < 2 or math.prod(array.shape[3:]) != 1:
         raise GeometryError(f"it has shape {array.shape}, expected 3 axes; export one structure.")
     return array.reshape((*array.shape, 1)[:3])
 
 
 def stem_of(path: Path) -> str:
-    """The name of a mask file without its suffix. Raises InputError where nothing is left."""
+    """Return the name of a mask file without its suffix. Raises InputError if this name is empty."""
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
     stem = path.name[: len(path.name) - len(suffix)]
     if not stem.strip("."):

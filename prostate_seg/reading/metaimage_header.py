@@ -32,17 +32,22 @@ FIELDS = (
     *("CompressedDataSize", "HeaderSize", "DimSize", "ElementType", "ElementNumberOfChannels", "DistanceUnits"),
     *("ElementDataFile", *MATRICES, *VECTORS),
 )
-MISSPELT = {name.lower() for name in FIELDS} - {"orientation"}  # this one is ours: "assumed"
+MISSPELT = {name.lower() for name in FIELDS} - {"orientation"}  # "orientation = assumed" is a key of this package
 MOST_CHANNELS = 4096
 LOCAL = ("LOCAL", "Local", "local")
 _LAST = re.compile(r"\s*ElementDataFile\s*=.*", re.IGNORECASE)
 
 
 def metaimage_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
-    """The fields of a MetaImage header, in MetaIO's capitals; any other keys and their values.
+    """Read the fields of a MetaImage header, and its other keys with their values.
 
-    The stream is left behind the header. Raises InputError for a line that is no ``key = value`` and for a field
-    that comes twice; of another key the last counts.
+    Field names must have the capital letters of MetaIO. If a key that is not a field occurs twice, its last value
+    is used. Afterwards the stream is at the end of the header.
+
+    Raises
+    ------
+    InputError
+        A line is not ``key = value``, a field name has other capital letters, or a field occurs twice.
     """
     fields: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -63,7 +68,17 @@ def metaimage_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def metaimage_header(stream: BinaryIO) -> ImageHeader:
-    """The checked header of a MetaImage file; the stream is left behind it. Raises InputError, GeometryError."""
+    """Read and check the header of a MetaImage file.
+
+    Afterwards the stream is at the end of the header.
+
+    Raises
+    ------
+    InputError
+        A field is missing, wrong or not supported.
+    GeometryError
+        The spacing is missing or not positive, or its unit is unknown.
+    """
     fields, keys = metaimage_fields(stream)
     for name in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
         if name not in fields:
@@ -119,7 +134,7 @@ def _geometry(fields: dict[str, str], axes: int, shape: tuple[int, ...], channel
 
 
 def _flag(fields: dict[str, str], name: str, default: str = "False") -> bool:
-    """True or False, as MetaIO takes them: by the first letter."""
+    """Return a field as True or False, decided by its first letter as MetaIO does."""
     value = fields.get(name, default)
     if value[:1] not in tuple("tTfF10"):
         raise InputError(f"its {name} is neither True nor False; export it again.")

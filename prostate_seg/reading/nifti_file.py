@@ -1,4 +1,4 @@
-"""The one reader of NIfTI files, for images and masks: ``.nii`` and ``.nii.gz``, versions 1 and 2."""
+"""Reader of NIfTI files, for images and masks: ``.nii`` and ``.nii.gz``, versions 1 and 2."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .image_header import MOST_VOXELS
 from .voxel_data import GZIP_MAGIC, Grid, Layout, check_geometry, unpacked
 
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # NIFTI_UNITS_UNKNOWN, METER, MM, MICRON
-SPACE_CODES = range(6)  # of sform and qform
+SPACE_CODES = range(6)  # valid codes of sform and qform
 _HEADERS = {
     348: (Nifti1Header, b"n+1\0", 352),
     540: (Nifti2Header, b"n+2\0", 544),
-}  # size: class, magic, first voxel
+}  # size of the header: its class, magic, smallest offset of the voxels
 
 
 def nifti_intent(file: InputFile) -> int | None:
-    """The intent code of a NIfTI file; None if its header cannot be read."""
+    """Return the intent code of a NIfTI file, or None if its header cannot be read."""
     try:
         with opened(file) as stream:
             return int(_header(stream)["intent_code"])
@@ -38,10 +38,17 @@ def nifti_intent(file: InputFile) -> int | None:
 
 
 def read_nifti_grid(file: InputFile) -> Grid:
-    """The voxels of a NIfTI file, scaled, and their place. RGB is a structured type.
+    """Read the voxels and the geometry of a NIfTI file.
 
-    sform and qform code both 0: only the spacing is the file's. Raises InputError for a damaged file or a header
-    that contradicts itself, GeometryError for a spacing, an affine or a unit that cannot be meant.
+    Slope and intercept are applied. RGB voxels have a structured type and are not scaled. If the codes of sform and
+    qform are both 0, only the spacing is read.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or its header contradicts itself.
+    GeometryError
+        The spacing, the affine or the unit of length is not plausible.
     """
     with opened(file) as stream:
         header = _header(stream)
@@ -50,8 +57,8 @@ def read_nifti_grid(file: InputFile) -> Grid:
         packed = _is_packed(stream)
         layout = Layout(dtype, math.prod(shape), "deflate" if packed else "raw", _first_voxel(header))
         array = unpacked(stream, layout).reshape(shape, order="F")
-    if dtype.names is None:  # NIfTI scales no colours
-        with np.errstate(all="ignore"):  # what is not finite is refused later
+    if dtype.names is None:  # NIfTI does not scale colours
+        with np.errstate(all="ignore"):  # values that are not finite are rejected later
             array = apply_read_scaling(array, np.asanyarray(slope), np.asanyarray(inter))
     unit = MM_PER_UNIT.get(int(header["xyzt_units"]) % 8)
     if unit is None:
@@ -81,7 +88,7 @@ def _is_packed(stream: BinaryIO) -> bool:
 
 
 def _header(stream: BinaryIO) -> Any:
-    """The header as nibabel's, unrepaired; the stream is left at its start."""
+    """Read the header with nibabel, without its repairs. Afterwards the stream is at its start."""
     try:
         raw = (gzip.GzipFile(fileobj=stream) if _is_packed(stream) else stream).read(540)
     except (OSError, EOFError, zlib.error) as error:
@@ -143,7 +150,7 @@ def _dtype(header: Any) -> np.dtype[Any]:
 
 
 def _scaling(header: Any) -> tuple[float, float]:
-    """Slope and intercept; 1 and 0 if the slope is 0 or NaN, which means none."""
+    """Return slope and intercept. A slope of 0 or NaN means no scaling and gives 1 and 0."""
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or math.isnan(slope):
         return 1.0, 0.0
@@ -156,7 +163,11 @@ def _scaling(header: Any) -> tuple[float, float]:
 
 
 def _affine(header: Any) -> Array | None:
-    """The sform's affine, else the qform's, in the file's unit; None if the codes of both are 0."""
+    """Return the affine of the sform, or else of the qform, in the unit of the file.
+
+    The result is None if the codes of both are 0. If the code of the sform is 0, the voxel sizes (pixdim) in
+    ``header`` are made positive.
+    """
     for form in ("sform", "qform"):
         code = int(header[f"{form}_code"])
         if code not in SPACE_CODES:
@@ -171,7 +182,7 @@ def _affine(header: Any) -> Array | None:
             )
         header["pixdim"][1:4] = sizes
         if header["pixdim"][0] not in (1, -1):
-            header["pixdim"][0] = 1  # of the qform: nothing is mirrored
+            header["pixdim"][0] = 1  # qfac, the sign of the third axis in the qform
     if int(header["sform_code"]):
         return np.asarray(header.get_sform())
     if not int(header["qform_code"]):

@@ -70,10 +70,15 @@ _VECTOR = re.compile(r"none|\([^()]*\)")
 
 
 def nrrd_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
-    """The fields of a NRRD header by their names without blanks, in small letters; its keys and their values.
+    """Read the fields and the keys of a NRRD header, with their values.
 
-    The stream is left behind the header. Raises InputError for a line that is neither, or a field twice; of a
-    key the last counts.
+    The names of fields are returned in lower case without blanks. If a key occurs twice, its last value is used.
+    Afterwards the stream is at the end of the header.
+
+    Raises
+    ------
+    InputError
+        The file is not NRRD, a line is neither a field nor a key, or a field occurs twice.
     """
     fields: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -88,7 +93,7 @@ def nrrd_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
         if colon and field in FIELDS:
             found, key, value = fields, field, value.strip()
             if field == "datafile":
-                plain_name(value)  # now: the lines of a list follow it
+                plain_name(value)  # checked here, because the lines of a list would follow
         elif ":=" in line:
             key, _, value = line.partition(":=")
             found, value = keys, re.sub(r"\\[n\\]", lambda code: "\n" if code[0][1] == "n" else "\\", value)
@@ -101,7 +106,18 @@ def nrrd_fields(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def nrrd_header(stream: BinaryIO) -> ImageHeader:
-    """The checked header of a NRRD file; the stream is left behind it. Raises InputError, GeometryError."""
+    """Read and check the header of a NRRD file.
+
+    Afterwards the stream is at the end of the header.
+
+    Raises
+    ------
+    InputError
+        A field is missing, wrong or not supported.
+    GeometryError
+        The number of axes is wrong, or the spacing, the space, the directions or the unit of length are missing,
+        unknown or contradictory.
+    """
     fields, keys = nrrd_fields(stream)
     for name in ("type", "dimension", "sizes", "encoding"):
         if name not in fields:
@@ -148,7 +164,10 @@ def _layout(fields: dict[str, str], count: int) -> Layout:
 
 
 def _channel_axis(fields: dict[str, str], axes: int) -> int | None:
-    """The one axis that is not spatial, by the kinds. Raises InputError for time or several."""
+    """Return the only axis that is not spatial by its kind, or None.
+
+    Raises InputError if an axis is time, or if several axes are not spatial.
+    """
     kinds = fields["kinds"].lower().split() if "kinds" in fields else ["domain"] * axes
     if len(kinds) != axes:
         raise InputError(f"its header has {len(kinds)} kinds for {axes} axes; correct the header.")
@@ -161,7 +180,7 @@ def _channel_axis(fields: dict[str, str], axes: int) -> int | None:
 
 
 def _geometry(fields: dict[str, str], axes: int, spatial: list[int]) -> tuple[list[str], bool]:
-    """The lines of the geometry, checked, and whether they say how the axes lie in the patient."""
+    """Return the checked lines of the geometry, and whether they give the orientation in the patient."""
     space = fields.get("space", "").lower()
     if space and space not in (*PATIENT_SPACES, *OTHER_SPACES):
         raise GeometryError("its space is unknown, expected one like left-posterior-superior; export it again.")
@@ -189,7 +208,7 @@ def _geometry(fields: dict[str, str], axes: int, spatial: list[int]) -> tuple[li
 
 
 def _spaced(fields: dict[str, str], axes: int) -> dict[int, str]:
-    """The spacings of the axes that have one without a direction."""
+    """Return the spacings of the axes in the field ``spacings``, as text."""
     if "spacings" not in fields:
         return {}
     words = fields["spacings"].split()
@@ -203,7 +222,7 @@ def _spaced(fields: dict[str, str], axes: int) -> dict[int, str]:
 
 
 def _directed(fields: dict[str, str], axes: int, size: int) -> dict[int, str]:
-    """The space directions of the axes that have one."""
+    """Return the space directions of the axes that have one, as text."""
     if "spacedirections" not in fields:
         return {}
     text = fields["spacedirections"]
@@ -216,7 +235,7 @@ def _directed(fields: dict[str, str], axes: int, size: int) -> dict[int, str]:
 
 
 def _vector(text: str, size: int, what: str) -> str:
-    """A vector, checked and written anew."""
+    """Check a vector and return it in a standard notation."""
     if not (text.startswith("(") and text.endswith(")")):
         raise GeometryError(
             f"its {what} is {shown(text)}, expected {size} numbers in brackets; correct the header."
@@ -230,7 +249,7 @@ def _vector(text: str, size: int, what: str) -> str:
 
 
 def _mm_per_unit(fields: dict[str, str], spatial: list[int]) -> float:
-    """Millimetres per unit of the geometry, by ``space units``, else by the axes' ``units``."""
+    """Return the unit of the geometry in mm, from ``space units`` or else from the ``units`` of the axes."""
     quoted = re.compile(r'"([^"\\]*)"')
     units = quoted.findall(fields.get("spaceunits", ""))
     if not units:

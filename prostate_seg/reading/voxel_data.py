@@ -1,4 +1,4 @@
-"""The voxels of an image or mask file: their layout, and how they are unpacked and checked to the last byte."""
+"""The voxels of an image or mask file: their layout, decompression and check of every byte."""
 
 from __future__ import annotations
 
@@ -17,21 +17,33 @@ from ..system.input_files import InputFile
 Encoding = Literal["raw", "deflate", "text", "hex"]
 
 CHUNK_BYTES = 1 << 20
-DEFLATE_RATIO = 1032  # deflate makes at most this many bytes of one (zlib, "Technical Details")
-TEXT_BYTES = 1 << 26  # of the longest list of numbers as text
-SHORTEST_MM, LONGEST_MM = 1e-4, 1e4  # of a distance between voxels that can be meant
-FARTHEST_MM = 1e6  # of an origin that can be meant
+DEFLATE_RATIO = 1032  # largest compression ratio of deflate (zlib, "Technical Details")
+TEXT_BYTES = 1 << 26  # largest size of voxels stored as text
+SHORTEST_MM, LONGEST_MM = 1e-4, 1e4  # limits of a plausible distance between voxels
+FARTHEST_MM = 1e6  # limit of a plausible origin
 GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Grid:
-    """The voxels of a file and their place, as the file gives them.
+    """The voxels of a file and their geometry, as stored in the file.
 
-    array: (I, J, ...), with several channels (I, J, ..., channels). spacing_mm: along the first two or three
-    axes. affine: RAS mm; None if the file does not say how its axes lie in the patient. channels: values a
-    voxel. fields: the keys and values of the header. assumed: whether the file says that its orientation is a
-    convention. data_file: the second file, if the voxels lie in one.
+    Attributes
+    ----------
+    array
+        (I, J, ...), or (I, J, ..., channels) if there are several channels.
+    spacing_mm
+        Spacing along the first two or three axes.
+    affine
+        RAS mm; None if the file does not give the orientation of its axes in the patient.
+    channels
+        Number of values per voxel.
+    fields
+        Keys and values of the header.
+    assumed
+        Whether the file states that its orientation is only assumed.
+    data_file
+        The second file, if the voxels are stored in one.
     """
 
     array: Array
@@ -45,9 +57,18 @@ class Grid:
 
 @dataclass(frozen=True)
 class Layout:
-    """How voxels lie in a stream.
+    """Layout of voxels in a stream.
 
-    skip: bytes before the voxels, unpacked ones if the voxels are packed; -1: as many as there are.
+    Attributes
+    ----------
+    dtype
+        Type of a value, with its byte order.
+    count
+        Number of values.
+    encoding
+        Storage of the values.
+    skip
+        Number of bytes before the voxels, counted after decompression. -1: the voxels are the last bytes.
     """
 
     dtype: np.dtype[Any]
@@ -57,15 +78,19 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Bytes of the unpacked voxels."""
+        """Size of the decompressed voxels in bytes."""
         return self.count * self.dtype.itemsize
 
 
 def unpacked(stream: BinaryIO, layout: Layout) -> Array:
-    """The voxels (count,) between here and the end of the stream, in their own type.
+    """Read the voxels (count,) from the current position to the end of a stream, in their own type.
 
-    The stream must hold exactly these, with the right checksum if they are packed. Nothing is allocated that
-    the stream cannot fill. Raises InputError.
+    Memory is allocated only if the stream is long enough to fill it.
+
+    Raises
+    ------
+    InputError
+        The stream holds fewer or more bytes than the voxels, or its compressed data or checksum are wrong.
     """
     if layout.encoding == "text":
         return _from_text(stream, layout)
@@ -83,7 +108,15 @@ def unpacked(stream: BinaryIO, layout: Layout) -> Array:
 
 
 def check_geometry(spacing_mm: Array, origin_mm: Array | None = None) -> None:
-    """Raise GeometryError for distances between voxels, or a place of the first one, that cannot be meant."""
+    """Raise GeometryError if the spacing or the origin is not plausible.
+
+    Parameters
+    ----------
+    spacing_mm
+        Distances between voxels; each must be from 1e-4 to 1e4 mm.
+    origin_mm
+        Position of the first voxel; each coordinate must be within 1e6 mm of 0. None is not checked.
+    """
     for length in np.asarray(spacing_mm, np.float64).tolist():
         if not SHORTEST_MM <= length <= LONGEST_MM:
             raise GeometryError(
@@ -98,7 +131,7 @@ def check_geometry(spacing_mm: Array, origin_mm: Array | None = None) -> None:
 
 
 def damaged(found: str, size: int) -> InputError:
-    """The error for a file that does not hold the voxels of its header."""
+    """Return the error for a file that does not hold the voxels that its header states."""
     return InputError(
         f"the image is damaged or cut short: its file holds {found}, expected {size} bytes of voxels by its "
         "header; copy or export it again."
@@ -116,7 +149,10 @@ def _raw(stream: BinaryIO, size: int) -> Array:
 
 
 def _inflated(stream: BinaryIO, size: int, *, last: bool) -> Array:
-    """Size bytes from zlib or gzip data that fill the rest of a stream; last: up to 1 MiB may come before them."""
+    """Decompress ``size`` bytes of zlib or gzip data that fill the rest of a stream.
+
+    If ``last``, up to 1 MiB of decompressed bytes may come before them.
+    """
     packed = _left(stream)
     if size > DEFLATE_RATIO * packed:
         raise damaged(f"{packed} compressed bytes, which make at most {DEFLATE_RATIO * packed}", size)
@@ -136,7 +172,10 @@ def _inflated(stream: BinaryIO, size: int, *, last: bool) -> Array:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    """What zlib data, or one or more gzip members padded with zeros, unpack to. Raises zlib.error."""
+    """Yield the decompressed bytes of zlib data, or of one or more gzip members, which may be padded with zeros.
+
+    Raises zlib.error if the data are damaged or other bytes follow them.
+    """
     chunk = stream.read(CHUNK_BYTES)
     gzipped = chunk.startswith(GZIP_MAGIC)
     while chunk:
@@ -181,7 +220,7 @@ def _from_text(stream: BinaryIO, layout: Layout) -> Array:
 
 
 def _text(stream: BinaryIO, count: int) -> str:
-    """The rest of a stream as text, which holds at least count characters."""
+    """Return the rest of a stream as text. Raises InputError if it has fewer than ``count`` characters."""
     left = _left(stream)
     if left < count:
         raise damaged(f"{left} characters of text", count)
@@ -198,7 +237,7 @@ def _room(size: int) -> Array:
 
 
 def _left(stream: BinaryIO) -> int:
-    """Bytes between here and the end of a stream."""
+    """Return the number of bytes from the current position to the end of a stream."""
     here = stream.tell()
     end = stream.seek(0, os.SEEK_END)
     stream.seek(here)

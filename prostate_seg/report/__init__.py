@@ -1,6 +1,6 @@
-"""Pages to look at.
+"""HTML reports of a case, a cohort, a comparison and a review.
 
-One case, a cohort, a comparison, a worklist: each a single HTML file that needs no network connection.
+Each page is a single HTML file that needs no network connection.
 """
 
 from .case_page import CaseReport, Layer, write_case_page

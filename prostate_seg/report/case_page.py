@@ -1,4 +1,4 @@
-"""The page of one case: its slices with contours, its surface, what was found and how."""
+"""The HTML page of one case: slices with contours, surface, results and provenance."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .slices import doubtful, paths, pictures, uncertainty
 
 PREDICTION_COLOUR, REFERENCE_COLOUR = "#ffd600", "#00d5ff"
 DOUBTFUL, DOUBTFUL_COLOUR = "Doubtful boundary", "#ff3cbe"
-_SOLID = {PREDICTION_COLOUR: "#d9a400", REFERENCE_COLOUR: "#0aa3c2"}  # of surfaces, on white
+_SOLID = {PREDICTION_COLOUR: "#d9a400", REFERENCE_COLOUR: "#0aa3c2"}  # colours of surfaces, on a white background
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A mask, bool (I, J, K), its name, colour, and whether its outline is dashed."""
+    """A mask, bool (I, J, K), with its name, its colour, and whether its outline is dashed."""
 
     name: str
     mask: Array
@@ -33,10 +33,26 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
-    """What a case's page shows.
+    """Content of a case's page.
 
-    volume: the image beneath. layers: at least one, the first in front. probability: of the first layer, on the
-    same grid, or None. results, provenance: names and values. warnings: sentences. back: links (text, place).
+    Attributes
+    ----------
+    title
+        Title of the page.
+    volume
+        Image beneath the contours.
+    layers
+        Masks, at least one. The first is drawn in front.
+    probability
+        Probability of the first layer on the volume's grid, or None.
+    results
+        Names and values.
+    warnings
+        Sentences.
+    provenance
+        Names and values.
+    back
+        Links to other pages as (text, target).
     """
 
     title: str
@@ -50,7 +66,10 @@ class CaseReport:
 
 
 def write_case_page(path: str | Path, report: CaseReport) -> None:
-    """Write the page; without a network it shows slices, contours, uncertainty and surface. Raises OutputError."""
+    """Write the page of a case. Raise OutputError if it cannot be written.
+
+    It shows slices, contours, uncertainty and surface without a network connection.
+    """
     view = view_of(report.volume, [layer.mask for layer in report.layers])
     meshes = [
         (layer.name, _SOLID.get(layer.colour, layer.colour), surface_of(_segmentation(report.volume, layer.mask)))
@@ -129,6 +148,6 @@ def _segmentation(volume: Volume, mask: Array) -> Segmentation:
 
 
 def _middle(mask: Array) -> int:
-    """The slice (third axis) on which the mask is largest, or the middle one of an empty mask."""
+    """Return the slice (third axis) on which the mask is largest; the middle slice if the mask is empty."""
     areas = mask.sum(axis=(0, 1))
     return int(areas.argmax()) if areas.any() else mask.shape[2] // 2

@@ -1,4 +1,4 @@
-"""The page of an evaluation: summary, plots, the worst cases, all cases."""
+"""The HTML page of an evaluation: summary, plots, the worst cases, and all cases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _BOXES = {
 
 
 def check_cohort(folder: str | Path) -> None:
-    """Raise OutputError if the pages would take the place of files that this package did not write."""
+    """Raise OutputError if the pages would replace files that this package did not write."""
     check_replaceable(Path(folder), {PAGE: heading(TITLE)})
     check_free(Path(folder) / PAGES, may_replace=_is_case_page)
 
@@ -59,10 +59,31 @@ def write_cohort(
     pages: int = 5,
     left_out: int = 0,
 ) -> list[Path]:
-    """Write ``report.html`` and, of the ``pages`` cases of lowest Dice, ``cases/NAME.html``; returns their paths.
+    """Write ``report.html`` and the pages ``cases/NAME.html`` of the worst cases; return their paths.
 
-    images: see :func:`evaluated_case`. left_out: how many rows without a partner are not among the results. A case
-    whose page cannot be made has none, with a warning. Raises InputError where images is no folder; OutputError.
+    If the page of a case cannot be made, a warning is logged and the page is left out.
+
+    Parameters
+    ----------
+    results
+        Results of the evaluation.
+    folder
+        Folder for the pages; created if missing.
+    observers
+        Comparison of the model with several observers, or None.
+    images
+        Folder of images, see :func:`.evaluated_case`.
+    pages
+        Number of cases with the lowest Dice that get a page.
+    left_out
+        Number of rows that are not in the results, because the prediction or the reference is missing.
+
+    Raises
+    ------
+    InputError
+        images is not a folder.
+    OutputError
+        A page cannot be written, or would replace a file that this package did not write.
     """
     folder, place = Path(folder), None if images is None else Path(images)
     if place is not None and not place.is_dir():
@@ -89,21 +110,27 @@ def write_cohort(
 
 
 def _written_case(result: CaseResult, images: Path | None, folder: Path) -> str | None:
-    """Write the page of a case; its picture for the cohort's page, or None if its masks cannot be shown."""
+    """Write the page of a case and return its figure for the cohort's page.
+
+    Return None if the page cannot be made.
+    """
     try:
         report = evaluated_case(result, images)
         write_case_page(folder / f"{result.case}.html", report)
         return _figure(result, worst_slice(report))
     except OutputError:
         raise
-    except Exception as error:  # whatever a library raises, the other pages must still be written
+    except Exception as error:  # no error of a library may stop the other pages
         why = error if isinstance(error, ProstateSegError) else f"unexpected {type(error).__name__}"
         LOG.warning("Case %s has no page: %s", result.name, why)
         return None
 
 
 def _worst(results: Sequence[CaseResult], count: int) -> list[CaseResult]:
-    """Of each case whose files are known the row of the lowest Dice, lowest first; a missed one before all."""
+    """Return the rows with the lowest Dice, lowest first, at most one row for each case.
+
+    Only measured rows with a known prediction file are considered. A missed case has a Dice of 0 and comes first.
+    """
     lowest: dict[str, CaseResult] = {}
     known = [one for one in results if one.metrics is not None and one.prediction is not None]
     for result in sorted(known, key=_dice):
@@ -187,7 +214,10 @@ def _plots(measured: Sequence[CaseResult]) -> dict[str, Any]:
 
 
 def _column(measured: Sequence[CaseResult], name: str) -> Any:
-    """A metric of every case; NaN where undefined, an infinite distance at the diagonal of its image."""
+    """Return a metric of all cases as an array.
+
+    An undefined value is NaN. An infinite distance is replaced by the diagonal of the case's image.
+    """
     found = []
     for result in measured:
         value = getattr(result.metrics, name)

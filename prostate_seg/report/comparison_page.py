@@ -1,4 +1,4 @@
-"""The page of a comparison: differences, cases against each other, what got worse."""
+"""The HTML page of a comparison: differences, plots case by case, and the cases that got worse."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PAGE, TITLE = "comparison.html", "Comparison"
 
 
 def check_comparison_page(folder: Path) -> None:
-    """Raise OutputError if the page would take the place of one that this package did not write."""
+    """Raise OutputError if the page would replace a file that this package did not write."""
     check_replaceable(folder, {PAGE: heading(TITLE)})
 
 
 def write_comparison_page(differences: Sequence[Difference], tables: Sequence[Table], folder: str | Path) -> Path:
-    """Write ``comparison.html`` into a folder that is there; returns its path. Raises OutputError."""
+    """Write ``comparison.html`` into an existing folder and return its path. Raise OutputError."""
     check_comparison_page(Path(folder))
     rows = [
         [

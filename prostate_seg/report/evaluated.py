@@ -1,4 +1,4 @@
-"""A case that was evaluated: its image, its two masks, where they differ."""
+"""The page content of an evaluated case: its image, its two masks, and their differences."""
 
 from __future__ import annotations
 
@@ -22,11 +22,18 @@ from .slices import overlay
 
 
 def evaluated_case(result: CaseResult, images: Path | None = None) -> CaseReport:
-    """The report of an evaluated case, read again from its files.
+    """Return the report of an evaluated case, read again from its files.
 
-    images: a folder with the image NAME.*, or a folder NAME, of each case; without it the volume that ``segment``
-    wrote beside its mask. Where there is none on the masks' grid the contours lie on black, and the page says so.
-    Raises what reading the masks raises.
+    If there is no image on the masks' grid, or if several files could be the image, the contours are drawn on
+    black, and the page has a warning. Errors from reading the masks are passed on.
+
+    Parameters
+    ----------
+    result
+        Result of the case.
+    images
+        Folder with an image NAME.* or a folder NAME for each case. If it is None or has no file for the case, the
+        volume that ``segment`` wrote beside the mask is used.
     """
     assert result.prediction is not None
     assert result.reference is not None
@@ -50,7 +57,7 @@ def evaluated_case(result: CaseResult, images: Path | None = None) -> CaseReport
 
 
 def worst_slice(report: CaseReport) -> str:
-    """The slice on which prediction and reference differ most, with both outlines: SVG."""
+    """Return the slice on which prediction and reference differ most, with both outlines, as SVG."""
     masks = [layer.mask for layer in report.layers]
     view = view_of(report.volume, masks)
     differ = view.of(masks[0] ^ masks[1]).sum(axis=(0, 1))
@@ -59,7 +66,7 @@ def worst_slice(report: CaseReport) -> str:
 
 
 def told(value: float | int | None) -> str:
-    """A number as a page tells it."""
+    """Return a number as text for a page; None gives a hyphen."""
     if value is None:
         return "-"
     if isinstance(value, int):
@@ -73,7 +80,7 @@ def _told(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def _image(result: CaseResult, images: Path | None, like: Segmentation) -> tuple[Volume, str]:
-    """The image beneath, black where there is none, and why."""
+    """Return the image beneath the contours and an empty text, or a black image and the reason for it."""
     black = Volume(np.zeros(like.labels.shape, np.uint8), like.affine)
     places = _places(result, images)
     if len(places) != 1:
@@ -91,12 +98,15 @@ def _image(result: CaseResult, images: Path | None, like: Segmentation) -> tuple
 
 
 def _places(result: CaseResult, images: Path | None) -> list[Path]:
-    """Where the image of a case may be: in the folder of images by its name, or beside the prediction."""
+    """Return the possible image files of a case.
+
+    They lie in the folder of images under the case's name, or beside the prediction.
+    """
     assert result.prediction is not None
     beside = [path for path in [result.prediction.parent / FORMATS["nrrd"].file] if path.is_file()]
     if images is None:
         return beside
-    if (images / result.case / FORMATS["nrrd"].file).is_file():  # a folder that segment wrote
+    if (images / result.case / FORMATS["nrrd"].file).is_file():  # a case's folder from segment
         return [images / result.case / FORMATS["nrrd"].file]
     if (images / result.case).is_dir():
         return [images / result.case]

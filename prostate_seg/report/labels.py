@@ -1,4 +1,4 @@
-"""Names of metrics as readers know them."""
+"""Display names of the metrics."""
 
 LABELS = {
     "dice": "Dice",

@@ -1,4 +1,4 @@
-"""The frame of every page: one HTML file with its styles, scripts and data inside."""
+"""The common frame of all pages: one HTML file that contains its styles, scripts and data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from ..system.atomic import replacing
 
 STATEMENT = "Research use only. Not a medical device."
-# Nothing may be asked of a network, whatever a script on the page does; plotly's 3D plots compile functions.
+# No script may use the network. 'unsafe-eval' is needed because plotly's 3D plots compile functions.
 POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
 )
@@ -23,9 +23,20 @@ POLICY = (
 def write_page(
     path: Path, title: str, body: Iterable[str], *, data: Any = None, scripts: Sequence[str] = ()
 ) -> None:
-    """Write a page; body: HTML, already escaped. data: JSON that the scripts find as ``report``.
+    """Write a page. Raise OutputError if it cannot be written.
 
-    scripts: names of files in ``assets``; ``plotly`` is the library. Raises OutputError.
+    Parameters
+    ----------
+    path
+        HTML file.
+    title
+        Title as plain text.
+    body
+        Parts of the page as escaped HTML.
+    data
+        JSON data; scripts find it as ``report``.
+    scripts
+        File names in ``assets``. ``plotly`` stands for the plotly library.
     """
     inline = [get_plotlyjs() if name == "plotly" else asset(name) for name in scripts]
     parts = [
@@ -48,30 +59,39 @@ def write_page(
 
 
 def heading(title: str) -> str:
-    """The beginning of a page's body, by which a page of an earlier run is known."""
+    """Return the beginning of a page's body. It also identifies pages of an earlier run."""
     return f"<header><h1>{escape(title)}</h1><p class=statement>{STATEMENT}</p>"
 
 
 def asset(name: str) -> str:
-    """The text of a file of this package."""
+    """Return the text of a file in ``assets``."""
     return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 
 def script_json(data: Any) -> str:
-    """JSON that cannot end the script that it stands in."""
+    """Return JSON that cannot end its surrounding script element."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\!--")
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """Names and values as a list."""
+    """Return names and values as an HTML list."""
     inner = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     return f"<dl>{inner}</dl>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, name: str = "") -> str:
-    """A table; numbers are right-aligned. name: of a table that can be sorted and filtered by its reader.
+    """Return an HTML table. Numbers are right-aligned.
 
-    A cell is text, a number, None for what is undefined, or :class:`Html`.
+    Parameters
+    ----------
+    head
+        Column titles.
+    rows
+        Rows of cells. A cell is text, a number, None for an undefined value, or :class:`Html`.
+    caption
+        Caption of the table.
+    name
+        Identifier of the table. A table with a name can be sorted and filtered on the page.
     """
     columns = [f"<th scope=col>{_button(text) if name else escape(text)}</th>" for text in head]
     lines = [f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows]
@@ -89,22 +109,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, n
 
 
 class Signed(float):
-    """A difference, shown with its sign."""
+    """A difference, displayed with its sign."""
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
 
 def listed(sentences: Sequence[str]) -> str:
-    """Sentences that the reader must see."""
+    """Return sentences as an HTML list of warnings."""
     return f"<ul class=warnings>{''.join(f'<li>{escape(text)}</li>' for text in sentences)}</ul>"
 
 
 def section(title: str, *content: str) -> str:
-    """A headed part of a page."""
+    """Return a section of a page with a heading."""
     return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"
 
 

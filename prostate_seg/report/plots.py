@@ -1,4 +1,4 @@
-"""Plotly figures, each as the JSON that plotly's script on the page draws."""
+"""Plotly figures as JSON, drawn by plotly's script on the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _BLUE, _ORANGE = "#0b5fa5", "#b34700"
 
 
 def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bool) -> dict[str, Any]:
-    """Closed surfaces (name, colour, surface) in 3D, LPS mm around the first one's centre."""
+    """Return closed surfaces (name, colour, surface) in 3D, in LPS mm from the centroid of the first one.
+
+    Without known directions, the axes are only numbered.
+    """
     centre = meshes[0][2].centroid_lps_mm
     figure = go.Figure()
     for number, (name, colour, surface) in enumerate(meshes):
@@ -51,7 +54,10 @@ def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bo
 
 
 def boxes(title: str, groups: Mapping[str, Array], texts: Sequence[str]) -> dict[str, Any]:
-    """A box for each group of values, with every case as a point; NaN are left out. texts: of the cases."""
+    """Return a box plot for each group of values, with every case as a point.
+
+    NaN values are left out. The parameter ``texts`` holds the names of the cases.
+    """
     figure = go.Figure()
     for name, values in groups.items():
         shown = np.isfinite(values)
@@ -73,7 +79,7 @@ def boxes(title: str, groups: Mapping[str, Array], texts: Sequence[str]) -> dict
 
 
 def bland_altman(prediction_ml: Array, reference_ml: Array, texts: Sequence[str]) -> dict[str, Any]:
-    """Volume differences over mean volumes, with bias and limits of agreement (1.96 standard deviations)."""
+    """Return a Bland-Altman plot of volumes, with bias and limits of agreement (1.96 standard deviations)."""
     difference, mean = prediction_ml - reference_ml, (prediction_ml + reference_ml) / 2
     figure = _points(mean, difference, texts, "%{text}: %{y:+.1f} mL at %{x:.1f} mL")
     if len(difference) > 1:
@@ -92,7 +98,7 @@ def bland_altman(prediction_ml: Array, reference_ml: Array, texts: Sequence[str]
 def scatter(
     title: str, names: tuple[str, str], values: tuple[Array, Array], texts: Sequence[str]
 ) -> dict[str, Any]:
-    """The values of two evaluations against each other, with the line on which they are equal."""
+    """Return a scatter plot of two evaluations with the line of equal values."""
     figure = _points(*values, texts, "%{text}: %{x:.3f} to %{y:.3f}")
     low, high = float(np.min(values)), float(np.max(values))
     figure.add_scatter(
@@ -115,12 +121,12 @@ def _points(x: Array, y: Array, texts: Sequence[str], template: str) -> go.Figur
 
 
 def _literal(name: str) -> str:
-    """A name as plotly shows it letter by letter; it would take ``<a href=...>`` for a link."""
+    """Return a name escaped for plotly, which would otherwise show ``<a href=...>`` as a link."""
     return escape(name, quote=False)
 
 
 def _plain(figure: go.Figure) -> dict[str, Any]:
-    """Data and layout; without plotly's default template, which is most of a small figure."""
+    """Return data and layout without plotly's default template, which is most of a small figure's size."""
     figure.update_layout(template="none")
     found = json.loads(figure.to_json())
     return {"data": found["data"], "layout": found["layout"]}

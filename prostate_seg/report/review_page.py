@@ -1,4 +1,4 @@
-"""A cohort in the order in which somebody should look at it: the most doubtful case first."""
+"""The review page of a cohort: its cases in the order of review, the most doubtful case first."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ NUMBERS = ("spread_mm", "residual_mm", "shape_sd", "blur_mm", "cut")
 
 
 def by_doubt(manifests: Mapping[str, Manifest]) -> list[str]:
-    """Names of cases, the most doubtful first: by the chance of a far HD95, or of no upright scan.
+    """Return the names of cases, the most doubtful first.
 
-    An empty mask comes before all; cases of equal or unknown chance are ordered by their distance from a plausible
-    shape, or by how far the repair moved them, whichever is more.
+    A case with an empty mask comes before all others. The other cases are sorted by the larger of two
+    probabilities: that HD95 exceeds 5 mm, and that the scan shows no upright prostate. Cases with equal or unknown
+    probabilities are sorted by the larger of two lengths: the distance from a plausible shape, and the mean
+    displacement by the repair.
     """
 
     def key(name: str) -> tuple[bool, float, float]:
@@ -45,14 +47,15 @@ def by_doubt(manifests: Mapping[str, Manifest]) -> list[str]:
 
 
 def check_review(folder: Path) -> None:
-    """Raise OutputError if the review would take the place of files that this package did not write."""
+    """Raise OutputError if the review would replace files that this package did not write."""
     check_replaceable(folder, {PAGE: heading(TITLE), TABLE: f"place,case,{PROBABILITY}"})
 
 
 def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
-    """Write ``review.csv`` and ``review.html`` into the folder of the cases; returns them. Raises OutputError.
+    """Write ``review.csv`` and ``review.html`` into the folder of the cases; return their paths.
 
-    manifests: of each case by the name of its folder. The page links the reports that are there.
+    The parameter ``manifests`` holds the manifest of each case under the name of its folder. The page links to the
+    reports that exist. Raise OutputError if a file cannot be written.
     """
     check_review(folder)
     order = by_doubt(manifests)

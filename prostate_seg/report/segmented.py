@@ -1,4 +1,4 @@
-"""The report of a case that was segmented, or whose mask was handed over."""
+"""The report of a case that was segmented, or of a mask that was exported."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ IDENTITY = (("Patient's Name", "PatientName"), ("Patient ID", "PatientID"), ("St
 
 
 def case_report_of(delivery: Delivery, manifest: Manifest, *, identity: str | None = None) -> CaseReport:
-    """The report of a delivery and its manifest.
+    """Return the report of a delivery and its manifest.
 
-    identity: the case's name, which then stands in the page with name, ID and date of a DICOM source; None: nothing
-    in the page names the patient, its title has digits of the input's SHA-256.
+    The parameter ``identity`` is the name of the case, or None. With a name, the page contains this name, and
+    name, ID and date of a DICOM source. With None, nothing on the page identifies the patient, and the title
+    contains the first 12 digits of the input's SHA-256.
     """
     volume = delivery.volume
     layers = [
@@ -93,7 +94,7 @@ def _provenance(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Names and values, nested ones joined, None left out."""
+    """Return names and values as text, with nested values joined and None left out."""
     found = []
     for name, value in values.items():
         if isinstance(value, dict):
@@ -104,6 +105,6 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def write_report(path: Path, request: Request) -> None:
-    """Write the page of a case, from its manifest."""
+    """Write the page of a case from its manifest."""
     assert request.manifest is not None
     write_case_page(path, case_report_of(request.delivery, request.manifest, identity=request.identity))

@@ -1,4 +1,4 @@
-"""Slices, outlines and uncertainty as a page holds them: small pictures and paths."""
+"""Slices, outlines and uncertainty in the form that a page contains: small pictures and SVG paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..geometry.entropy import entropy_percent
 from ..geometry.volume import Array
 from ..writing.view import View, outlines
 
-BUDGET_BYTES = 22_000_000  # of all slices of a page, in base64
+BUDGET_BYTES = 22_000_000  # limit for all slices of a page, in base64
 LEVELS = ((640, 88), (640, 75), (512, 70), (448, 60), (384, 50), (256, 40), (160, 30))  # longest side, JPEG quality
 UNCERTAINTY_STEPS = 8
 UNCERTAINTY_RGB = (255, 60, 190)
@@ -22,9 +22,10 @@ DOUBTFUL_MM, RAMP_BITS = 4.5, 0.72
 
 
 def pictures(view: View) -> list[str]:
-    """Every slice as a JPEG data URL, no finer than its pixels; coarser if all would exceed BUDGET_BYTES.
+    """Return every slice as a JPEG data URL.
 
-    The coarsest level counts whatever its size: no slice is left out.
+    No picture is finer than its pixels. Pictures become coarser if all together would exceed BUDGET_BYTES. No
+    slice is left out: the coarsest level is used even if it exceeds this size.
     """
     for level in LEVELS[:-1]:
         found, total = [], 0
@@ -39,7 +40,10 @@ def pictures(view: View) -> list[str]:
 
 
 def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
-    """By slice: the outlines of each mask that is there, as SVG path data in mm from the slice's corner."""
+    """Return, for each slice, the outlines of each mask on it as SVG path data.
+
+    Coordinates are in mm from the corner of the slice. Masks that are absent from a slice are left out.
+    """
     scale = np.array(view.pixel_mm)
     shown = {name: view.of(mask) for name, mask in masks.items()}
     return [
@@ -49,9 +53,10 @@ def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
 
 
 def doubtful(view: View, mask: Array, probability: Array) -> list[str]:
-    """By slice: the stretches of a mask's outline where the edge is blurred by 4.5 mm or more, as SVG path data.
+    """Return, for each slice, the parts of a mask's outline at a blurred edge, as SVG path data.
 
-    The edge's width is 0.72 over the probability's gradient per mm (the entropy of a straight ramp, in bits).
+    An edge is blurred if its width is at least 4.5 mm. The width is the entropy in bits, integrated across the
+    edge. For a straight ramp this is 0.72 divided by the gradient of the probability per mm, which is used here.
     """
     spacing = (*view.pixel_mm, view.gap_mm)
     field = view.of(probability).astype(np.float32)
@@ -62,16 +67,17 @@ def doubtful(view: View, mask: Array, probability: Array) -> list[str]:
 
 
 def uncertainty(view: View, probability: Array) -> list[str | None]:
-    """By slice: the entropy of a foreground probability as a PNG data URL, transparent where it is certain.
+    """Return, for each slice, the entropy of a foreground probability as a PNG data URL.
 
-    None for a slice that is certain everywhere. The deepest colour is one bit: a probability of one half.
+    The picture is transparent where the model is certain. It is None for a slice that is certain everywhere. The
+    strongest colour means one bit: a probability of one half.
     """
     steps = np.rint(entropy_percent(view.of(probability)) * (UNCERTAINTY_STEPS / 100)).astype(np.uint8)
     return [_levels(steps[:, :, index]) for index in range(steps.shape[2])]
 
 
 def overlay(view: View, masks: Sequence[tuple[Array, str, bool]], index: int) -> str:
-    """One slice with outlines (mask, colour, dashed) as an SVG element that stands alone."""
+    """Return one slice with outlines (mask, colour, dashed) as a self-contained SVG element."""
     width, height = view.extent_mm
     scale = np.array(view.pixel_mm)
     lines = [
@@ -91,7 +97,10 @@ def _picture(view: View, index: int, side: int, quality: int) -> str:
 
 
 def _size(view: View, side: int) -> tuple[int, int]:
-    """Width and height in square pixels: as fine as the slice's own, the longer at most ``side``."""
+    """Return width and height in square pixels.
+
+    They are as fine as the slice's own pixels, but the longer side has at most ``side`` pixels.
+    """
     per_mm = min(side / max(view.extent_mm), 1 / min(view.pixel_mm))
     width, height = (max(1, round(length * per_mm)) for length in view.extent_mm)
     return width, height
@@ -120,7 +129,10 @@ def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:
 
 
 def _stretches(mask: Array, blurred: Array, scale: Array) -> str:
-    """The parts of a mask's outlines over blurred pixels; a single point is no stretch."""
+    """Return the parts of a mask's outlines over blurred pixels as SVG path data.
+
+    A single point is left out.
+    """
     parts = []
     for outline in outlines(mask):
         nearest = np.floor(outline).astype(int).clip(0, np.array(mask.shape) - 1)

@@ -1,4 +1,5 @@
 """Files and processes.
 
-Files of others are opened in a child process with limits; what is written here is whole or absent.
+Input files are opened in a child process with limits on time and memory. Output files are written completely or
+not at all.
 """

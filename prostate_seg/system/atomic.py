@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, and arrays as image formats hold them."""
+"""Output files and folders that are written completely or not at all, and arrays as image formats store them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from ..errors import OutputError
 from ..geometry.volume import Segmentation, Volume
 from .half_written import REPLACED, hidden_folder, remove_abandoned
 
-SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")  # what macOS and Windows put into folders, in lower case
+SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")  # created by macOS and Windows; in lower case
 Array = np.ndarray[Any, Any]
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a file under a temporary name beside its place and rename it there.
+    """Write a file under a temporary name in the same folder, then rename it to ``path``.
 
-    Yields a path in the same folder whose name ends in the whole name asked for, so that writers which
-    look at the suffix see ``.nii.gz`` or ``.seg.nrrd``. When the block ends the file is flushed to the
-    disk and takes the place of ``path`` in one step; when the block raises it is removed and ``path``
-    stays as it was. Raises OutputError for any OSError: no such folder, no permission, no space.
+    Yields the temporary path. Its name ends in the full name of ``path``, so that writers that look at the suffix
+    find ``.nii.gz`` or ``.seg.nrrd``. At the end of the block the file is flushed to disk and replaces ``path`` in
+    one step. If the block raises, the temporary file is removed and ``path`` is not changed.
+
+    Raises
+    ------
+    OutputError
+        There is no such folder, or the system reports an OSError (such as no permission or no space).
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
@@ -53,11 +57,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> Iterator[Path]:
-    """Fill a folder under a temporary name beside its place and rename it there, as :func:`replacing` does.
+    """Fill a temporary folder, then rename it to ``folder``, as :func:`replacing` does for a file.
 
-    Yields an empty folder of the same name inside a hidden one. When the block ends it takes the place of
-    ``folder``, whose parents are made; when the block raises, ``folder`` stays as it was. What killed runs left
-    beside it is removed. may_replace: see :func:`check_free`. Raises OutputError.
+    Yields an empty folder of the same name inside a hidden folder. At the end of the block it replaces ``folder``.
+    If the block raises, ``folder`` is not changed. Missing parent folders are created. Hidden folders that killed
+    runs left in the same place are removed.
+
+    Parameters
+    ----------
+    folder
+        The output folder.
+    may_replace
+        See :func:`check_free`.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or may not be replaced.
     """
     remove_abandoned(folder.parent)
     try:
@@ -79,7 +95,10 @@ def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None
 
 
 def reason_of(error: OSError) -> str:
-    """What the system says of an error, or of the one that a library wrapped into it; never the library's text."""
+    """Return the system's text for an error, never the text of a library.
+
+    If a library raised the error, the text is that of the system error that caused it.
+    """
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and found.strerror:
@@ -89,11 +108,11 @@ def reason_of(error: OSError) -> str:
 
 
 def _exchange(new: Path, place: Path, old: Path) -> None:
-    """Move ``place`` to ``old`` and ``new`` to ``place``; ``old`` is deleted, or put back where that fails."""
+    """Move ``place`` to ``old`` and ``new`` to ``place``. Delete ``old`` then, or put it back on failure."""
     try:
         if place.exists():
             place.rename(old)
-        new.rename(place)  # fails where another run has filled the place meanwhile
+        new.rename(place)  # fails if another run has created the folder meanwhile
     finally:
         if old.exists():
             if place.exists():
@@ -103,11 +122,17 @@ def _exchange(new: Path, place: Path, old: Path) -> None:
 
 
 def check_free(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> None:
-    """Raise OutputError where results may not go to ``folder`` because it is there already.
+    """Raise OutputError if ``folder`` exists already and may not be replaced.
 
-    may_replace: of what is in it, whether it is an earlier result that may be lost, or an OutputError that says
-    why not; None: nothing may. A folder that holds anything else is never replaced; files that the system put
-    there (``.DS_Store``, ``Thumbs.db``, ``desktop.ini``, ``._*``) do not count.
+    Parameters
+    ----------
+    folder
+        The output folder.
+    may_replace
+        Called with each path in the folder. Returns whether the path is an earlier result that may be deleted, or
+        raises OutputError with the reason why not. The folder is replaced only if all its paths may be deleted.
+        Files of the system (``.DS_Store``, ``Thumbs.db``, ``desktop.ini``, ``._*``) are ignored. None: an existing
+        folder is never replaced.
     """
     if not os.path.lexists(folder):
         return
@@ -124,13 +149,16 @@ def check_free(folder: Path, *, may_replace: Callable[[Path], bool] | None = Non
 
 
 def is_of_system(path: Path) -> bool:
-    """Whether a file is one that macOS or Windows put beside others, unasked."""
+    """Return whether macOS or Windows created this file on its own, such as ``.DS_Store``."""
     plain = path.is_file() and not path.is_symlink()
     return plain and (path.name.lower() in SYSTEM_FILES or path.name.startswith("._"))
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OutputError where nothing can be written in a folder, or the folder cannot be made; makes nothing."""
+    """Raise OutputError if a folder cannot be written, or cannot be created.
+
+    The folder is not created. A temporary folder is created and removed in the nearest parent that exists.
+    """
     nearest = Path(os.path.abspath(folder))
     while not os.path.lexists(nearest):
         nearest = nearest.parent
@@ -144,10 +172,15 @@ def check_writable(folder: Path) -> None:
 
 
 def stored_array(item: Volume | Segmentation) -> Array:
-    """The pixels of an item in a type that image formats know, black outside the field of view.
+    """Return the voxels (I, J, K) in a type that image formats can store, black outside the field of view.
 
-    Returns (I, J, K): labels as uint8, bool as uint8, float16 as float32, 64-bit integers as int32, all
-    else as it is. Raises OutputError for numbers that this cannot hold.
+    Labels are returned as they are. In images bool becomes uint8, float16 becomes float32, and 64-bit integers
+    become int32. Other types are not changed.
+
+    Raises
+    ------
+    OutputError
+        A value does not fit in int32, or the type is not a real number of at most 64 bits.
     """
     if isinstance(item, Segmentation):
         return item.labels
@@ -171,6 +204,6 @@ def stored_array(item: Volume | Segmentation) -> Array:
 
 
 def checked_suffix(path: Path, *suffixes: str) -> None:
-    """OutputError unless the file's name ends in one of the suffixes, in any case."""
+    """Raise OutputError if the file name does not end in one of the suffixes, in upper or lower case."""
     if not path.name.lower().endswith(suffixes):
         raise OutputError(f"Cannot write {path.name}: its name must end in {' or '.join(suffixes)}.")

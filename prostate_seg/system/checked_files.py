@@ -1,6 +1,6 @@
-"""Small files of others, checked before they are read: their kind, their size, how deeply they are nested.
+"""Small JSON and ``.npz`` files from outside, checked for type, size and depth of nesting.
 
-What does not pass raises ValueError with a phrase that the caller puts into its sentence; OSError stays what it is.
+A failed check raises ValueError. Its text is a clause that the caller puts into a sentence. OSErrors are passed on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..geometry.volume import Array
 MOST_BYTES = 16 << 20
 MOST_NESTING = 64
 _LONGEST_INTEGER = 30  # digits
-_LONGEST_HEADER = 1000  # characters, of an array
+_LONGEST_HEADER = 1000  # characters in the header of an array
 _DAMAGED = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, RecursionError, RuntimeError, TypeError, ValueError),
     *(SyntaxError, lzma.LZMAError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
@@ -35,7 +35,10 @@ _DAMAGED = (
 
 
 def check_plain(path: str | os.PathLike[str], most_bytes: float = math.inf) -> None:
-    """Refuse a pipe, a device, a folder or a file of more bytes, without opening it. Raises ValueError, OSError."""
+    """Check, without opening it, that a path is a regular file of at most ``most_bytes`` bytes.
+
+    Raises ValueError if it is not (a pipe, a device, a folder, a larger file), and OSError if it does not exist.
+    """
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise ValueError("it is no regular file")
@@ -44,7 +47,16 @@ def check_plain(path: str | os.PathLike[str], most_bytes: float = math.inf) -> N
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Content of a JSON file; no name stands twice, every number is finite. Raises ValueError, OSError."""
+    """Read a JSON file in UTF-8.
+
+    Raises
+    ------
+    ValueError
+        The file is not a regular file, is too large, is damaged or is nested too deeply; a name occurs twice in one
+        object; a number is not finite, or an integer has more than 30 characters.
+    OSError
+        The file cannot be read.
+    """
     check_plain(path, MOST_BYTES)
     raw = Path(path).read_bytes()
     try:
@@ -66,9 +78,15 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def read_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> list[Array]:
-    """Arrays of an ``.npz`` file by name, without pickles; none is larger than its header and its bytes agree on.
+    """Read the named arrays of an ``.npz`` file.
 
-    Raises ValueError, OSError.
+    Raises
+    ------
+    ValueError
+        The file is not a regular file, is too large or is damaged; an array is missing, needs pickle, or has more
+        or fewer bytes than its header states.
+    OSError
+        The file cannot be read.
     """
     check_plain(path, MOST_BYTES)
     try:
@@ -79,7 +97,7 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> list[Arra
 
 
 def shortened(value: Any, most: int = 80) -> str:
-    """A value of a file as one printable line of at most ``most`` characters, for a sentence."""
+    """Return a value of a file as one printable ASCII line of at most ``most`` characters, for a message."""
     text = ascii(value[: most + 1] if isinstance(value, str | list) else value)
     return text if len(text) <= most else text[: most - 3] + "..."
 

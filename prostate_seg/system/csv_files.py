@@ -1,7 +1,8 @@
-"""Tables as CSV files: no cell is a formula, and what was written is read back as it was.
+"""Tables as CSV files without formulas, which are read back exactly as they were written.
 
-A spreadsheet runs a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end. Such a text gets an
-apostrophe in front (OWASP, CSV injection), which :func:`read_rows` takes off again. Numbers stay as they are.
+A spreadsheet program may execute a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end.
+:func:`write_rows` puts an apostrophe before such a text (OWASP, CSV injection), and :func:`read_rows` removes the
+apostrophe. Numbers are not changed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,26 @@ from .atomic import replacing
 
 LARGEST_BYTES = 100_000_000
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four: full-width = + - @
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four: = + - @ in full width
 
 
 def write_rows(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a head and rows of text, numbers and None (an empty cell), in UTF-8. Raises OutputError."""
+    """Write a CSV file in UTF-8.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    head
+        The column names.
+    rows
+        Cells of each row: text, numbers, or None for an empty cell.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
     with (
         replacing(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
@@ -32,9 +48,15 @@ def write_rows(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns of a CSV file, and its rows by column; columns without a name are left out.
+    """Return the column names of a CSV file, and each row as a mapping from column name to cell.
 
-    Raises InputError: no such file, not UTF-8, too large, two columns of one name, or a row of another length.
+    Columns without a name are left out. A row may end in extra empty cells.
+
+    Raises
+    ------
+    InputError
+        The file does not exist, cannot be read, is not UTF-8 or is too large; a cell is too long; two columns have
+        the same name; a row has too few cells, or extra cells that are not empty.
     """
     try:
         lines = _lines(path)
@@ -63,7 +85,7 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Line numbers and cells of the lines that are not empty."""
+    """Return the line number and the cells of each line that is not empty."""
     if path.exists() and not path.is_file():
         raise InputError(f"The table {path} is no file; give a CSV file.")
     if path.stat().st_size > LARGEST_BYTES:
@@ -77,7 +99,10 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _line(cells: Sequence[Any]) -> str:
-    """The cells as one line; quoted as for a line that ends in CR LF, since a lone CR ends a line as well."""
+    """Return the cells as one line of CSV that ends in LF.
+
+    The csv module quotes the cells for lines that end in CR LF, because a single CR also ends a line.
+    """
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)
     return buffer.getvalue().removesuffix("\r\n") + "\n"

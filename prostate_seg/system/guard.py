@@ -1,8 +1,8 @@
-"""Functions that read files of others run in a child process, with limits of time and memory.
+"""A child process, with limits on time and memory, for functions that read input files.
 
-Decoders of image formats are native code: a damaged or hostile file makes them abort, loop for ever or take all
-memory. Here that ends the child, which the next call starts anew, and becomes an InputError. The child guards
-against accidents; it is no sandbox for code that a file might smuggle in.
+Image decoders are native code. A damaged or malicious file can make them abort, loop forever or use all memory.
+Then only the child process ends: the caller gets an InputError, and the next call starts a new child. This
+protects against accidents. It is not a sandbox: it does not stop malicious code in a file.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from ..errors import InputError, ProstateSegError, SettingsError
 
 try:
     import resource
-except ImportError:  # Windows has no such limits
+except ImportError:  # Windows has no resource module
     resource = None  # type: ignore[assignment]
 
 Result = TypeVar("Result")
 
 SECONDS, GIGABYTES = "PROSTATE_SEG_READ_SECONDS", "PROSTATE_SEG_READ_GIGABYTES"  # environment variables
-SECONDS_PER_BYTE = 1e-6  # what a file may take beyond the limit for its size on disk
-MEMORY_PER_BYTE = 4
+SECONDS_PER_BYTE = 1e-6  # extra time allowed for each byte on disk
+MEMORY_PER_BYTE = 4  # extra memory in bytes allowed for each byte on disk
 _LENGTH = struct.Struct("<Q")
 _START = "import sys; sys.path[:0] = [sys.argv[1]]; from prostate_seg.system.guard import serve; serve()"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What reading one file may take: wall-clock time in seconds, and memory in GiB (held on Linux)."""
+    """Limits for one call: wall-clock time in seconds, and memory in GiB (enforced on Linux only)."""
 
     seconds: float = 10.0
     gigabytes: float = 1.5
@@ -52,7 +52,10 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> Limits:
-        """The limits in PROSTATE_SEG_READ_SECONDS and PROSTATE_SEG_READ_GIGABYTES. Raises SettingsError."""
+        """Return the limits from PROSTATE_SEG_READ_SECONDS and PROSTATE_SEG_READ_GIGABYTES.
+
+        A variable that is not set gives the default. Raises SettingsError if a value is not a positive number.
+        """
         found = []
         for name, default in ((SECONDS, cls.seconds), (GIGABYTES, cls.gigabytes)):
             try:
@@ -62,41 +65,41 @@ class Limits:
         return cls(*found)
 
     def for_bytes(self, count: int) -> Limits:
-        """The limits for files of so many bytes on disk: one second and 4 MB more for each megabyte."""
+        """Return the limits for ``count`` bytes on disk: 1 s and 4 MB more for each megabyte."""
         return Limits(self.seconds + SECONDS_PER_BYTE * count, self.gigabytes + MEMORY_PER_BYTE * count / 2**30)
 
 
 def guarded(function: Callable[..., Result], *arguments: Any, bytes_on_disk: int = 0) -> Result:
-    """Call a module's function in the child process and return what it returns.
+    """Call a function in the child process and return its result.
 
     Parameters
     ----------
     function
-        A function at the top of a module of this package; arguments and result can be pickled.
+        A module-level function of this package. Its arguments and its result must be picklable.
     bytes_on_disk
-        Size of the files that it reads: large ones may take longer and more memory.
+        Size of the files that the function reads. It raises the limits.
 
     Raises
     ------
     InputError
-        The function ended its process, took longer or more memory than allowed, or failed in a way that no
-        reader expects. Errors of this package are raised as they are.
+        The function crashed the child process, exceeded a limit, or raised an error that is not one of this
+        package. Errors of this package are passed on with the same type and message.
     """
     return _child.call(function, arguments, Limits.from_environment().for_bytes(bytes_on_disk))
 
 
 class ChildError(Exception):
-    """The traceback of the child process, as the cause of an error that is raised in this one."""
+    """Traceback of the child process, used as the cause of the error that the parent process raises."""
 
 
 class _Child:
-    """The child process of this process, started by the first call and after each death."""
+    """The child process, started by the first call and again after it died."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Start over; a forked copy of this process must not talk to the child of the first."""
+        """Forget the child without ending it: a fork of this process must not use the child of its parent."""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -121,7 +124,7 @@ class _Child:
             except EOFError:
                 self.stop()
                 raise _too_slow(limits) if late.is_set() else _died(limits) from None
-            except BaseException:  # Ctrl-C: what it is at is lost
+            except BaseException:  # such as Ctrl-C: the result is lost
                 self.stop()
                 raise
             finally:
@@ -137,13 +140,13 @@ class _Child:
             if not sys.executable:
                 raise InputError("files are read by a Python process of their own, and there is no interpreter.")
             place = str(Path(__file__).resolve().parents[1])
-            one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each would reserve memory
+            one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # every thread would reserve memory
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _START, place],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | one_thread,
-                start_new_session=True,  # Ctrl-C is for this process, which then ends the child
+                start_new_session=True,  # Ctrl-C reaches only the parent, which then ends the child
             )
         return self._process
 
@@ -181,18 +184,21 @@ def _died(limits: Limits) -> InputError:
 
 
 def serve() -> None:
-    """Answer calls from standard input on standard output until it is closed. The libraries' own output is lost."""
+    """Run in the child: answer calls until standard input is closed.
+
+    Calls arrive on standard input and results leave on standard output. Output of libraries is discarded.
+    """
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when the child ends
     while _answered(requests, replies):
-        pass  # nothing of a call is kept
+        pass  # nothing is kept between calls
 
 
 def _answered(requests: IO[bytes], replies: IO[bytes]) -> bool:
-    """Answer one call; False if there is none."""
+    """Answer one call. Return False if there is no further call."""
     try:
         call, limits = _receive(requests)
     except EOFError:
@@ -218,24 +224,24 @@ def _of_this_package(error: BaseException, limits: Limits) -> ProstateSegError:
 
 
 def _limit(limits: Limits | None) -> None:
-    """Hold this process to limits of memory and of processor time from here on, or to none."""
+    """Limit the memory and the CPU time of this process from now on; None removes the limits."""
     if resource is None:
         return
     memory = seconds = resource.RLIM_INFINITY
     if limits is not None and (virtual := _virtual_bytes()):
         used = resource.getrusage(resource.RUSAGE_SELF)
-        # The parent watches the clock; this ends a child that outlives its parent in an endless loop.
+        # The parent measures the time. This limit ends a child in an endless loop after its parent has died.
         seconds = int(used.ru_utime + used.ru_stime + 4 * limits.seconds) + 2
         memory = int(limits.gigabytes * 2**30) + virtual
     for kind, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds)):
         _, most = resource.getrlimit(kind)
         bounded = value if most == resource.RLIM_INFINITY or 0 <= value < most else most
-        with suppress(ValueError, OSError):  # macOS refuses some
+        with suppress(ValueError, OSError):  # macOS refuses some limits
             resource.setrlimit(kind, (bounded, most))
 
 
 def _virtual_bytes() -> int:
-    """Size of this process's address space, 0 if the system does not say."""
+    """Return the size of this process's address space in bytes, or 0 if it is unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except (OSError, ValueError):
@@ -244,14 +250,14 @@ def _virtual_bytes() -> int:
 
 
 def _packed(item: Any) -> list[memoryview]:
-    """The parts of an item: its pickle, and its arrays without a copy."""
+    """Return the pickle of an item, followed by the bytes of its arrays, which are not copied."""
     arrays: list[pickle.PickleBuffer] = []
     parts = [memoryview(pickle.dumps(item, protocol=5, buffer_callback=arrays.append))]
     return parts + [array.raw() for array in arrays]
 
 
 def _write(stream: IO[bytes], parts: list[memoryview]) -> None:
-    """Write the number of parts, then length and bytes of each."""
+    """Write the number of parts, then the length and the bytes of each part."""
     stream.write(_LENGTH.pack(len(parts)))
     for part in parts:
         stream.write(_LENGTH.pack(part.nbytes))
@@ -260,7 +266,7 @@ def _write(stream: IO[bytes], parts: list[memoryview]) -> None:
 
 
 def _receive(stream: IO[bytes]) -> Any:
-    """The item that :func:`_packed` and :func:`_write` sent. Raises EOFError if the stream ends first."""
+    """Read an item that :func:`_packed` and :func:`_write` sent. Raises EOFError if the stream ends too early."""
     parts: list[bytearray] = []
     for _ in range(_length(stream)):
         part = bytearray(_length(stream))
@@ -278,7 +284,7 @@ def _length(stream: IO[bytes]) -> int:
 
 
 def _filled(stream: IO[bytes], part: bytearray) -> int:
-    """Bytes of a part that could be read into it."""
+    """Read into ``part`` until it is full or the stream ends. Return the number of bytes read."""
     view, done = memoryview(part), 0
     while done < len(part) and (count := stream.readinto(view[done:])):  # type: ignore[attr-defined]
         done += count

@@ -1,7 +1,8 @@
-"""Hidden folders that results are written into before they take their place, and those that killed runs left.
+"""Hidden folders for results that are not complete yet, and their removal after a run was killed.
 
-A hidden folder holds ``NAME`` (the new results), for a moment ``NAME.replaced`` (the earlier ones), and
-``NAME.lock``, which its process keeps locked: if nobody holds the lock, nobody writes there any more.
+A hidden folder holds ``NAME`` (the new results), for a short time ``NAME.replaced`` (the earlier results), and
+``NAME.lock``. The process that writes the results keeps this file locked. If the file is not locked, no process
+writes there any more.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ else:
 
 @contextmanager
 def hidden_folder(place: Path) -> Iterator[Path]:
-    """Yield a new hidden folder beside ``place``, whose parents are made; it is removed when the block ends.
+    """Yield a new hidden folder beside ``place``, and remove the hidden folder when the block ends.
 
-    It stays if it holds earlier results that could not be put back: :func:`remove_abandoned` tries again.
-    Raises OSError.
+    Missing parent folders of ``place`` are created. The hidden folder is kept if it holds earlier results that
+    could not be put back; :func:`remove_abandoned` tries this again. Raises OSError.
     """
     hidden, lock = _claimed(place)
     try:
@@ -48,7 +49,7 @@ def hidden_folder(place: Path) -> Iterator[Path]:
 
 
 def _claimed(place: Path) -> tuple[Path, BinaryIO]:
-    """A hidden folder and its lock, taken; on a disk that knows no locks the folder has none."""
+    """Create a hidden folder with a locked lock file. On a disk without locks the lock file is removed."""
     while True:
         hidden = place.with_name(f".{secrets.token_hex(4)}-{place.name}")
         hidden.mkdir(parents=True)
@@ -60,7 +61,7 @@ def _claimed(place: Path) -> tuple[Path, BinaryIO]:
             raise
         try:
             _take(file)
-        except BlockingIOError:  # another run took it for an abandoned one, and removes it
+        except BlockingIOError:  # another run considers the folder abandoned and removes it
             file.close()
             continue
         except OSError:
@@ -73,9 +74,9 @@ def _claimed(place: Path) -> tuple[Path, BinaryIO]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the hidden folders in ``folder`` whose runs were killed; what they were replacing is put back.
+    """Remove the hidden folders in ``folder`` that killed runs left, and put earlier results back.
 
-    What another run is filling, or what holds anything else, is left alone, and so is what cannot be removed.
+    A hidden folder is kept if another run is filling it, if it holds other files, or if it cannot be removed.
     """
     try:
         names = os.listdir(folder)
@@ -89,11 +90,11 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _remove(hidden: Path, name: str) -> None:
-    """Remove the hidden folder of the results ``name``. Raises OSError if its lock is taken or missing."""
+    """Remove the hidden folder of the results ``name``. Raises OSError if its lock file is locked or missing."""
     with (hidden / f"{name}{LOCK}").open("r+b") as lock:
         _take(lock)
         place, old = hidden.with_name(name), hidden / f"{name}{REPLACED}"
         if old.exists() and not os.path.lexists(place):
             old.rename(place)
         shutil.rmtree(hidden, ignore_errors=True)
-    shutil.rmtree(hidden, ignore_errors=True)  # Windows removes no open file
+    shutil.rmtree(hidden, ignore_errors=True)  # again: Windows does not remove open files

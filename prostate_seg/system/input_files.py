@@ -1,4 +1,4 @@
-"""Files on disk or inside a zip, and what they are by their content."""
+"""Input files on disk or inside a zip, and their types."""
 
 from __future__ import annotations
 
@@ -36,23 +36,34 @@ READ_ERRORS = (
     BadZipFile,
     NotImplementedError,
     RuntimeError,
-)  # of a file's bytes
+)  # raised when a file's bytes are read
 
 
 @dataclass(frozen=True)
 class ZipMember:
-    """A file inside a zip; unlike :class:`zipfile.Path` it holds nothing open and can be pickled."""
+    """A file inside a zip. Unlike :class:`zipfile.Path` it keeps no file open and can be pickled.
+
+    Attributes
+    ----------
+    archive
+        Path of the zip.
+    at
+        Path of the file inside the zip.
+    """
 
     archive: Path
     at: str
 
     @property
     def name(self) -> str:
-        """The file's name without its folders."""
+        """File name without its folders."""
         return PurePosixPath(self.at).name
 
     def read_bytes(self) -> bytes:
-        """The uncompressed content. Raises InputError if it is encrypted or larger than the memory for reading."""
+        """Return the uncompressed content.
+
+        Raises InputError if the content is encrypted or larger than the memory limit for reading.
+        """
         archive = archive_at(self.archive)
         entry, most = archive.getinfo(self.at), Limits.from_environment().gigabytes * 2**30
         if entry.flag_bits & 1:
@@ -65,7 +76,7 @@ class ZipMember:
         return archive.read(entry)
 
     def beside(self, name: str) -> ZipMember | None:
-        """The member of this name in the same folder of the zip, or None."""
+        """Return the file of this name in the same folder of the zip, or None."""
         at = str(PurePosixPath(self.at).with_name(name))
         return ZipMember(self.archive, at) if at in archive_at(self.archive).NameToInfo else None
 
@@ -74,7 +85,10 @@ InputFile = Path | ZipMember
 
 
 def archive_at(path: Path) -> ZipFile:
-    """An open zip, whose directory is read once. Raises OSError and what a damaged zip makes zipfile raise."""
+    """Return an open zip; its table of contents is cached while the zip is unchanged.
+
+    Raises OSError, and the errors of :mod:`zipfile` for a damaged zip.
+    """
     status = path.stat()
     return _archive(path, status.st_mtime_ns, status.st_size)
 
@@ -85,18 +99,21 @@ def _archive(path: Path, _changed: int, _size: int) -> ZipFile:
 
 
 def opened(file: InputFile) -> BinaryIO:
-    """The bytes of a file, which may lie in a zip, as a seekable stream."""
+    """Open a file on disk or in a zip as a seekable stream of bytes."""
     return file.open("rb") if isinstance(file, Path) else io.BytesIO(file.read_bytes())
 
 
 def bytes_on_disk(files: Sequence[InputFile]) -> int:
-    """Size of files, 0 for those that are not there; a member of a zip counts as the whole zip."""
+    """Return the total size of files on disk, in bytes.
+
+    A file in a zip counts as the whole zip; each zip counts once. A file that does not exist counts as 0.
+    """
     places = {file if isinstance(file, Path) else file.archive for file in files}
     return sum(os.path.getsize(place) for place in places if place.is_file())
 
 
 def file_kind(file: InputFile) -> FileKind | None:
-    """A file's type, by its content first, then by its suffix; None if unknown. Raises OSError."""
+    """Determine a file's type by its content first, then by its suffix; None if unknown. Raises OSError."""
     with file.open("rb") if isinstance(file, Path) else archive_at(file.archive).open(file.at) as stream:
         head = stream.read(1024)
         if head[:2] == b"\x1f\x8b":
@@ -109,15 +126,15 @@ def file_kind(file: InputFile) -> FileKind | None:
 
 
 def suffix(name: str) -> str:
-    """The lower-case suffix of a file name; ``.nii.gz`` counts as one."""
+    """Return the suffix of a file name in lower case; ``.nii.gz`` is one suffix."""
     lower = name.lower()
     return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of paths, as many as tell them apart, without suffixes.
+    """Return short distinct names for paths: the fewest last parts that distinguish them, without suffixes.
 
-    Raises InputError where two are the same.
+    Raises InputError if two paths are the same.
     """
     places = [path.resolve() for path in paths]
     if len(set(places)) != len(places):
@@ -130,7 +147,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def stem(name: str) -> str:
-    """A file name without its known suffixes (``scan.seg.nrrd`` -> ``scan``)."""
+    """Return a file name without its known suffixes (``scan.seg.nrrd`` -> ``scan``)."""
     known = suffix(name)
     shorter = name[: len(name) - len(known)] if known in SUFFIXES else name
     return shorter.removesuffix(".seg")

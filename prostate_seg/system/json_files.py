@@ -1,4 +1,4 @@
-"""JSON files with stable keys, written whole or not at all."""
+"""JSON files with sorted keys, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from .atomic import replacing
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write JSON in UTF-8 with sorted keys and two spaces of indentation.
 
-    numpy numbers and arrays are written as numbers and lists. JSON knows no infinity and no NaN: they
-    raise OutputError naming the entry, as does anything else that JSON does not hold.
+    NumPy numbers and arrays are written as numbers and lists.
+
+    Raises
+    ------
+    OutputError
+        A value is infinite or NaN, or JSON cannot store its type, or a key is not text; the message names the
+        entry. Also if the file cannot be written.
     """
     plain = _plain(content, "")
     text = json.dumps(plain, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""Items one after the other, or several at a time in processes, any of which may die."""
+"""Processing of many items in several processes; a process that dies does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..errors import SettingsError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Start = tuple[Callable[..., None], tuple[Any, ...]]
-TIDY_S = 0.5  # given to a process to remove what it has half-written
-_asked = threading.Event()  # in a process of the pool: whether it was asked to end
+TIDY_S = 0.5  # time for a process to remove its incomplete files
+_asked = threading.Event()  # in a child process: set once the parent asks it to end
 
 
 def check_jobs(jobs: int | None) -> None:
-    """Raise SettingsError for a number of ``--jobs`` below 1; None is no number."""
+    """Raise SettingsError if the number of ``--jobs`` is below 1. None means that no number is given."""
     if jobs is not None and jobs < 1:
         raise SettingsError(f"--jobs is the number of cases done at a time, at least 1, got {jobs}.")
 
@@ -36,26 +36,40 @@ def check_jobs(jobs: int | None) -> None:
 def in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], jobs: int, *, start: Start | None = None
 ) -> Iterator[Result | None]:
-    """``function`` of each item, in order, in ``jobs`` processes; None where an item took its process with it.
+    """Yield the result of ``function`` for each item, in order; None for an item whose process died.
 
-    start: a function and its arguments, called first in each process. When one dies, the items that it leaves are
-    done in a process each. Ctrl-C ends all of them at once, as does closing this iterator: what they are at is not
-    finished. A script that calls this guards its main part by ``if __name__ == "__main__"``.
+    If a process dies, each unfinished item is processed again in a process of its own. The result of an item is
+    None if that process dies too. Ctrl-C, or closing this iterator, ends all processes at once and does not finish
+    their items. A script that calls this function must protect its main part by ``if __name__ == "__main__"``.
+
+    Parameters
+    ----------
+    function
+        A function of one item.
+    items
+        The items.
+    jobs
+        Number of processes.
+    start
+        A function and its arguments, called first in each process.
     """
     with _pool(jobs, start) as pool:
         futures = _submitted(pool, function, items, threads=max(1, (os.cpu_count() or 1) // jobs))
         for item, future in zip(items, futures, strict=True):
             try:
                 yield future.result()
-            except BrokenProcessPool:  # some item took its process and with it the pool: each on its own
+            except BrokenProcessPool:  # a process died and broke the pool: use a new process
                 yield _apart(function, item, start)
 
 
 @contextmanager
 def _pool(jobs: int, start: Start | None) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end when the block does, or at once if it raises or this process is killed."""
+    """Yield a pool of processes, which ends with the block.
+
+    The processes end at once if the block raises or if this process is killed.
+    """
     context = get_context("spawn")
-    ended, stop = context.Pipe(duplex=False)  # closing ``stop`` is what the processes hear
+    ended, stop = context.Pipe(duplex=False)  # closing ``stop`` tells the processes to end
     pool = ProcessPoolExecutor(jobs, context, _begin, (pickle.dumps(start), ended))
     try:
         yield pool
@@ -69,9 +83,15 @@ def _pool(jobs: int, start: Start | None) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(start: bytes, ended: Connection) -> None:
-    """In a new process: listen for the end, say nothing but what is returned, then do what ``start`` says.
+    """Set up a new process: wait for the end signal in a thread, silence warnings and logging, run ``start``.
 
-    start: pickled, since loading it may import for seconds, in which the process must listen already.
+    Parameters
+    ----------
+    start
+        A pickled function with its arguments, or a pickled None. It is pickled because loading it may import
+        modules for seconds, and the process must be able to end during this time.
+    ended
+        A pipe; the process ends when the other end of this pipe is closed.
     """
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_when_asked, args=(ended,), daemon=True).start()
@@ -83,18 +103,18 @@ def _begin(start: bytes, ended: Connection) -> None:
 
 
 def _end_when_asked(ended: Connection) -> None:
-    """End this process when the other end is closed: tidily if the work listens, else by force."""
+    """Wait until the other end of the pipe is closed, then interrupt the work; end the process after ``TIDY_S``."""
     with suppress(OSError, EOFError):
         ended.recv()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # no last words
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nothing more is printed
     _asked.set()
-    os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, also where it sleeps
+    os.kill(os.getpid(), signal.SIGTERM)  # handled in the main thread, even if it sleeps
     time.sleep(TIDY_S)
     os._exit(1)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Give up the work in hand if the parent asks for it; a signal from elsewhere ends the process."""
+    """Handle SIGTERM: interrupt the work if the parent asked for it, otherwise end the process."""
     if _asked.is_set():
         raise KeyboardInterrupt
     os._exit(1)
@@ -103,10 +123,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _submitted(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item], *, threads: int
 ) -> list[Future[Result]]:
-    """Hand the items to processes, which start here, with so many threads each and deaf to Ctrl-C."""
+    """Submit the items to the pool, whose processes start here.
+
+    Each process ignores Ctrl-C and uses ``threads`` threads, unless OMP_NUM_THREADS is already set.
+    """
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    in_main = threading.current_thread() is threading.main_thread()  # another one cannot change signals
+    in_main = threading.current_thread() is threading.main_thread()  # other threads cannot change signal handlers
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
     try:
         return [pool.submit(function, item) for item in items]

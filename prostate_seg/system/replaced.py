@@ -1,4 +1,4 @@
-"""Which files of an earlier run may be replaced: those that this package wrote, by what they hold."""
+"""Protection of files that this package did not write; its own files contain a known text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from pathlib import Path
 
 from ..errors import OutputError
 
-READ_BYTES = 1 << 26  # of a file, in which its mark must be
+READ_BYTES = 1 << 26  # the identifying text must be in these first bytes
 
 
 def check_replaceable(folder: Path, marks: Mapping[str, str]) -> None:
-    """Raise OutputError if a folder holds a file of these names that this package did not write.
+    """Raise OutputError if a folder holds a file with one of these names that this package did not write.
 
-    marks: by the file's name a text that the package's own file of that name holds.
+    Parameters
+    ----------
+    folder
+        The folder to check.
+    marks
+        For each file name, a text that every file of this name contains if this package wrote it.
     """
     foreign = [
         name for name, mark in marks.items() if os.path.lexists(folder / name) and not holds(folder / name, mark)
@@ -27,7 +32,7 @@ def check_replaceable(folder: Path, marks: Mapping[str, str]) -> None:
 
 
 def holds(file: Path, mark: str) -> bool:
-    """Whether a regular file holds a text in its first 64 MiB."""
+    """Return whether ``file`` is a regular, readable file with the text ``mark`` in its first 64 MiB."""
     try:
         if not file.is_file():
             return False

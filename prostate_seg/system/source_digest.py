@@ -1,8 +1,11 @@
-"""The digest of the image that a mask was drawn on, as mask files carry it.
+"""The digest of the image that a mask was drawn on, stored in the mask file.
 
-A contour fits any image of its size. Its file therefore holds the SHA-256 of the image's files: ``.seg.nrrd`` in a
-tag of each segment (3D Slicer keeps tags that it does not know), ``.nrrd`` and ``.mha`` in a field, NIfTI in its
-description (ITK keeps it), in base64, which fits there.
+A contour fits every image of the same size. A mask file therefore holds the SHA-256 of the files of its image:
+
+- ``.seg.nrrd``: in a tag of each segment; 3D Slicer keeps tags that it does not know.
+- ``.nrrd`` and ``.mha``: in a header field.
+- NIfTI: in the description, which ITK keeps. The digest is in base64, because the description has only 80 bytes
+  and may hold other text.
 """
 
 from __future__ import annotations
@@ -21,24 +24,32 @@ TAG = "ProstateSeg.SourceSHA256"
 FIELD = "source_sha256"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER_BYTES, _NIFTI_BYTES = 1 << 20, 540
-_DESCRIBED = re.compile(rb"source ([A-Za-z0-9_-]{43})")  # SHA-256 in base64 without its padding
+_DESCRIBED = re.compile(rb"source ([A-Za-z0-9_-]{43})")  # a SHA-256 in base64 without padding
 _FIELD = re.compile(rf"^{FIELD}(?::=| = )([0-9a-f]{{64}})\r?$".encode(), re.MULTILINE)
 _TAGS = re.compile(rb"^Segment(\d{1,4})_Tags:=(.*)$", re.MULTILINE)
 _TAGGED = re.compile(rf"{re.escape(TAG)}:([0-9a-f]{{64}})\|".encode())
 
 
 def tag_of(sha256: str) -> str:
-    """The tag of a segment, empty for what is no SHA-256."""
+    """Return the tag for a segment, or an empty text if ``sha256`` is not a SHA-256."""
     return f"{TAG}:{sha256}|" if _SHA256.fullmatch(sha256) else ""
 
 
 def field_of(sha256: str) -> dict[str, str]:
-    """The field of a ``.nrrd`` or ``.mha`` file, none for what is no SHA-256."""
+    """Return the field for a ``.nrrd`` or ``.mha`` header, or no field if ``sha256`` is not a SHA-256."""
     return {FIELD: sha256} if _SHA256.fullmatch(sha256) else {}
 
 
 def description_of(sha256: str, first: str = "") -> str:
-    """The description of a NIfTI file, at most 80 bytes, after what else it says first."""
+    """Return the description for a NIfTI header, which has room for 80 bytes.
+
+    Parameters
+    ----------
+    sha256
+        Digest of the image; left out if it is not a SHA-256.
+    first
+        Text before the digest.
+    """
     if not _SHA256.fullmatch(sha256):
         return first
     source = f"source {base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode().rstrip('=')}"
@@ -46,9 +57,10 @@ def description_of(sha256: str, first: str = "") -> str:
 
 
 def recorded_sources(path: Path) -> dict[int, str]:
-    """The digests that a mask file carries, by the number of the segment from 0 on; a label map's is 0.
+    """Return the image digests in a mask file, by the number of the segment (from 0).
 
-    Only the header is read. Empty if nothing says which image it was: another program's file, or a damaged one.
+    The digest of a label map has the number 0. Only the header is read. The result is empty if the file holds no
+    digest (for example a file of another program) or is damaged.
     """
     with suppress(OSError, EOFError, zlib.error, ValueError):
         head = _head(path)
@@ -61,9 +73,18 @@ def recorded_sources(path: Path) -> dict[int, str]:
 
 
 def check_drawn_on(path: Path, segments: Mapping[str, str], image: str, known: set[str]) -> None:
-    """Raise GeometryError if a segment of a mask file says that it was drawn on another image.
+    """Raise GeometryError if a segment of a mask file was drawn on another image, by its digest.
 
-    segments: name and digest of those that count. image: the image's name. known: the digests that it goes by.
+    Parameters
+    ----------
+    path
+        The mask file, for the message.
+    segments
+        Names of the segments to check, and their image digests.
+    image
+        Name of the image, for the message.
+    known
+        All digests that are valid for the image.
     """
     for segment, sha256 in segments.items():
         if sha256 not in known:
@@ -76,7 +97,7 @@ def check_drawn_on(path: Path, segments: Mapping[str, str], image: str, known: s
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file, unpacked if it is packed by gzip."""
+    """Return the first bytes of a file, decompressed if it is a gzip file."""
     with path.open("rb") as stream:
         head = stream.read(_HEADER_BYTES)
         if not head.startswith(b"\x1f\x8b"):
@@ -86,7 +107,7 @@ def _head(path: Path) -> bytes:
 
 
 def _in_text(head: bytes) -> dict[int, str]:
-    """The digests in the header of a NRRD or MetaImage file."""
+    """Return the digests in the header of a NRRD or MetaImage file, by segment number."""
     header = head.split(b"\n\n")[0] if head[:4] == b"NRRD" else head.split(b"\nElementDataFile")[0]
     of_file = _FIELD.search(header)
     found = {0: of_file.group(1).decode()} if of_file else {}

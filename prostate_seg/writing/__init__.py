@@ -1,6 +1,6 @@
-"""Masks and volumes to files.
+"""Output files for volumes and masks.
 
-One file and one row of :mod:`.formats` for each format.
+Each format has one module and one row in :mod:`.formats`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..geometry.volume import Segmentation, Volume
 
 __all__ = ["write"]
 
-# Suffix, module and function; the first suffix that fits counts. Loaded when asked for.
+# Suffix, module and function. The first matching suffix counts. A module is imported when it is needed.
 _WRITERS = (
     (".nii", "nifti", "write_nifti"),
     (".nii.gz", "nifti", "write_nifti"),
@@ -27,10 +27,26 @@ _WRITERS = (
 def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: Volume | None = None) -> None:
     """Write a volume or a segmentation in the format of the path's suffix.
 
-    ``.nii``, ``.nii.gz``: NIfTI. ``.nrrd``, ``.mha``: the volume, or the labels as a plain label map.
-    ``.seg.nrrd``: a segmentation for 3D Slicer. ``.stl``, ``.vtk``: the surface of label 1. With ``image``,
-    the volume beneath: ``.png``, a contact sheet (of a volume alone without it); ``.mrb``, a Slicer scene;
-    DICOM is written by :mod:`.formats`. Raises OutputError.
+    DICOM is not written here, but by :mod:`.formats`.
+
+    Parameters
+    ----------
+    item
+        Volume or segmentation.
+    path
+        ``.nii`` and ``.nii.gz``: NIfTI. ``.nrrd`` and ``.mha``: a volume, or the labels as a plain label map.
+        ``.seg.nrrd``: a segmentation for 3D Slicer. ``.stl`` and ``.vtk``: the surface of label 1. ``.png``: a
+        contact sheet of a volume, or of a segmentation on its volume. ``.mrb``: a 3D Slicer scene of a
+        segmentation and its volume.
+    image
+        Volume of a segmentation, for ``.png`` and ``.mrb`` only.
+
+    Raises
+    ------
+    OutputError
+        The suffix is unknown or does not fit the item, or the file cannot be written.
+    GeometryError
+        The segmentation of a ``.png`` lies on another grid than the image.
     """
     name = Path(path).name
     lower = name.lower()

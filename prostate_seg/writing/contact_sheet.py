@@ -1,4 +1,4 @@
-"""A contact sheet: slices through the gland with the CTV's contour, as one PNG."""
+"""A contact sheet: slices through the gland with the contour of the CTV, in one PNG."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def write_png(
     *,
     slices: int = 20,
 ) -> None:
-    """Write :func:`contact_sheet` to ``.png``. Raises OutputError and what contact_sheet raises."""
+    """Write the contact sheet of a volume to ``.png``, see :func:`contact_sheet`.
+
+    Raise OutputError if the file cannot be written, and GeometryError if the segmentation lies on another grid.
+    """
     path = Path(path)
     checked_suffix(path, ".png")
     sheet = contact_sheet(volume, segmentation, slices=slices)
@@ -40,15 +43,30 @@ def write_png(
 
 
 def contact_sheet(volume: Volume, segmentation: Segmentation | None = None, *, slices: int = 20) -> Image.Image:
-    """Draw up to ``slices`` slices, evenly chosen from one below to one above the gland, in RGB.
+    """Draw a volume's slices with the contour of a segmentation, and return the picture in RGB.
 
-    Where the orientation is known, slices are transverse as radiology shows them: the patient's right
-    at the left, anterior at the top, apex before base. Where it is assumed, array axis i runs to the
-    right, j downward, and no direction is named. Every slice has the aspect of its millimetres, its
-    1-based number in the file and a 10 mm bar; black margins that all slices share are cut off. The
-    contour is label 1's at level 0.5 between voxel centres. Without a gland the slices are chosen from
-    the whole volume. Raises GeometryError where the segmentation lies on another grid, OutputError for
-    an empty image.
+    Slices are evenly spaced, from one below the gland to one above it. Without a gland, they are chosen from the
+    whole volume. If the orientation is known, the slices are transverse, in radiological convention: the patient's
+    right on the left, anterior at the top, apex before base. If the orientation is assumed, array axis i runs to
+    the right and j downward, and no direction is named. Each slice has its true aspect ratio in mm, its 1-based
+    number in the file, and a 10 mm bar. Black margins that all slices have in common are cut off. The contour is
+    that of label 1, at level 0.5 between voxel centres.
+
+    Parameters
+    ----------
+    volume
+        Image beneath.
+    segmentation
+        Segmentation on the volume's grid, or None.
+    slices
+        Largest number of slices.
+
+    Raises
+    ------
+    GeometryError
+        The segmentation lies on another grid.
+    OutputError
+        The image has no voxels, or ``slices`` is below 1.
     """
     if segmentation is not None and not same_grid(volume, segmentation):
         raise GeometryError(
@@ -74,9 +92,10 @@ def contact_sheet(volume: Volume, segmentation: Segmentation | None = None, *, s
 
 
 def chosen_slices(occupied: Any, count: int) -> list[int]:
-    """Up to ``count`` slice indices, evenly from one before the first occupied slice to one after the last.
+    """Return up to ``count`` evenly spaced slice indices.
 
-    occupied: bool (K,). All slices are eligible where none is occupied.
+    They run from one before the first occupied slice to one after the last. If no slice is occupied, they are
+    chosen from all slices. The parameter ``occupied`` is bool (K,).
     """
     filled = np.flatnonzero(occupied)
     first, last = (int(filled[0]) - 1, int(filled[-1]) + 1) if filled.size else (0, len(occupied) - 1)
@@ -99,7 +118,10 @@ def _tile(view: View, ctv: Array, index: int) -> Image.Image:
 
 
 def _contour_coverage(mask: Array, size: tuple[int, int]) -> Image.Image:
-    """How much of each screen pixel the mask's contour covers, 0 to 255: two pixels wide, smooth edges."""
+    """Return how much of each screen pixel the mask's contour covers, 0 to 255.
+
+    The line is two pixels wide and anti-aliased.
+    """
     finer = 4
     drawn = Image.new("L", (size[0] * finer, size[1] * finer))
     draw = ImageDraw.Draw(drawn)

@@ -1,4 +1,4 @@
-"""The mask of a case's folder, as it was written or as somebody changed it since."""
+"""The current mask in a case's folder: as it was written, or as a user changed it later."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..system.source_digest import check_drawn_on, recorded_sources
 from .formats import FORMATS
 from .manifest import MANIFEST, mask_digest
 
-MASKS = (FORMATS["seg-nrrd"].file, FORMATS["nifti"].file)  # where somebody may have corrected the contour
-ENTRIES: dict[str, type] = {  # of a manifest, if they are there
+MASKS = (FORMATS["seg-nrrd"].file, FORMATS["nifti"].file)  # files in which a user may have corrected the contour
+ENTRIES: dict[str, type] = {  # optional entries of a manifest and their types
     **dict.fromkeys(("input", "acquisition", "bundle"), dict),
     **dict.fromkeys(("ctv_sha256", "orientation", "drawn"), str),
     "outputs": list,
@@ -24,16 +24,26 @@ ENTRIES: dict[str, type] = {  # of a manifest, if they are there
 
 @dataclass(frozen=True)
 class GivenMask:
-    """A mask's file, and the manifest of the case that it lies in (empty where there is none)."""
+    """A mask file and the manifest of its case.
+
+    The manifest is empty if there is none.
+    """
 
     file: Path
     manifest: Mapping[str, Any]
 
 
 def given_mask(path: Path) -> GivenMask:
-    """The mask file, or the mask of a case's folder: of two, the one that was changed since the manifest.
+    """Find the mask of a path: the mask file itself, or the mask in a case's folder.
 
-    Raises InputError: none, or two that were both changed and differ; GeometryError: one of another image.
+    If the folder holds two masks, take the one that changed since the manifest was written.
+
+    Raises
+    ------
+    InputError
+        There is no mask, or two masks were both changed and differ.
+    GeometryError
+        The mask was drawn on another image than the case's image.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a mask file or the folder of a case.")
@@ -56,13 +66,16 @@ def given_mask(path: Path) -> GivenMask:
 
 
 def source_of(manifest: Mapping[str, Any]) -> str:
-    """The digest of the image that a case was segmented from, empty if its manifest holds none."""
+    """Return the digest of the image of a case; empty if its manifest has none."""
     about = manifest.get("input")
     return str(about.get("sha256") or "") if isinstance(about, Mapping) else ""
 
 
 def manifest_of(folder: Path) -> Mapping[str, Any]:
-    """The manifest of a case's folder, empty if it has none. Raises InputError for one that is not as written."""
+    """Return the manifest in a case's folder; empty if there is none.
+
+    Raise InputError if the manifest cannot be read, or if an entry has the wrong type.
+    """
     if not (folder / MANIFEST).is_file():
         return {}
     try:
@@ -85,7 +98,11 @@ def manifest_of(folder: Path) -> Mapping[str, Any]:
 
 
 def is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether a mask is not what the manifest knows; also if it holds several segments or cannot be read."""
+    """Return whether a mask differs from the mask in the manifest.
+
+    The result is also True if the file cannot be read or holds several segments, and False if the manifest has no
+    digest.
+    """
     expected = manifest.get("ctv_sha256")
     if not expected:
         return False

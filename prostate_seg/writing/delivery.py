@@ -1,4 +1,4 @@
-"""What is handed over: a volume with its CTV and further structures, and who drew them."""
+"""The data that are written: a volume with its CTV and further structures, and their author."""
 
 from __future__ import annotations
 
@@ -21,15 +21,24 @@ Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 RESEARCH_ONLY = "research use only"
 SOFTWARE, SOFTWARE_VERSION = "prostate-seg", version("prostate-seg")
 LONGEST_NAME = 64
-SMALL_SHARE = 0.001  # of the mask, below which a further component is no news
+SMALL_SHARE = 0.001  # a component below this share of the largest one is not reported
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Who drew the contours: name and version of a model or program, and how (PS3.3 C.8.20.4, C.8.8.5).
+    """Author of the contours (PS3.3 C.8.20.4, C.8.8.5).
 
-    ``AUTOMATIC``: a model; ``SEMIAUTOMATIC``: a model corrected by hand; ``MANUAL``. structures: of what is not the
-    CTV (or made from it), which no model of this package draws.
+    Attributes
+    ----------
+    name
+        Name of a model or program.
+    version
+        Version of the model or program.
+    kind
+        How the CTV was drawn. ``AUTOMATIC``: by a model. ``SEMIAUTOMATIC``: by a model and corrected by hand.
+        ``MANUAL``: by hand.
+    structures
+        How all other structures were drawn, except those made from the CTV. No model of this package draws them.
     """
 
     name: str
@@ -40,10 +49,25 @@ class Maker:
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """A volume, its CTV (label 1 on the volume's grid) and further structures, bool (I, J, K), by name.
+    """A volume with its CTV and further structures.
 
-    Structures may overlap the CTV and each other. Raises GeometryError where a grid differs, SettingsError for two
-    structures of one name.
+    Attributes
+    ----------
+    volume
+        Image.
+    ctv
+        Segmentation on the volume's grid; label 1 is the CTV.
+    maker
+        Author of the contours.
+    structures
+        Further structures by name, bool (I, J, K). They may overlap the CTV and each other.
+
+    Raises
+    ------
+    GeometryError
+        A mask has another grid than the volume.
+    SettingsError
+        Two structures have the same name.
     """
 
     volume: Volume
@@ -71,12 +95,12 @@ class Delivery:
 
     @cached_property
     def masks(self) -> dict[str, Array]:
-        """All structures by name, the CTV first: bool (I, J, K)."""
+        """All structures by name, bool (I, J, K); the CTV comes first."""
         return {CTV: self.ctv.mask(), **self.structures}
 
     @property
     def label_map(self) -> Segmentation:
-        """The CTV (label 1) and the structures (2, 3, ...) in one map. Raises OutputError where they overlap."""
+        """The CTV (label 1) and the structures (2, 3, ...) in one map. Raises OutputError if they overlap."""
         labels = self.ctv.mask().astype(np.uint8)
         for label, (name, mask) in enumerate(self.structures.items(), 2):
             if labels[mask].any():
@@ -89,11 +113,11 @@ class Delivery:
         return replace(self.ctv, labels=labels, names=names)
 
     def kind_of(self, name: str) -> Kind:
-        """How a structure was drawn; a PTV is as its CTV."""
+        """Return how a structure was drawn. A PTV counts as drawn like its CTV."""
         return self.maker.structures if name in self.structures else self.maker.kind
 
     def uid(self, role: str) -> str:
-        """A UID that is always the same for the same source, masks, maker and role."""
+        """Return a UID that depends only on the source, the masks, the maker and the role."""
         about = [self.maker.name, self.maker.version, self.maker.kind, self.maker.structures, role]
         return str(generate_uid(entropy_srcs=[self._digest, *about]))
 
@@ -107,12 +131,16 @@ class Delivery:
 
 
 def digest_of(values: Array) -> str:
-    """Hex SHA-256 of an array's values, for a role that depends on them."""
+    """Return the hex SHA-256 of an array's values, for a UID role that depends on them."""
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def check_structures(delivery: Delivery, what: str) -> None:
-    """Raise OutputError where DICOM cannot hold a structure: it has no voxel, or a name that no label can be."""
+    """Raise OutputError if DICOM cannot hold a structure.
+
+    This is the case if the structure is empty, or if its name is not a valid label: 1 to 64 printable characters
+    without a backslash. The parameter ``what`` names the output in the message.
+    """
     for name, mask in delivery.masks.items():
         if len(name) > LONGEST_NAME or "\\" in name or not name.isprintable() or not name.strip():
             raise OutputError(
@@ -124,7 +152,11 @@ def check_structures(delivery: Delivery, what: str) -> None:
 
 
 def remarks(segmentation: Segmentation) -> list[str]:
-    """What a planner should look at before using a CTV: several components, a mask cut by the image's border."""
+    """Return warnings that a planner should read before using a CTV.
+
+    There is a warning if the mask has several components, and one if it touches the image's border. An empty mask
+    has no warnings.
+    """
     mask = segmentation.mask()
     if not mask.any():
         return []

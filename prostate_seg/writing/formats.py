@@ -1,7 +1,7 @@
-"""The formats of ``--format``: one table, from which help, checks, README and the manifest's schema are made.
+"""Table of the formats of ``--format``, the source of help, checks, README and the manifest's schema.
 
-A new format is one file with a function ``(path, request)`` and one row here. The functions are named, not
-imported, so that their libraries load when a format is written.
+A new format needs one module with a function ``(path, request)`` and one row here. Functions are given as text.
+Their libraries are therefore imported only when a format is written.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class Format:
     Attributes
     ----------
     name
-        As ``--format`` takes it.
+        Name in ``--format``.
     file
-        Its file in the folder of a case; of ``us-series`` its folder.
+        File name in a case's folder; for ``us-series`` the name of a subfolder.
     writer
-        Module and function ``(path, request)``; raises OutputError.
+        Module and function ``(path, request)``. The function raises OutputError.
     about
         One line for help and README.
     needs
-        ``dicom``: a volume read from DICOM, to whose images the format refers.
-        ``probability``: a mask with a probability, as ``segment`` makes it.
+        Conditions of the format. ``dicom``: the volume was read from DICOM, because the format refers to its
+        images. ``probability``: the mask has a probability, as after ``segment``.
     structures
-        Whether it holds further structures beside the CTV.
+        Whether the format holds further structures beside the CTV.
     default
-        Whether ``segment`` writes it unasked.
+        Whether ``segment`` writes the format by default.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Format:
     default: bool = False
 
     def write(self, path: Path, request: Request) -> None:
-        """Write to a path. Raises OutputError."""
+        """Write a request to a path in this format. Raise OutputError."""
         resolve_name(self.writer)(path, request)
 
 
@@ -140,7 +140,7 @@ FORMATS = {row.name: row for row in _ROWS}
 
 
 def readme_table() -> str:
-    """The table of README.md: file, what it is, name."""
+    """Return the Markdown table for README.md: file, description and name of each format."""
     lines = [
         f"| `{row.file}` | {row.about} | `{row.name}`{', by default' if row.default else ''} |"
         for row in FORMATS.values()
@@ -149,12 +149,15 @@ def readme_table() -> str:
 
 
 def default_formats() -> tuple[str, ...]:
-    """The formats that ``segment`` writes unasked."""
+    """Return the formats that ``segment`` writes by default."""
     return tuple(row.name for row in FORMATS.values() if row.default)
 
 
 def chosen_formats(text: str) -> tuple[str, ...]:
-    """The formats of a comma-separated list, each once. Raises SettingsError."""
+    """Return the formats of a comma-separated list, each once.
+
+    Raise SettingsError if the list is empty or a format is unknown.
+    """
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
@@ -165,14 +168,14 @@ def chosen_formats(text: str) -> tuple[str, ...]:
 
 
 def check_source(volume: Volume, formats: Sequence[str]) -> None:
-    """Raise OutputError if a format refers to DICOM images and the volume was not read from such."""
+    """Raise OutputError if a format needs DICOM images and the volume was not read from DICOM."""
     for name in formats:
         if "dicom" in FORMATS[name].needs:
             resolve_name(f"{_DICOM}.source:source_header")(volume, name)
 
 
 def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
-    """Raise OutputError if a format is made of a probability and the mask has none."""
+    """Raise OutputError if a format needs a probability and the mask has none."""
     for name in formats:
         if "probability" in FORMATS[name].needs and ctv.probability is None:
             raise OutputError(
@@ -182,7 +185,7 @@ def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
 
 
 def write_formats(folder: Path, request: Request) -> list[str]:
-    """Write the formats of a request into a folder; return the names of the files. Raises OutputError."""
+    """Write the formats of a request into a folder and return the file names. Raise OutputError."""
     check_probability(request.delivery.ctv, request.formats)
     for name in request.formats:
         FORMATS[name].write(folder / FORMATS[name].file, request)

@@ -1,4 +1,4 @@
-"""The manifest of a case: its entries, and the digest by which it knows a mask."""
+"""Entries of a case's manifest, and the digest that identifies a mask."""
 
 import hashlib
 from typing import NotRequired, TypedDict
@@ -8,8 +8,8 @@ import numpy as np
 from ..assessment.facts import Uncertainty
 from ..geometry.volume import Orientation, Segmentation
 
-MANIFEST = "manifest.json"  # its name in a case's folder
-DIGESTS = "outputs_sha256"  # the entry that holds the SHA-256 of every other file there
+MANIFEST = "manifest.json"  # file name in a case's folder
+DIGESTS = "outputs_sha256"  # entry with the SHA-256 of every other file in the folder
 
 
 class Image(TypedDict):
@@ -72,6 +72,6 @@ class Manifest(MaskFacts):
 
 
 def mask_digest(segmentation: Segmentation) -> str:
-    """Hex SHA-256 of the first structure's voxels and shape, whatever file holds them."""
+    """Return the hex SHA-256 of the first structure's voxels and shape, independent of the file format."""
     mask = segmentation.mask()
     return hashlib.sha256(f"{mask.shape}".encode() + np.packbits(mask).tobytes()).hexdigest()

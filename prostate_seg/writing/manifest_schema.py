@@ -1,4 +1,7 @@
-"""The JSON Schema of ``manifest.json``, made from its types; docs/manifest.schema.json holds it."""
+"""JSON Schema of ``manifest.json``, made from the types in :mod:`.manifest`.
+
+A copy is docs/manifest.schema.json.
+"""
 
 import json
 import types
@@ -9,16 +12,16 @@ from .manifest import DIGESTS, MANIFEST, Manifest
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a written manifest, made from the types above."""
+    """Return the JSON Schema (draft 2020-12) of a written manifest."""
     found = _schema_of(Manifest)
-    found["required"] += ["outputs", DIGESTS]  # known when the files are written
+    found["required"] += ["outputs", DIGESTS]  # entries that are added when the files are written
     found["properties"]["outputs"]["items"]["enum"] = [*(row.file for row in FORMATS.values()), MANIFEST]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "prostate-seg manifest.json"}
     return head | found
 
 
 def schema_text() -> str:
-    """The schema as docs/manifest.schema.json holds it."""
+    """Return the schema as the text of docs/manifest.schema.json."""
     return json.dumps(schema(), indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""NIfTI-1 files."""
+"""Writers of NIfTI-1 files."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ _SCANNER_ANATOMICAL, _ALIGNED = 1, 2
 
 
 def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> None:
-    """Write a volume, or the labels of a segmentation as uint8 with intent 1002, to ``.nii`` or ``.nii.gz``.
+    """Write a volume, or a segmentation's labels as uint8 with intent 1002, to ``.nii`` or ``.nii.gz``.
 
-    A probability is written as ``Volume(segmentation.probability, segmentation.affine)``. The affine goes
-    into sform and qform, both with code 1 (scanner anatomical) where the orientation is known and 2
-    (aligned: the axes' directions are a convention, not the patient's) where it is assumed, with the
-    description ``orientation assumed`` (other programs write code 2 for any file); code 0 would make readers
-    drop the affine. The description also holds which image a mask was drawn on
-    (:mod:`prostate_seg.system.source_digest`). A sheared affine has no qform (code 0). Units are mm. The same
-    input gives the same bytes. Raises OutputError.
+    To write a probability, pass ``Volume(segmentation.probability, segmentation.affine)``. Units are mm. The same
+    input gives the same bytes. Raise OutputError if the file cannot be written.
+
+    The affine is stored as sform and qform. Both have code 1 (scanner anatomical) if the orientation is known, and
+    code 2 (aligned) if it is assumed. Code 0 would make readers drop the affine. A sheared affine has no qform
+    (code 0).
+
+    An assumed orientation is also stored as the description ``orientation assumed``, because other programs write
+    code 2 for any file. The description of a mask also identifies the image on which it was drawn
+    (:mod:`prostate_seg.system.source_digest`).
     """
     path = Path(path)
     checked_suffix(path, ".nii", ".nii.gz")
@@ -52,8 +55,11 @@ def write_ctv(path: Path, request: Request) -> None:
 
 
 def write_uncertainty(path: Path, request: Request) -> None:
-    """Write the entropy of the CTV's probability in bits, float32: 1 at one half."""
+    """Write the entropy of the CTV's probability in bits, float32.
+
+    The entropy is 1 where the probability is one half.
+    """
     ctv = request.delivery.ctv
-    assert ctv.probability is not None  # Format.needs
+    assert ctv.probability is not None  # ensured by Format.needs
     bits = entropy_percent(ctv.probability).astype(np.float32) / 100
     write_nifti(path, Volume(bits, ctv.affine, orientation=ctv.orientation))

@@ -1,4 +1,4 @@
-"""NRRD and MetaImage volumes, and segmentations as 3D Slicer reads them (``.seg.nrrd``)."""
+"""Writers of NRRD and MetaImage volumes, and of segmentations for 3D Slicer (``.seg.nrrd``)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..system.atomic import checked_suffix, replacing, stored_array
 from ..system.source_digest import field_of, tag_of
 from .request import Request
 
-# Slicer's contexts of terms; targets come with a file of our own (:mod:`.slicer`), which Slicer need not have
-# loaded to show them.
+# Slicer's terminology contexts. The targets use the terminology file that :mod:`.slicer_scene` writes. Slicer shows
+# them even if this file is not loaded.
 ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 TARGET_CONTEXT = "Targets of prostate radiotherapy - prostate-seg"
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
-_LEVEL = 3  # of compression: speckle hardly shrinks further, and twice as fast as the default
+_LEVEL = 3  # compression level: twice as fast as the default; higher levels hardly make speckle smaller
 
 
 def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> None:
     """Write a volume, or a segmentation's labels as a plain label map, to ``.nrrd`` or ``.mha``.
 
-    Compressed; placed in LPS mm, as both formats mean it. Raises OutputError.
+    The file is compressed. Positions are in LPS mm, as usual in both formats. Raise OutputError.
     """
     path = Path(path)
     checked_suffix(path, ".nrrd", ".mha")
@@ -38,12 +38,12 @@ def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> Non
 
 
 def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> None:
-    """Write a segmentation to ``.seg.nrrd``: one segment a name, with colour and terminology.
+    """Write a segmentation to ``.seg.nrrd``: one segment for each name, with colour and terminology.
 
-    A name whose label is nowhere becomes an empty segment. Codes and colours are those of
-    :mod:`.structures`. Keys as 3D Slicer's Segmentations module writes them; a tag holds which image it was drawn
-    on (:mod:`prostate_seg.system.source_digest`). Raises OutputError, also for a
-    label without a name.
+    A name without voxels becomes an empty segment. Codes and colours are those of
+    :mod:`prostate_seg.geometry.structures`. The header keys are those of 3D Slicer's Segmentations module. A tag
+    identifies the image on which the mask was drawn (:mod:`prostate_seg.system.source_digest`). Raise OutputError
+    if the file cannot be written, or if a label has no name.
     """
     path = Path(path)
     checked_suffix(path, ".seg.nrrd")
@@ -85,7 +85,10 @@ def _slicer_keys(segmentation: Segmentation) -> dict[str, str]:
 
 
 def terminology_entry(name: str) -> str:
-    """Slicer's TerminologyEntry of a name: context, category, type, modifier, then the same for the region."""
+    """Return Slicer's TerminologyEntry for a structure's name.
+
+    It holds context, category, type and modifier, then context, region and modifier of the anatomic region.
+    """
     meaning = structure(name)
     context = ANATOMY_CONTEXT if meaning.region is None else TARGET_CONTEXT
     region = "^^" if meaning.region is None else _term(meaning.region)
@@ -103,7 +106,7 @@ def _image(item: Volume | Segmentation) -> Any:
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(origin.tolist())
     if item.orientation == "assumed":
-        image.SetMetaData("orientation", "assumed")  # ours; other programs keep or drop it
+        image.SetMetaData("orientation", "assumed")  # our own key; other programs keep or drop it
     return image
 
 
@@ -111,7 +114,7 @@ def _write(image: Any, path: Path) -> None:
     with replacing(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=_LEVEL)
-            sitk.ReadImage(str(temporary))  # a full disk ends the writer without a word
+            sitk.ReadImage(str(temporary))  # finds an incomplete file: on a full disk the writer raises no error
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
 

@@ -1,4 +1,4 @@
-"""What is to be written of a case, and how."""
+"""A request: which files to write for a case, and how."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from .manifest import Manifest
 
 @dataclass(frozen=True)
 class Planning:
-    """How contours are handed to a planning system.
+    """How contours are written for a planning system.
 
-    margin: of a PTV beside the CTV. every_mm: contours only on slices so far apart. reference: whether the
-    structure set refers to the source or to the derived series; None: to the derived series if that is written too.
+    Attributes
+    ----------
+    margin
+        Margin of a PTV, which is then written beside the CTV; None for no PTV.
+    every_mm
+        Distance between the slices that have contours; None for all slices.
+    reference
+        Series to which the structure set refers: the source or the derived series. None means the derived series
+        if it is written too, otherwise the source.
     """
 
     margin: Margin | None = None
@@ -25,7 +32,7 @@ class Planning:
     reference: Literal["source", "us-series"] | None = None
 
     def check(self, formats: Sequence[str]) -> None:
-        """Raise SettingsError for a setting that none of the formats uses."""
+        """Raise SettingsError if a setting is given that none of the formats uses."""
         for name, value in (
             ("--ptv-margin", self.margin),
             ("--contour-every", self.every_mm),
@@ -37,10 +44,20 @@ class Planning:
 
 @dataclass(frozen=True)
 class Request:
-    """A delivery and the formats to write of it.
+    """A delivery and the formats in which it is written.
 
-    manifest: what is known of the case so far, for the report. identity: the case's name, if the report is to name
-    case and patient.
+    Attributes
+    ----------
+    delivery
+        Volume, CTV and further structures.
+    formats
+        Names of the formats.
+    planning
+        Settings for contours.
+    manifest
+        Manifest of the case so far, for the report.
+    identity
+        Name of the case if the report shall identify case and patient, otherwise None.
     """
 
     delivery: Delivery

@@ -1,7 +1,7 @@
-"""A 3D Slicer scene (``.mrb``): volume, segmentation, surface and uncertainty, with terms and colours.
+"""A 3D Slicer scene (``.mrb``): volume, segmentation, surface and uncertainty, with terminology and colours.
 
-Written without Slicer. The scene holds what Slicer needs to show the CTV at once: the volume behind the red,
-green and yellow slices, the contour over it, the surface in 3D.
+The scene is written without Slicer. It shows the CTV as soon as it is loaded: the volume in the red, green and
+yellow slice views, the contour over it, and the surface in the 3D view.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from .nrrd import TARGET_CONTEXT, write_nrrd, write_seg_nrrd
 from .request import Request
 from .surface import surface_of, write_surface
 
-FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same scene gives the same bytes
+FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # date of every file in the archive, so that the same scene gives the same bytes
 VIEWS = ("Red", "Green", "Yellow")
 
 
 def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segmentation) -> None:
-    """Write a scene to ``.mrb``; its uncertainty is the entropy of the probability, where there is one.
+    """Write a scene to ``.mrb``.
 
-    Raises OutputError: an empty mask, another grid.
+    If the segmentation has a probability, the scene contains its entropy as uncertainty. Raise OutputError if the
+    mask is empty or lies on another grid.
     """
     path = Path(path)
     checked_suffix(path, ".mrb")
@@ -57,7 +58,10 @@ def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segm
 
 
 def terminology() -> str:
-    """The targets as a terminology file of Slicer (JSON): load it to choose them in the Segment Editor."""
+    """Return the targets as a Slicer terminology file (JSON).
+
+    After this file is loaded, the targets can be chosen in the Segment Editor.
+    """
     types = [
         {
             "CodeMeaning": target.kind.meaning,
@@ -80,7 +84,7 @@ def terminology() -> str:
 
 
 def colour_table(names: Mapping[int, str]) -> str:
-    """The labels' colours as a colour table of Slicer (``.ctbl``)."""
+    """Return the labels' colours as a Slicer colour table (``.ctbl``)."""
     lines = [f"# Color table of prostate-seg\n# {max(names, default=0) + 1} values\n0 background 0 0 0 0\n"]
     for label, name in sorted(names.items()):
         red, green, blue = structure(name).colour
@@ -93,7 +97,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes, packed: int) -> No
 
 
 def _scene(segmentation: Segmentation) -> str:
-    """The scene's MRML."""
+    """Return the scene as MRML."""
     colour = " ".join(f"{part / 255:.3f}" for part in structure(CTV).colour)
     nodes = [
         *_volume(1, "TRUS", "vtkMRMLColorTableNodeGrey"),

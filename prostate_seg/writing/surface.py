@@ -1,4 +1,5 @@
 """The closed surface of a mask in LPS mm, and its STL and VTK files.
+
 The surface is smooth, encloses the volume of the mask, and its triangles face outward.
 """
 
@@ -28,6 +29,7 @@ VOLUME_TOLERANCE = 0.002
 @dataclass(frozen=True, eq=False)
 class Surface:
     """A triangle mesh.
+
     Attributes
     ----------
     points
@@ -55,6 +57,7 @@ class Surface:
 
 def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
     """Return the surface of a label. It is closed even if the mask touches the image's border.
+
     The mask is smoothed. The surface level is chosen so that the enclosed volume equals that of the mask. A fixed
     level of 0.5 would shrink all convex parts. Raise OutputError for an empty mask.
     """
@@ -86,6 +89,7 @@ def write_surface(path: str | os.PathLike[str], surface: Surface) -> None:
 
 def _smooth(mask: Array, affine: Array, start: list[int]) -> tuple[Array, Array]:
     """Return a smooth field over a cropped mask, and the RAS affine of the field.
+
     The field is highest inside, extends a little beyond the mask, and has a similar resolution along all axes. If
     slices are further apart than pixels, outlines change gradually from one slice to the next (shape-based
     interpolation, Raya and Udupa 1990).
@@ -111,6 +115,7 @@ def _sigma(spacing: float) -> float:
 
 def _between_slices(field: Array, affine: Array, steps: int) -> tuple[Array, Array]:
     """Return a field with ``steps`` times as many slices, and its affine.
+
     In-plane distances to the outline are interpolated between the slices.
     """
     i_mm, j_mm, k_mm = spacing_of(affine)

@@ -1,4 +1,4 @@
-"""Slices as radiology shows them, and outlines of masks on them."""
+"""Slices in radiological convention, and outlines of masks on them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ from ..system.atomic import stored_array
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """How slices are shown: i to the right, j downward, black margins that all slices share cut off.
+    """The slices of a volume as they are displayed: i to the right, j downward.
 
-    gray: (I, J, K) uint8. pixel_mm: spacing along i and j. numbers: 1-based slice number in the file, one a shown
-    slice. gap_mm: between slices. letters: what the left and the upper edge of a slice are ("R" and "A"); empty
-    where not known. turn: nibabel's orientation transform from the file's axes, None for none. box: what of i and j
-    is shown.
+    Black margins that all slices have in common are cut off.
+
+    Attributes
+    ----------
+    gray
+        (I, J, K) uint8.
+    pixel_mm
+        Spacing along i and j.
+    gap_mm
+        Distance between slices.
+    numbers
+        For each displayed slice, its 1-based number in the file.
+    letters
+        Directions of the left and the upper edge of a slice ("R" and "A"); empty if unknown.
+    turn
+        nibabel's orientation transform from the file's axes; None if the axes are unchanged.
+    box
+        Displayed range of i and j.
     """
 
     gray: Array
@@ -32,22 +46,22 @@ class View:
     box: tuple[slice, slice]
 
     def of(self, array: Array) -> Array:
-        """An array on the volume's grid as it is shown."""
+        """Return an array on the volume's grid as it is displayed."""
         turned = array if self.turn is None else apply_orientation(array, self.turn)
         return turned[self.box]
 
     @property
     def extent_mm(self) -> tuple[float, float]:
-        """Width and height of a slice."""
+        """Width and height of a slice in mm."""
         across, down = self.gray.shape[:2]
         return across * self.pixel_mm[0], down * self.pixel_mm[1]
 
 
 def view_of(volume: Volume, masks: Sequence[Array] = ()) -> View:
-    """The view of a volume in which the masks, bool (I, J, K), are not cut.
+    """Return the view of a volume. The masks, bool (I, J, K), are never cut off.
 
-    Where the orientation is known, slices are transverse: the patient's right at the left, anterior at the top,
-    apex before base. Where it is assumed, array axis i runs to the right, j downward, and no direction is named.
+    If the orientation is known, slices are transverse: the patient's right on the left, anterior at the top, apex
+    before base. If it is assumed, array axis i runs to the right and j downward, and no direction is named.
     """
     gray = _gray(stored_array(volume))
     drawn = np.logical_or.reduce([gray > 0, *masks])
@@ -56,7 +70,7 @@ def view_of(volume: Volume, masks: Sequence[Array] = ()) -> View:
         box = _box(drawn)
         return View(gray[box], spacing[:2], spacing[2], numbers, ("", ""), None, box)
     turn = ornt_transform(io_orientation(volume.affine), axcodes2ornt("LPS"))
-    source = np.argsort(turn[:, 0])  # the file's axis behind each shown one
+    source = np.argsort(turn[:, 0])  # for each displayed axis, the file's axis
     numbers = list(range(1, gray.shape[source[2]] + 1))
     if turn[source[2], 1] < 0:
         numbers.reverse()
@@ -66,12 +80,12 @@ def view_of(volume: Volume, masks: Sequence[Array] = ()) -> View:
 
 
 def outlines(mask: Array) -> list[Array]:
-    """The outlines of a mask, bool (I, J), between its voxels' centres and their neighbours' (level 0.5).
+    """Return the outlines of a mask, bool (I, J), at level 0.5 between voxel centres.
 
-    (P, 2) each, in voxels: voxel n reaches from n to n + 1.
+    Each outline is (P, 2) in voxels. Voxel n extends from n to n + 1.
     """
     padded = np.pad(mask, 1).astype(np.float32)
-    # Contour coordinates count voxel centres (less the padding); a voxel begins half before its centre.
+    # find_contours counts voxel centres, and the padding adds 1. A voxel begins 0.5 before its centre.
     return [contour - 0.5 for contour in find_contours(padded, 0.5)]
 
 
@@ -84,11 +98,14 @@ def _box(drawn: Array) -> tuple[slice, slice]:
 
 
 def _gray(array: Array) -> Array:
-    """8-bit images as they are; others from their 0.5th to their 99.5th percentile."""
+    """Return an image as uint8.
+
+    8-bit images are unchanged. Others are scaled from their 0.5th to their 99.5th percentile.
+    """
     if array.dtype == np.uint8:
         return array
     low, high = np.percentile(array, (0.5, 99.5))
-    if low == high:  # nearly everything has one value: what has not is all there is to see
+    if low == high:  # nearly all voxels have one value: show the few others
         low, high = array.min(), array.max()
     scaled = (array.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0)
     return np.clip(np.round(scaled), 0, 255).astype(np.uint8)

@@ -1,1 +1,4 @@
-"""DICOM in: layout, calibration, frames, pixels, structures. Every rule stands in docs/dicom.md."""
+"""Readers of DICOM files: layout, calibration, frames, pixels and structures.
+
+All rules are described in docs/dicom.md.
+"""

@@ -1,7 +1,7 @@
-"""The geometry of ultrasound DICOM: calibration regions, distances between frames, frame positions.
+"""Geometry of ultrasound DICOM: calibration regions, distances between frames, positions of frames.
 
-Nothing is guessed: what is missing or contradictory raises GeometryError naming the attribute
-(the caller adds the name of the case).
+No value is guessed. If an attribute is missing or contradicts another one, a GeometryError names the attribute. The
+caller adds the name of the case.
 """
 
 from __future__ import annotations
@@ -23,16 +23,24 @@ PIXEL_SPACING = "(0028,0030) Pixel Spacing"
 PRIVATE_SPACING = "(1129,1016) private isotropic spacing"
 PRIVATE_CREATORS = ("Eigen, Inc", "Eigen Artemis")  # in (1129,0010): makers of the biopsy system Artemis
 
-GAP_TOLERANCE = 0.05  # relative deviation of a slice gap, and of a slice's sideways shift, that still is a grid
+GAP_TOLERANCE = 0.05  # of the gap: largest deviation of a gap, and sideways shift, in a regular grid
 CENTIMETRE, FORMAT_2D, TISSUE = 3, 1, 1  # PS3.3 C.8.5.5.1.15, .1, .2
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """In-plane spacing (columns, rows) in mm and the part of the image it holds for.
+    """In-plane calibration of an image.
 
-    box: first column, first row, last column + 1, last row + 1. isotropic_mm: the spacing of all three axes
-    where a private attribute gives it.
+    Attributes
+    ----------
+    spacing_mm
+        In-plane spacing (columns, rows) in mm.
+    box
+        Calibrated part of the image: first column, first row, last column + 1, last row + 1.
+    warnings
+        Warnings for the user.
+    isotropic_mm
+        Spacing of all three axes if a private attribute gives it, otherwise None.
     """
 
     spacing_mm: tuple[float, float]
@@ -42,12 +50,19 @@ class Calibration:
 
 
 def calibration(header: Dataset) -> Calibration:
-    """In-plane calibration of an image (PS3.3 C.8.5.5 and 10.7.1.3).
+    """Return the in-plane calibration of an image (PS3.3 C.8.5.5 and 10.7.1.3).
 
-    The largest 2D tissue region in cm decides; Pixel Spacing where there is none; the private isotropic
-    spacing (1129,1016) of Eigen, in mm, of TCIA's Prostate-MRI-US-Biopsy files where there is neither. Region and
-    Pixel Spacing that differ by more than 1 % raise GeometryError, as does having none of the three, or one that
-    is no finite length.
+    The first available source is used:
+
+    1. the largest 2D tissue region that is calibrated in cm;
+    2. Pixel Spacing;
+    3. the private isotropic spacing (1129,1016) of Eigen, in mm, as in the files of Prostate-MRI-US-Biopsy (TCIA).
+
+    Raises
+    ------
+    GeometryError
+        There is none of the three, the region and Pixel Spacing differ by more than 1 %, or a value is not a finite
+        positive length.
     """
     columns, rows = int(header.Columns), int(header.Rows)
     box, warnings = (0, 0, columns, rows), []
@@ -67,7 +82,7 @@ def calibration(header: Dataset) -> Calibration:
     if len(inside) > 1:
         warnings.append(f"{len(inside)} calibrated tissue regions: the largest is used, the others are black.")
     if (pair := lengths(header, "PixelSpacing", 2)) is not None:
-        found[PIXEL_SPACING] = (pair[1], pair[0])  # the file gives rows first
+        found[PIXEL_SPACING] = (pair[1], pair[0])  # in DICOM the row spacing is the first value
     isotropic = None if found else _private_spacing(header)
     if isotropic is not None:
         found[PRIVATE_SPACING] = (isotropic, isotropic)
@@ -100,7 +115,7 @@ def _is_calibrated(region: Dataset) -> bool:
 
 
 def _clamped(region: Dataset, columns: int, rows: int) -> tuple[int, int, int, int] | None:
-    """The region's rectangle cut to the image, end exclusive, or None where nothing is left."""
+    """Return the rectangle of a region within the image, end exclusive, or None if it is empty."""
     x0, y0, x1, y1 = (whole(region, f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1"))
     if x0 is None or y0 is None or x1 is None or y1 is None:
         return None
@@ -113,7 +128,7 @@ def _area(box: tuple[int, int, int, int]) -> int:
 
 
 def _private_spacing(header: Dataset) -> float | None:
-    """The spacing in mm of Eigen's private block, which another maker may use for anything."""
+    """Return the spacing in mm in Eigen's private block. Blocks of other creators have other meanings."""
     for creator in PRIVATE_CREATORS:
         with contextlib.suppress(KeyError):
             value = header.get_private_item(0x1129, 0x16, creator).value
@@ -128,9 +143,20 @@ def _private_spacing(header: Dataset) -> float | None:
 
 
 def uniform_gap(locations: Sequence[float] | Array, where: str) -> float:
-    """The distance in mm of at least two slices in order along their axis.
+    """Return the mean distance in mm between neighbouring slices.
 
-    Raises GeometryError naming the gaps where one is zero or deviates from the median by more than 5 %.
+    Parameters
+    ----------
+    locations
+        Positions of at least two slices along their axis, in slice order, ascending or descending.
+    where
+        Attribute with the positions, for the message.
+
+    Raises
+    ------
+    GeometryError
+        A gap is less than 1e-4 mm or runs in the opposite direction, or differs from the median gap by more than
+        5 %. The message gives the gaps.
     """
     steps = np.diff(np.asarray(locations, np.float64))
     gaps = steps if steps.sum() >= 0 else -steps
@@ -152,10 +178,17 @@ def uniform_gap(locations: Sequence[float] | Array, where: str) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """Where frames lie, in a frame of reference in mm.
+    """Positions and orientations of frames in a frame of reference.
 
-    positions: (K, 3), centre of the first pixel of each frame. orientations: (K, 6), unit vectors along a row
-    (to the next column) and along a column (to the next row), as in Image Orientation. where: the attribute.
+    Attributes
+    ----------
+    positions
+        (K, 3), mm: centre of the first pixel of each frame.
+    orientations
+        (K, 6): unit vectors along a row (to the next column) and along a column (to the next row), as in Image
+        Orientation (Patient).
+    where
+        Attribute with the positions, for messages.
     """
 
     positions: Array
@@ -163,11 +196,14 @@ class Planes:
     where: str
 
     def order(self) -> Array:
-        """Indices of the frames along their normal. Raises GeometryError on frames that are not parallel."""
+        """Return the indices of the frames in order along their normal. Raises GeometryError as :meth:`normal`."""
         return np.argsort(self.positions @ self.normal(), kind="stable")
 
     def normal(self) -> Array:
-        """Unit normal of the frames: row direction x column direction."""
+        """Return the unit normal of the frames: row direction x column direction.
+
+        Raises GeometryError if the frames are not parallel, or if their vectors are not orthogonal unit vectors.
+        """
         row, column = self.orientations[0, :3], self.orientations[0, 3:]
         if not np.allclose([row @ row, column @ column, row @ column], [1.0, 1.0, 0.0], atol=1e-2):
             raise GeometryError(
@@ -183,10 +219,19 @@ class Planes:
         return normal / np.linalg.norm(normal)
 
     def affine(self, spacing_mm: tuple[float, float], thickness_mm: float) -> Array:
-        """The RAS affine of frames that are already in order.
+        """Return the affine (RAS mm) of frames that are already in order.
 
-        spacing_mm: (columns, rows). thickness_mm: step along k where there is only one frame. Raises
-        GeometryError where the frames are no grid: uneven gaps, or shifted sideways.
+        Parameters
+        ----------
+        spacing_mm
+            In-plane spacing (columns, rows).
+        thickness_mm
+            Step along k if there is only one frame.
+
+        Raises
+        ------
+        GeometryError
+            The frames do not form a regular grid: their gaps differ, or they are shifted sideways.
         """
         normal = self.normal()
         row = self.orientations[0, :3] / np.linalg.norm(self.orientations[0, :3])

@@ -1,7 +1,8 @@
-"""What a compressed frame says about itself, read before any decoder sees it.
+"""Size of compressed frames, read from their codestream before decoding.
 
-A decoder allocates what the codestream asks for, which may have little to do with the DICOM header. A frame of
-JPEG, JPEG-LS or JPEG 2000 tells its size, components and bits; one of RLE the length of its segments.
+A decoder allocates memory by the size in the codestream, which may differ from the size in the DICOM header. A
+JPEG, JPEG-LS or JPEG 2000 frame states its size, components and bits. An RLE frame states the offsets of its
+segments.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from ...errors import InputError
 
 START = {b"\xff\xd8": "JPEG", b"\xff\x4f": "JPEG 2000"}  # first bytes of a frame
 JP2_BOX = b"\x00\x00\x00\x0cjP  "
-RLE_HEADER, RLE_RUN = 64, 64  # bytes of the header; the most that a byte of a segment can expand to
-_NO_FRAME = frozenset([0xC4, 0xC8, 0xCC])  # among the JPEG markers C0 to CF: tables and extensions
+RLE_HEADER, RLE_RUN = 64, 64  # bytes of the header; largest expansion of a byte in a segment
+_NO_FRAME = frozenset([0xC4, 0xC8, 0xCC])  # JPEG markers C0 to CF that start no frame: tables, extensions
 _BARE = frozenset([0x01, *range(0xD0, 0xD9)])  # JPEG markers without a segment
 
 
 @dataclass(frozen=True)
 class FrameSize:
-    """Size of one frame: of the header, or of a codestream."""
+    """Size of one frame, from the DICOM header or from a codestream."""
 
     columns: int
     rows: int
@@ -33,14 +34,21 @@ class FrameSize:
 
 
 def starts_frame(fragment: bytes) -> bool:
-    """Whether a fragment's first bytes are those of a JPEG, JPEG-LS or JPEG 2000 frame."""
+    """Return whether a fragment begins like a JPEG, JPEG-LS or JPEG 2000 frame."""
     return fragment[:2] in START or fragment.startswith(JP2_BOX)
 
 
 def check_frame(data: bytes, expected: FrameSize, number: int) -> None:
-    """Raise InputError if a compressed frame is of another size than the header, or has more bits than allocated.
+    """Raise InputError if the size of a compressed frame differs from the header, or its bits exceed the header's.
 
-    expected: by the header; its bits are (0028,0100) Bits Allocated. number: of the frame, from 1.
+    Parameters
+    ----------
+    data
+        The compressed frame.
+    expected
+        Size by the header; its bits are (0028,0100) Bits Allocated.
+    number
+        Number of the frame, from 1, for the message.
     """
     found = frame_size(data)
     if found is None:
@@ -58,7 +66,7 @@ def check_frame(data: bytes, expected: FrameSize, number: int) -> None:
 
 
 def frame_size(data: bytes) -> FrameSize | None:
-    """The size that a codestream tells, or None if it has no readable header."""
+    """Return the size that a codestream states, or None if its header cannot be read."""
     try:
         return _jpeg_2000(data) if data[:2] == b"\xff\x4f" or data.startswith(JP2_BOX) else _jpeg(data)
     except (struct.error, IndexError):
@@ -66,7 +74,11 @@ def frame_size(data: bytes) -> FrameSize | None:
 
 
 def check_rle_frame(data: bytes, expected: FrameSize, number: int) -> None:
-    """Raise InputError if the segments of an RLE frame cannot hold, or hold far more than, its pixels (PS3.5 G)."""
+    """Raise InputError if the segments of an RLE frame are too short or far too long for its pixels (PS3.5 G).
+
+    It also raises InputError if the number or the offsets of the segments are wrong. The parameters are those of
+    :func:`check_frame`.
+    """
     pixels, count = expected.columns * expected.rows, expected.samples * expected.bits // 8
     found = struct.unpack("<L", data[:4])[0] if len(data) >= RLE_HEADER else 0
     edges = [*struct.unpack(f"<{count}L", data[4 : 4 + 4 * count]), len(data)] if found == count <= 15 else []
@@ -76,7 +88,7 @@ def check_rle_frame(data: bytes, expected: FrameSize, number: int) -> None:
             f"the pixels cannot be decoded: frame {number} is no RLE of {expected} in {len(data)} bytes; the file "
             "is damaged."
         )
-    if max(sizes) > 2 * pixels + RLE_HEADER:  # even a run for each pixel takes 2 bytes
+    if max(sizes) > 2 * pixels + RLE_HEADER:  # even one run for each pixel takes only 2 bytes
         raise InputError(
             f"an RLE segment of frame {number} has {max(sizes)} bytes, expected at most {2 * pixels} for "
             f"{expected.columns} x {expected.rows} pixels; the file is damaged."
@@ -84,7 +96,7 @@ def check_rle_frame(data: bytes, expected: FrameSize, number: int) -> None:
 
 
 def _jpeg_2000(data: bytes) -> FrameSize | None:
-    """The SIZ segment (ISO 15444-1 A.5.1), in a JP2 file or alone."""
+    """Read the size from the SIZ segment (ISO 15444-1 A.5.1) of a codestream, or of one in a JP2 file."""
     start = 0
     if data.startswith(JP2_BOX):
         while data[start + 4 : start + 8] != b"jp2c":
@@ -102,7 +114,7 @@ def _jpeg_2000(data: bytes) -> FrameSize | None:
 
 
 def _jpeg(data: bytes) -> FrameSize | None:
-    """The frame header of JPEG (ISO 10918-1 B.2.2) or JPEG-LS (ISO 14495-1 C.2.2)."""
+    """Read the size from the frame header of JPEG (ISO 10918-1 B.2.2) or JPEG-LS (ISO 14495-1 C.2.2)."""
     if data[:2] != b"\xff\xd8":
         return None
     at = 2

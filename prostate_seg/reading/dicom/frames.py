@@ -1,7 +1,8 @@
-"""Which DICOM frame becomes which slice, and where the slices lie: the third axis of ultrasound DICOM.
+"""The third axis of ultrasound DICOM: order and position of the slices.
 
-Three kinds: a US Multi-frame, whose frames have no positions; a series of single-frame images, with or
-without positions; an Enhanced US Volume, with positions in the patient or in a frame of its own.
+There are three kinds of input: a US Multi-frame file, without positions of its frames; a series of single-frame
+images, with or without positions; an Enhanced US Volume, with positions in the patient or in its own frame of
+reference.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ _ANGLE_POINTERS = (Tag(0x00540050), Tag(0x00540090))  # Rotation Vector, Angular
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Frames in slice order, their affine (RAS mm) and who says which way it points.
+    """Frames in slice order, with their affine (RAS mm) and the source of its orientation.
 
-    slots: for each slice k the 0-based (file, frame) it is decoded from.
+    For each slice k, ``slots`` holds the 0-based (file, frame) from which the slice is decoded.
     """
 
     kind: str
@@ -52,9 +53,21 @@ class Placed:
 
 
 def place(headers: list[Dataset], planar: Calibration, acquisition: Acquisition) -> Placed:
-    """The slices of one multi-frame file or of the files of one series.
+    """Return the slices of one multi-frame file or of one series.
 
-    headers: one a file, any order. planar: their common in-plane calibration. Raises GeometryError.
+    Parameters
+    ----------
+    headers
+        One header per file, in any order.
+    planar
+        Their common in-plane calibration.
+    acquisition
+        The options for reading.
+
+    Raises
+    ------
+    GeometryError
+        The order or the positions of the slices are unknown, contradictory or not a regular grid.
     """
     if len(headers) == 1 and headers[0].SOPClassUID == ENHANCED_VOLUME:
         return _enhanced_volume(headers[0], planar, acquisition)
@@ -116,10 +129,10 @@ def _series(headers: list[Dataset], planar: Calibration, acquisition: Acquisitio
 
 
 def _enhanced_volume(header: Dataset, planar: Calibration, acquisition: Acquisition) -> Placed:
-    """PS3.3 C.8.24.3: positions in the patient where given, else in the volume's own frame of reference.
+    """Place the frames by their positions in the patient, or else in the volume's own frame of reference.
 
-    The axes of the volume's frame of reference belong to the transducer or a table, not to the patient:
-    distances are taken from it, directions are not.
+    Source: PS3.3 C.8.24.3. The axes of the volume's own frame of reference belong to the transducer or a table, not
+    to the patient. Therefore only distances are taken from it, not directions.
     """
     count = frame_count(header)
     in_patient = functional_group(header, 0, "PlanePositionSequence") is not None
@@ -152,7 +165,7 @@ def _enhanced_volume(header: Dataset, planar: Calibration, acquisition: Acquisit
 
 
 def functional_group(header: Dataset, frame: int, sequence: str) -> Dataset | None:
-    """The item of a functional group for a 0-based frame: its own, else the shared one, else None."""
+    """Return the functional group item of a 0-based frame: its own, or else the shared one, or else None."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or ()
     groups = [per_frame[frame]] if frame < len(per_frame) else []
     for group in (*groups, *(header.get("SharedFunctionalGroupsSequence") or ())):
@@ -169,7 +182,10 @@ def _in_patient(
     *,
     check_options: bool = True,
 ) -> tuple[Array, Array, tuple[str, ...]]:
-    """Order and affine of frames with positions; the options must agree with them."""
+    """Return order, affine and warnings of frames with positions.
+
+    Raises GeometryError if the frames form no grid, or if an option contradicts the positions.
+    """
     order = planes.order()
     told: tuple[str, ...] = ()
     depth = 1.0
@@ -185,7 +201,7 @@ def _in_patient(
 
 
 def _check_complete(headers: list[Dataset]) -> None:
-    """Raise GeometryError if a series without positions tells that images are missing, or of several times."""
+    """Raise GeometryError if images of a series without positions are missing, or belong to several times."""
     for header in headers:
         expected = whole(header, "ImagesInAcquisition")
         if expected is not None and expected > len(headers):
@@ -202,10 +218,10 @@ def _check_complete(headers: list[Dataset]) -> None:
 
 
 def _order_without_positions(headers: list[Dataset]) -> tuple[Array, float | None]:
-    """Slice order by Slice Location, else by Instance Number; and the gap where Slice Location gives it.
+    """Return the slice order by Slice Location, or else by Instance Number, and the gap by Slice Location or None.
 
-    Slice k follows the Instance Numbers: locations that fall with them are taken from high to low. One location
-    for all images tells nothing.
+    Slices always follow ascending Instance Numbers: if the locations decrease with them, the order is from high to
+    low location. If all images have the same location, it is ignored.
     """
     instances = [number for header in headers if (number := whole(header, "InstanceNumber")) is not None]
     numbered = len(set(instances)) == len(headers)
@@ -234,7 +250,7 @@ def _order_without_positions(headers: list[Dataset]) -> tuple[Array, float | Non
 
 
 def _written_gaps(headers: list[Dataset], planar: Calibration) -> dict[str, float]:
-    """The distances between frames that the headers write, which must agree."""
+    """Return the distances between frames in the headers. Raises GeometryError if headers differ by over 1 %."""
     gaps = {} if planar.isotropic_mm is None else {PRIVATE_SPACING: planar.isotropic_mm}
     found = [gap for header in headers if (gap := length(header, "SpacingBetweenSlices")) is not None]
     if not found:
@@ -249,7 +265,10 @@ def _written_gaps(headers: list[Dataset], planar: Calibration) -> dict[str, floa
 
 
 def _gap(gaps: dict[str, float], acquisition: Acquisition) -> float:
-    """The distance between frames: the file's, which may not contradict itself or the option."""
+    """Return the distance between frames from the file, or else from the option.
+
+    Raises GeometryError if there is none, or if two distances differ by more than 1 %.
+    """
     if not gaps:
         if acquisition.frame_spacing_mm is None:
             raise GeometryError(
@@ -269,8 +288,8 @@ def _gap(gaps: dict[str, float], acquisition: Acquisition) -> float:
 
 
 def _single_depth(header: Dataset, planar: Calibration, acquisition: Acquisition) -> tuple[float, tuple[str, ...]]:
-    """The depth in mm of a single slice: its thickness, the option, or 1.0; with the warning."""
-    written = numbers(header, "SliceThickness", 1) != [0.0]  # 0 is a placeholder too
+    """Return the depth of a single slice in mm and a warning: its thickness, or else the option, or else 1.0."""
+    written = numbers(header, "SliceThickness", 1) != [0.0]  # 0 means that it is unknown
     thickness = planar.isotropic_mm or (length(header, "SliceThickness") if written else None)
     if thickness is not None:
         acquisition.check_frame_spacing(thickness, THICKNESS)

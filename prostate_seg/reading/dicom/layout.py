@@ -1,7 +1,8 @@
-"""Whether the bytes of a DICOM file can be the pixels that its header promises, before memory is taken for them.
+"""Checks of DICOM pixel data against the header, before memory for the pixels is allocated.
 
-Uncompressed: as many bytes as frames x rows x columns x samples. Compressed: as many frames, each of the header's
-size. Deflated: inflated no further than the header asks for.
+- Uncompressed: the number of bytes must fit frames x rows x columns x samples x bits.
+- Compressed: the number of frames and the size of each frame must be those of the header.
+- Deflated: the file is inflated only up to the size that the header states.
 """
 
 from __future__ import annotations
@@ -48,20 +49,23 @@ DECODERS: dict[str, str] = {  # transfer syntax -> pydicom's decoding plugin, ""
     **dict.fromkeys((JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), "pylibjpeg"),
     RLELossless: "pydicom",
 }
-JPEG_XL = {  # supplement 232, not among pydicom's names
+JPEG_XL = {  # supplement 232; pydicom has no names for these
     "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
     "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
     "1.2.840.10008.1.2.4.112": "JPEG XL",
 }
 LARGEST_FRAME = 1 << 26  # pixels: 8192 x 8192
 LARGEST_INFLATED = 1 << 30  # bytes of pixels in a deflated file
-HEADER_BYTES = 1 << 26  # of attributes before the pixels of a deflated file
-MOST_COMPRESSED = 2000  # decoded bytes a byte of JPEG 2000: black frames; deflate reaches 1032
+HEADER_BYTES = 1 << 26  # bytes of attributes before the pixels of a deflated file
+MOST_COMPRESSED = 2000  # decoded bytes per compressed byte: black frames in JPEG 2000; deflate reaches 1032
 PIXEL_DATA, ITEM, DELIMITER = (0x7FE0, 0x0010), (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 
 def transfer_syntax(header: Dataset) -> str:
-    """The transfer syntax of pixels that can be decoded, a key of DECODERS. Raises InputError naming it."""
+    """Return the transfer syntax, which is a key of DECODERS.
+
+    Raises InputError with its name if these pixels cannot be decoded.
+    """
     syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
     if syntax not in DECODERS:
         known = UID(syntax).name if UID(syntax).is_transfer_syntax else "unknown"
@@ -73,10 +77,22 @@ def transfer_syntax(header: Dataset) -> str:
 
 
 def inflated(stream: BinaryIO, pixel_bytes: int | None = None) -> BinaryIO:
-    """A DICOM file from its beginning: the stream itself, or the plain form of a deflated one.
+    """Return a DICOM file at its beginning: the stream itself, or the inflated form of a deflated file.
 
-    pixel_bytes: of its pixels by the header. A deflated file is inflated to this and 64 MiB, where it must end;
-    None is for the attributes before the pixels: up to 64 MiB of what there is. Raises InputError.
+    Parameters
+    ----------
+    stream
+        The file, at its beginning.
+    pixel_bytes
+        Size of the decoded pixels by the header. A deflated file is inflated completely, to at most this size (up
+        to 1 GiB) plus 64 MiB. None: a deflated file is inflated to at most 64 MiB, to read only the attributes
+        before the pixels.
+
+    Raises
+    ------
+    InputError
+        The deflated data are damaged, are cut short, or exceed the limit. With ``pixel_bytes`` None, only damage
+        raises an error.
     """
     meta = Dataset()
     if stream.read(132)[128:] == b"DICM":
@@ -110,13 +126,13 @@ def inflated(stream: BinaryIO, pixel_bytes: int | None = None) -> BinaryIO:
 
 
 def decoded_bytes(header: Dataset) -> int:
-    """The bytes of all decoded frames by the header."""
+    """Return the size of all decoded frames in bytes, by the header."""
     size = frame_by_header(header)
     return frame_count(header) * size.rows * size.columns * size.samples * size.bits // 8
 
 
 def frame_by_header(header: Dataset) -> FrameSize:
-    """The size of a frame by the header; bits are those allocated. Raises InputError."""
+    """Return the size of a frame by the header, with Bits Allocated; 0 for what is absent. Raises InputError."""
     columns, rows, samples, bits = (
         whole(header, keyword) or 0 for keyword in ("Columns", "Rows", "SamplesPerPixel", "BitsAllocated")
     )
@@ -124,9 +140,14 @@ def frame_by_header(header: Dataset) -> FrameSize:
 
 
 def check_pixel_data(stream: BinaryIO, header: Dataset) -> None:
-    """Raise InputError if the pixel data cannot be those of the header.
+    """Raise InputError if the pixel data do not fit the header.
 
-    stream: a file from :func:`inflated`, at its pixel data.
+    Parameters
+    ----------
+    stream
+        A file from :func:`inflated`, at the beginning of its pixel data element.
+    header
+        The attributes of the file.
     """
     syntax, size = UID(transfer_syntax(header)), frame_by_header(header)
     if size.columns * size.rows > LARGEST_FRAME:
@@ -145,10 +166,13 @@ def check_pixel_data(stream: BinaryIO, header: Dataset) -> None:
 
 
 def _check_plain(stream: BinaryIO, header: Dataset, length: int) -> None:
-    """Compare the bytes of uncompressed pixels, value length by its element, with those of the header."""
+    """Raise InputError if the size of uncompressed pixels differs from the header.
+
+    ``length`` is the value length of the pixel data element.
+    """
     expected = decoded_bytes(header)
     if header.PhotometricInterpretation == "YBR_FULL_422":
-        expected = expected * 2 // 3  # two pixels share their colour
+        expected = expected * 2 // 3  # two pixels share their chroma samples
     start = stream.tell()
     found = min(length, stream.seek(0, 2) - start)
     if found not in (expected, expected + expected % 2):
@@ -160,7 +184,7 @@ def _check_plain(stream: BinaryIO, header: Dataset, length: int) -> None:
 
 
 def _check_compressed(stream: BinaryIO, header: Dataset, size: FrameSize) -> None:
-    """Compare the number of compressed frames and the size that each of them tells with the header."""
+    """Raise InputError if the number of compressed frames, or the size of one of them, differs from the header."""
     expected, rle = frame_count(header), transfer_syntax(header) == RLELossless
     start = stream.tell()
     table, fragments, total = _fragments(stream)
@@ -193,7 +217,11 @@ def _frames_differ(found: int, expected: int) -> str:
 
 
 def _fragments(stream: BinaryIO) -> tuple[int, list[bytes], int]:
-    """Offsets in the table of compressed pixel data, the first bytes of each fragment, and the bytes of all."""
+    """Read the items of compressed pixel data.
+
+    Returns the number of offsets in the Basic Offset Table, the first bytes of each fragment (at most 12), and the
+    total size of the fragments in bytes. Raises InputError if a fragment is cut short.
+    """
     start = stream.tell()
     end = stream.seek(0, 2)
     stream.seek(start)

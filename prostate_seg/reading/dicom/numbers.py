@@ -1,6 +1,7 @@
-"""Numbers from DICOM attributes: finite, and as many as expected, or refused by the attribute's name.
+"""Numbers from DICOM attributes, checked to be finite and to have the expected count.
 
-An empty element counts as absent. Messages quote numbers only: any other value may identify the patient.
+An error names the attribute. An empty element is treated as absent. Messages quote only numbers, because other
+values may identify the patient.
 """
 
 from __future__ import annotations
@@ -17,15 +18,27 @@ from ...errors import GeometryError, InputError
 
 
 def name_of(keyword: str) -> str:
-    """An attribute for messages, such as ``(0028,0030) Pixel Spacing``."""
+    """Return the name of an attribute for messages, such as ``(0028,0030) Pixel Spacing``."""
     tag = Tag(keyword)
     return f"({tag.group:04X},{tag.element:04X}) {dictionary_description(tag)}"
 
 
 def numbers(header: Dataset, keyword: str, count: int | None = None) -> list[float] | None:
-    """The finite numbers of an attribute, or None if it is absent or empty. Raises GeometryError.
+    """Return the finite numbers of an attribute, or None if it is absent or empty.
 
-    count: how many there must be; None allows any number of them.
+    Parameters
+    ----------
+    header
+        The attributes.
+    keyword
+        Keyword of the attribute.
+    count
+        Required number of values; None allows any number.
+
+    Raises
+    ------
+    GeometryError
+        A value is not a finite number, or the number of values is wrong.
     """
     try:
         values = _parts(header.get(keyword))
@@ -43,7 +56,7 @@ def numbers(header: Dataset, keyword: str, count: int | None = None) -> list[flo
 
 
 def lengths(header: Dataset, keyword: str, count: int) -> list[float] | None:
-    """The positive lengths of an attribute, or None if it is absent or empty. Raises GeometryError."""
+    """Return the positive lengths (mm) of an attribute, None if absent or empty. Raises GeometryError."""
     found = numbers(header, keyword, count)
     if found is not None:
         check_positive(found, name_of(keyword))
@@ -51,13 +64,13 @@ def lengths(header: Dataset, keyword: str, count: int) -> list[float] | None:
 
 
 def length(header: Dataset, keyword: str) -> float | None:
-    """The positive length of an attribute in mm, or None if it is absent or empty. Raises GeometryError."""
+    """Return the positive length (mm) of an attribute, None if absent or empty. Raises GeometryError."""
     found = lengths(header, keyword, 1)
     return None if found is None else found[0]
 
 
 def whole(header: Dataset, keyword: str) -> int | None:
-    """The integer of an attribute, or None if it is absent or empty. Raises InputError."""
+    """Return the integer of an attribute, None if absent or empty. Raises InputError if it is no single integer."""
     try:
         value = header.get(keyword)
     except (TypeError, ValueError, OverflowError):
@@ -70,7 +83,7 @@ def whole(header: Dataset, keyword: str) -> int | None:
 
 
 def frame_count(header: Dataset) -> int:
-    """Number of Frames (0028,0008), 1 if it is absent. Raises InputError below 1."""
+    """Return Number of Frames (0028,0008), or 1 if it is absent. Raises InputError if it is less than 1."""
     count = whole(header, "NumberOfFrames")
     if count is not None and count < 1:
         raise InputError(f"{name_of('NumberOfFrames')} is {count}, expected at least 1; correct it in the file.")
@@ -78,14 +91,14 @@ def frame_count(header: Dataset) -> int:
 
 
 def check_finite(values: Sequence[float], where: str) -> None:
-    """Raise GeometryError naming the attribute if a value is NaN or infinite."""
+    """Raise GeometryError with the name of the attribute (``where``) if a value is NaN or infinite."""
     for value in values:
         if not math.isfinite(value):
             raise GeometryError(f"{where} holds {value}, expected finite numbers; correct it in the file.")
 
 
 def check_positive(values: Sequence[float], where: str) -> None:
-    """Raise GeometryError naming the attribute if a length is not positive."""
+    """Raise GeometryError with the name of the attribute (``where``) if a length is not finite and positive."""
     check_finite(values, where)
     for value in values:
         if value <= 0:

@@ -1,7 +1,7 @@
-"""Decodes the pixels of ultrasound DICOM and turns colour into luma, frame by frame.
+"""Decoding of ultrasound DICOM pixels and conversion of colour to luma, frame by frame.
 
-No window, modality LUT or overlay is applied. Results are uint8, or uint16 where gray pixels store more
-than 8 bits; a palette gives the 8 bits that a display shows.
+No window, modality LUT or overlay is applied. The luma is uint8, or uint16 if gray pixels have more than 8 bits
+stored. A palette image gives the 8 bits that are displayed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SAMPLES = {
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3),
 }
 LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "PIL")
-_DAMAGE = (  # what pydicom and the decoders raise on damaged bytes
+_DAMAGE = (  # errors of pydicom and the decoders for damaged bytes
     *(RuntimeError, NotImplementedError, AttributeError, ValueError, KeyError, IndexError, TypeError),
     *(EOFError, OSError, MemoryError, OverflowError, AssertionError, struct.error, zlib.error),
     *(BytesLengthException, InvalidDicomError),
@@ -42,10 +42,14 @@ _DAMAGE = (  # what pydicom and the decoders raise on damaged bytes
 
 @contextmanager
 def damage_refused(what: str) -> Iterator[None]:
-    """Turn what damaged attributes or pixels make pydicom raise into InputError; silence its warnings.
+    """Turn errors of pydicom and the decoders into InputError, and silence their warnings and log messages.
 
-    what: the beginning of the sentence, up to its verb. pydicom's warnings, which it also logs, quote attribute
-    values, which may identify the patient.
+    The warnings of pydicom quote attribute values, which may identify the patient.
+
+    Parameters
+    ----------
+    what
+        Beginning of the message, including the verb.
     """
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [log.level for log in loggers]
@@ -65,7 +69,7 @@ def damage_refused(what: str) -> Iterator[None]:
 
 
 def frame_dtype(header: Dataset) -> type[np.uint8] | type[np.uint16]:
-    """The type that luma frames of this file have. Raises InputError if its pixel attributes are none we read."""
+    """Return the type of the luma frames. Raises InputError if the pixel attributes are not supported."""
     rows, columns, bits, stored = (
         whole(header, keyword) for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored")
     )
@@ -93,8 +97,20 @@ def frame_dtype(header: Dataset) -> type[np.uint8] | type[np.uint16]:
 def decode_luma(file: InputFile, header: Dataset) -> Iterator[Array]:
     """Yield the frames (rows, columns) of one file as luma.
 
-    header: the file's attributes without pixels. Only one frame is in memory at a time (and the bytes of a
-    file that lies in a zip). Raises InputError naming the transfer syntax if no decoder understands it.
+    Only one frame is in memory at a time. The complete bytes of a file are also in memory if it is deflated or in a
+    zip.
+
+    Parameters
+    ----------
+    file
+        The file.
+    header
+        Its attributes without pixels.
+
+    Raises
+    ------
+    InputError
+        The pixels cannot be decoded; the text names the transfer syntax.
     """
     table = _palette_luma(header)
     syntax = transfer_syntax(header)
@@ -105,7 +121,7 @@ def decode_luma(file: InputFile, header: Dataset) -> Iterator[Array]:
 
 
 def _palette_luma(header: Dataset) -> Array | None:
-    """Luma of every index of a PALETTE COLOR image (PS3.3 C.7.6.3.1.5), else None."""
+    """Return the luma of every index of a PALETTE COLOR image (PS3.3 C.7.6.3.1.5), or None for other images."""
     if header.PhotometricInterpretation != PALETTE:
         return None
     index = np.arange(1 << header.BitsAllocated, dtype=f"u{header.BitsAllocated // 8}")
@@ -114,12 +130,12 @@ def _palette_luma(header: Dataset) -> Array | None:
         bits = header.RedPaletteColorLookupTableDescriptor[2]
     if colour.dtype == np.uint8:
         return luma(colour)
-    narrow = bits == 8 and colour.max() <= np.iinfo(np.uint8).max  # entries of 8 bits in words of 16
+    narrow = bits == 8 and colour.max() <= np.iinfo(np.uint8).max  # 8-bit entries stored in 16-bit words
     return luma((colour if narrow else colour >> 8).astype(np.uint8))
 
 
 def _little_endian_palette(header: Dataset) -> Dataset:
-    """The header, its palette's words of 16 bits in the order that pydicom takes them for."""
+    """Return the header with the 16-bit words of its palette in little endian, as pydicom expects them."""
     if transfer_syntax(header) != ExplicitVRBigEndian:
         return header
     swapped = Dataset(header)

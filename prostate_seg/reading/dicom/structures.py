@@ -1,4 +1,4 @@
-"""Structures of DICOM Segmentations and RT Structure Sets as masks."""
+"""Readers of DICOM Segmentations and RT Structure Sets, which return masks."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ..chosen_structure import check_same_place, chosen_structure, shown
 from .pixels import damage_refused
 
 SEGMENTATION, STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
-OFF_GRID_VOXELS = 0.5  # how far a contour may run beyond the outer edges of a grid's voxels
-OFF_PLANE_SLICES = 0.1  # how far a contour may lie from a slice of the grid
+OFF_GRID_VOXELS = 0.5  # largest distance of a contour beyond the outer edges of the voxel grid
+OFF_PLANE_SLICES = 0.1  # largest distance between a contour and a slice of the grid
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")  # contours that enclose an area, by the even-odd rule
 TYPES = (*CLOSED, "POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
-MOST_POINTS = 20_000  # of a contour: ten times what a voxel-wise outline of a prostate has
+MOST_POINTS = 20_000  # of a contour: ten times the points of a voxel-wise prostate outline
 MOST_VOXELS = 1 << 29
 SAME_PLACE_MM = 1e-3
 NEEDED = ("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "SegmentationType")
 
 
 def dicom_kind(path: Path) -> str | None:
-    """``segmentation``, ``structure-set``, or None for a file that is neither. Raises OSError."""
+    """Return ``segmentation``, ``structure-set``, or None for any other file. Raises OSError."""
     kinds = {SEGMENTATION: "segmentation", STRUCTURE_SET: "structure-set"}
     return kinds.get(_attribute(path, "SOPClassUID"))
 
 
 def frame_of_reference(path: Path) -> str:
-    """The Frame of Reference UID of a DICOM file, empty if it names none. Raises OSError."""
+    """Return the Frame of Reference UID of a DICOM file, or an empty text if it has none. Raises OSError."""
     return _attribute(path, "FrameOfReferenceUID")
 
 
@@ -51,9 +51,21 @@ def _attribute(path: Path, keyword: str) -> str:
 
 
 def read_segmentation(path: Path, wanted: Sequence[str] = ()) -> Segmentation:
-    """A segment of a DICOM Segmentation: the one that is wanted (:func:`.chosen_structure`), as label 1.
+    """Read a segment of a DICOM Segmentation as label 1.
 
-    A fractional one is cut at one half. Raises InputError if it cannot be read or is no volume.
+    A fractional segment is thresholded at 0.5 (inclusive).
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        Names of the segment, as in :func:`.chosen_structure`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not a regular volume or is too large, or no segment or several segments match.
     """
     with _damage_refused(f"The DICOM Segmentation {path.name} cannot be read as a volume"):
         header = dcmread(path, stop_before_pixels=True)
@@ -69,7 +81,7 @@ def read_segmentation(path: Path, wanted: Sequence[str] = ()) -> Segmentation:
 
 
 def _check_size(header: Dataset, path: Path) -> None:
-    """Raise InputError if a Segmentation lacks an attribute or its numbers do not fit its bytes."""
+    """Raise InputError if a Segmentation lacks an attribute, is too large, or is shorter than its frames need."""
     missing = [keyword for keyword in NEEDED if not header.get(keyword)]
     if missing:
         raise InputError(f"The DICOM Segmentation {path.name} has no {' and no '.join(missing)}; export it again.")
@@ -90,7 +102,11 @@ def _check_size(header: Dataset, path: Path) -> None:
 
 
 def _slices(header: Dataset) -> int:
-    """How many slices the positions of a Segmentation's frames span, at the smallest distance between two."""
+    """Estimate the number of slices of a Segmentation, at most 2**40.
+
+    It is the extent of the frame positions divided by the smallest distance between two positions (or by Spacing
+    Between Slices if that is smaller), plus 1.
+    """
     groups = [group.get("PlanePositionSequence") for group in header.PerFrameFunctionalGroupsSequence]
     positions = np.array([group[0].ImagePositionPatient for group in groups if group], np.float64).reshape(-1, 3)
     if not np.isfinite(positions).all():
@@ -104,11 +120,26 @@ def _slices(header: Dataset) -> int:
 
 
 def read_structure_set(path: Path, like: Segmentation, wanted: Sequence[str] = ()) -> Segmentation:
-    """A structure of an RT Structure Set (:func:`.chosen_structure`) as label 1 on the grid of another mask.
+    """Read a structure of an RT Structure Set as label 1 on the grid of another mask.
 
-    A voxel is inside by the even-odd rule at its centre, so that bridges to holes and islands count as meant.
-    Raises GeometryError if a contour lies on no slice of the grid, or in another frame of reference; InputError for
-    a damaged file and for contours that enclose no area.
+    The even-odd rule decides whether the centre of a voxel is inside. Contours with holes and islands, and bridges
+    to them, are therefore filled correctly.
+
+    Parameters
+    ----------
+    path
+        The file.
+    like
+        Mask with the grid.
+    wanted
+        Names of the structure, as in :func:`.chosen_structure`.
+
+    Raises
+    ------
+    GeometryError
+        A contour is not on a slice of the grid or extends beyond the grid, or the frame of reference differs.
+    InputError
+        The file is damaged, no structure or several structures match, or a contour encloses no area.
     """
     with _damage_refused(f"The RT Structure Set {path.name} cannot be read"):
         dataset = dcmread(path)
@@ -129,7 +160,7 @@ def read_structure_set(path: Path, like: Segmentation, wanted: Sequence[str] = (
 
 
 def _lines(rois: Sequence[Dataset], where: str) -> list[Array]:
-    """The closed contours of a structure, (P, 3) in LPS mm each. Raises InputError for any other."""
+    """Return the closed contours of a structure, each (P, 3) in LPS mm. Raises InputError for other contours."""
     contours = [contour for roi in rois for contour in roi.get("ContourSequence") or []]
     kinds = [str(contour.get("ContourGeometricType") or "") for contour in contours]
     others = sorted({kind if kind in TYPES else "of unknown type" for kind in kinds if kind not in CLOSED})
@@ -155,7 +186,7 @@ def _points(contour: Dataset, where: str) -> Array:
 
 
 def _on_slice(points: Array, inverse: Array, shape: tuple[int, ...], where: str) -> tuple[int, Array]:
-    """The slice k of a contour (P, 3), and its points (P, 2) in voxels (i, j)."""
+    """Return the slice k of a contour (P, 3), and its points (P, 2) in voxels (i, j). Raises GeometryError."""
     index = points @ inverse[:3, :3].T + inverse[:3, 3]
     k = round(float(index[:, 2].mean()))
     if np.abs(index[:, 2] - k).max() > OFF_PLANE_SLICES or not 0 <= k < shape[2]:
@@ -174,7 +205,10 @@ def _on_slice(points: Array, inverse: Array, shape: tuple[int, ...], where: str)
 
 @contextmanager
 def _damage_refused(what: str) -> Iterator[None]:
-    """:func:`.damage_refused` for what highdicom reads, which logs and raises more (sqlite3's errors)."""
+    """Turn errors of pydicom and highdicom into InputError, and silence the messages of highdicom.
+
+    highdicom raises more types of errors than :func:`.damage_refused` handles, such as those of sqlite3.
+    """
     log = logging.getLogger("highdicom")
     level = log.level
     log.setLevel(logging.CRITICAL)

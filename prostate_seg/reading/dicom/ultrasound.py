@@ -1,7 +1,8 @@
-"""Ultrasound DICOM to Volume: multi-frame, single-frame series, Enhanced US Volume (PS3.3 A.6, A.7, A.59).
+"""Reader of ultrasound DICOM: multi-frame, single-frame series, Enhanced US Volume (PS3.3 A.6, A.7, A.59).
 
-Which attribute decides what is written down, with the refusals, in docs/dicom.md. Where the file gives no
-orientation in the patient the axes are the options' or assumed (:mod:`prostate_seg.reading.acquisition`).
+The attributes that are used, and the reasons to reject a file, are listed in docs/dicom.md. If a file has no
+orientation in the patient, the orientation is taken from the options or assumed
+(:mod:`prostate_seg.reading.acquisition`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .pixels import damage_refused, decode_luma, frame_dtype
 
 logger = logging.getLogger(__name__)
 
-MODALITIES = (  # PS3.3 C.7.3.1.1.1, with the retired ones
+MODALITIES = (  # PS3.3 C.7.3.1.1.1, including retired codes
     "ANN AR ASMT AU BDUS BI BMD CD CF CFM CR CS CT CTPROTOCOL DD DF DG DM DMS DS DX EC ECG EEG EMG EOG EPS ES "
     "FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS MA MG MR MS M3D NM OAM OCT OP OPM OPR OPT OPTBSV "
     "OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD "
@@ -43,16 +44,26 @@ US_CLASSES = frozenset(
 
 
 def read_header(file: InputFile, tags: list[str] | None = None) -> Dataset:
-    """The attributes of a DICOM file without its pixels. Raises InputError if it is no DICOM.
+    """Read the attributes of a DICOM file without its pixels.
 
-    tags: keywords to read; None is all.
+    Parameters
+    ----------
+    file
+        The file.
+    tags
+        Keywords of the attributes to read; None reads all.
+
+    Raises
+    ------
+    InputError
+        The file is not a readable DICOM file.
     """
     with damage_refused(f"{file.name}: the DICOM header cannot be read"), opened(file) as stream:
         return _header(inflated(stream), file, tags)
 
 
 def _header(plain: BinaryIO, file: InputFile, tags: list[str] | None = None) -> Dataset:
-    """The attributes in a stream of :func:`inflated`, which then stands at its pixel data."""
+    """Read the attributes from a stream of :func:`inflated`. Afterwards the stream is at its pixel data."""
     header = dcmread(plain, stop_before_pixels=True, force=True, specific_tags=tags)
     if "SOPClassUID" not in header:
         raise InputError(f"{file.name}: not a DICOM image: (0008,0016) SOP Class UID is missing.")
@@ -60,9 +71,9 @@ def _header(plain: BinaryIO, file: InputFile, tags: list[str] | None = None) -> 
 
 
 def modality_name(header: Dataset) -> str:
-    """What a header says it holds, for messages: a code or SOP class of the standard, else ``unknown``.
+    """Return the modality or the name of the SOP class for a message, or ``unknown``.
 
-    Anything else in these attributes may be a patient's name.
+    Only names from the DICOM standard are returned, because other texts may identify the patient.
     """
     if (code := str(header.get("Modality", ""))) in MODALITIES.split():
         return code
@@ -71,15 +82,15 @@ def modality_name(header: Dataset) -> str:
 
 
 def is_ultrasound(header: Dataset) -> bool:
-    """Whether a file holds ultrasound images: by its SOP class, or by modality US and having rows."""
+    """Return whether a file holds ultrasound images, by its SOP class, or by modality US and the attribute Rows."""
     return header.SOPClassUID in US_CLASSES or (header.get("Modality") == "US" and "Rows" in header)
 
 
 def read_us(files: Sequence[InputFile], acquisition: Acquisition) -> Volume:
     """Read one multi-frame file or the files of one single-frame series, in any order.
 
-    The array is uint8 or uint16 luma, (i, j, k) = (column, row, frame), black outside the field
-    of view; memory is about that of the array. Raises InputError and GeometryError.
+    The array is luma, uint8 or uint16, (i, j, k) = (column, row, frame), black outside the field of view. Little
+    memory is needed in addition to the array. Raises InputError and GeometryError.
     """
     with damage_refused("its attributes cannot be understood"):
         return _read(files, acquisition)
@@ -111,7 +122,7 @@ def _read(files: Sequence[InputFile], acquisition: Acquisition) -> Volume:
 
 
 def _image_header(file: InputFile) -> Dataset:
-    """The header of an ultrasound image with pixels that can be those it promises. Raises InputError."""
+    """Read the header of a file. Raises InputError if it is not ultrasound, or its pixels do not fit the header."""
     with opened(file) as stream:
         plain = inflated(stream)
         header = _header(plain, file)
@@ -127,7 +138,10 @@ def _image_header(file: InputFile) -> Dataset:
 
 
 def _common_calibration(headers: list[Dataset]) -> Calibration:
-    """The calibration that all files share: sizes and spacings must agree, the regions are united."""
+    """Return the common calibration of all files, with the smallest box that contains all their boxes.
+
+    Raises GeometryError if image sizes differ, or if spacings differ by more than 1 %.
+    """
     found = [calibration(_planar(header)) for header in headers]
     first = headers[0]
     for header, other in zip(headers, found, strict=True):
@@ -148,7 +162,7 @@ def _common_calibration(headers: list[Dataset]) -> Calibration:
 
 
 def _planar(header: Dataset) -> Dataset:
-    """The header, with the Pixel Spacing of an Enhanced US Volume where the other kinds have it."""
+    """Return a header with Pixel Spacing at the top level, also for an Enhanced US Volume."""
     measures = functional_group(header, 0, "PixelMeasuresSequence")
     if measures is None or "PixelSpacing" not in measures:
         return header
@@ -158,7 +172,7 @@ def _planar(header: Dataset) -> Dataset:
 
 
 def _decode(files: Sequence[InputFile], headers: list[Dataset], placed: Placed) -> Array:
-    """The luma (i, j, k) of all slices: a transposed view of frames in file layout, without a copy."""
+    """Return the luma (i, j, k) of all slices: a transposed view of the frames (K, rows, columns)."""
     first = headers[0]
     dtype = np.result_type(*(frame_dtype(header) for header in headers))
     frames = np.empty((len(placed.slots), first.Rows, first.Columns), dtype)
@@ -201,7 +215,7 @@ def _source(files: Sequence[InputFile], headers: list[Dataset], placed: Placed) 
 
 
 def _of_no_pixels(header: Dataset) -> Dataset:
-    """The header without its palette and the bytes it was read from, so that another process can be given it."""
+    """Remove the palette and the read buffer from a header, so that it can be sent to another process."""
     for colour in ("Red", "Green", "Blue", "Alpha"):
         for part in ("Descriptor", "Data"):
             header.pop(tag_for_keyword(f"{colour}PaletteColorLookupTable{part}"), None)

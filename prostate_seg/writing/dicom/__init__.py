@@ -1,1 +1,1 @@
-"""DICOM out: segmentation, structure set, derived series, ultrasound."""
+"""Writers of DICOM: Segmentation, RT Structure Set, derived series and ultrasound."""

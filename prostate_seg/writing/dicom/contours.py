@@ -1,4 +1,4 @@
-"""Closed contours of a mask's slice: the half-way line between voxel centres, inside and outside."""
+"""Closed contours of a mask on one slice, half-way between voxel centres inside and outside."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from ...geometry.volume import Array
 
 
 def closed_contours(mask: Array) -> list[Array]:
-    """The outlines of a slice, bool (I, J): each (P, 2), continuous (i, j), not repeating its first point.
+    """Return the outlines of a mask on a slice, bool (I, J).
 
-    A point lies half-way between a voxel inside and its neighbour outside, so that a test of the voxel
-    centres gives back the mask exactly. A hole is joined to the outline around it by a bridge passed twice
-    (keyhole, PS3.3 C.8.8.6.3). Points on straight runs are left out. Empty: none.
+    Each outline is (P, 2) in continuous (i, j) and does not repeat its first point. The list is empty if the mask
+    is empty.
+
+    A contour point lies half-way between a voxel inside and its neighbour outside. Testing which voxel centres lie
+    inside therefore gives exactly the mask. A hole is joined to its surrounding outline by a line that is passed
+    twice (keyhole, PS3.3 C.8.8.6.3). Points on straight runs are omitted.
     """
     if not mask.any():
         return []
@@ -23,10 +26,10 @@ def closed_contours(mask: Array) -> list[Array]:
     offset = np.array([hit[0] - 1 for hit in occupied], float)
     found = [_cornered(line[:-1]) + offset for line in find_contours(padded, 0.5, fully_connected="low")]
     areas = np.array([_signed_area(line) for line in found])
-    turn = np.sign(areas[np.abs(areas).argmax()])  # the largest outline is no hole
+    turn = np.sign(areas[np.abs(areas).argmax()])  # the largest outline is not a hole
     outer = [(line, abs(area)) for line, area in zip(found, areas, strict=True) if area * turn > 0]
     holes = [line for line, area in zip(found, areas, strict=True) if area * turn < 0]
-    outer.sort(key=lambda entry: entry[1])  # a hole belongs to the smallest outline around it
+    outer.sort(key=lambda entry: entry[1])  # smallest first: a hole belongs to the smallest outline around it
     lines = [line for line, _ in outer]
     for hole in holes:
         inside = next(n for n, (line, _) in enumerate(outer) if points_in_poly(hole[:1], line)[0])
@@ -35,7 +38,7 @@ def closed_contours(mask: Array) -> list[Array]:
 
 
 def _cornered(line: Array) -> Array:
-    """A closed line without the points on straight runs."""
+    """Return a closed line without the points on straight runs."""
     before, after = line - np.roll(line, 1, axis=0), np.roll(line, -1, axis=0) - line
     corner = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) > 1e-9
     return line[corner]
@@ -47,7 +50,10 @@ def _signed_area(line: Array) -> float:
 
 
 def _joined(line: Array, hole: Array) -> Array:
-    """An outline with a hole, which runs the other way, joined at their nearest points."""
+    """Return an outline and its hole as one line, joined at their nearest points.
+
+    The hole runs in the opposite direction.
+    """
     apart = ((line[:, None] - hole[None]) ** 2).sum(axis=-1)
     at, entry = np.unravel_index(apart.argmin(), apart.shape)
     around = np.roll(hole, -entry, axis=0)

@@ -1,7 +1,7 @@
-"""The slices of a real study as single-frame ultrasound images with positions, for viewers and planning systems.
+"""A derived series: the slices of a real study as single-frame ultrasound images with positions.
 
-Many of them put all contours of a plain multi-frame image on its first frame; on this series they find each
-contour's slice by its place in the patient.
+Many viewers and planning systems put all contours of a plain multi-frame image on its first frame. With this
+series they find the slice of each contour by its position in the patient.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ SERIES_NUMBER = 400
 
 
 def write_derived_series(folder: Path, volume: Volume) -> list[Path]:
-    """Write the slices of a volume that was read from DICOM into a folder; returns the files in slice order.
+    """Write the slices of a volume that was read from DICOM into a folder; return the files in slice order.
 
-    Patient and study are the source's; each image names its source frame; positions share the frame of
-    reference of :mod:`.dicom_seg` and :mod:`.rtstruct`. Pixels are luma, black outside the field of view.
-    The same volume gives the same bytes. Raises OutputError, SettingsError.
+    Patient and study are those of the source, and each image refers to its source frame. The positions have the
+    same frame of reference as the objects of :mod:`.segmentation` and :mod:`.structure_set`. Pixels are luma,
+    black outside the field of view. The same volume gives the same bytes. Raise OutputError if the volume does not
+    come from DICOM or cannot be written. Raise SettingsError if its data type is not supported.
     """
     source_header(volume, "us-series")
     volume = _in_8_bits(volume)
@@ -47,7 +48,15 @@ def write_derived_series(folder: Path, volume: Volume) -> list[Path]:
 
 
 def series_references(volume: Volume) -> tuple[str, list[Dataset]]:
-    """The Series Instance UID of a volume's derived series, and the item that names its image of each slice."""
+    """Return the references to a volume's derived series.
+
+    Returns
+    -------
+    series
+        Series Instance UID.
+    references
+        One item for each slice, which refers to the image of that slice.
+    """
     study = _DerivedStudy(_in_8_bits(volume), "series", "MONOCHROME2")
     references = [
         item(ReferencedSOPClassUID=SOP_CLASSES["series"], ReferencedSOPInstanceUID=study.uid(f"image {k + 1}"))
@@ -57,7 +66,7 @@ def series_references(volume: Volume) -> tuple[str, list[Dataset]]:
 
 
 def _in_8_bits(volume: Volume) -> Volume:
-    """The volume as ultrasound images store it: 16 bits are scaled so that the brightest voxel is 255."""
+    """Return the volume with 8 bits, as ultrasound images store it; in 16 bits the brightest voxel becomes 255."""
     if volume.array.dtype != np.uint16:
         return volume
     scale = 255.0 / max(int(volume.array.max()), 1)
@@ -65,19 +74,19 @@ def _in_8_bits(volume: Volume) -> Volume:
 
 
 class _DerivedStudy(Study):
-    """A further series of the source's study."""
+    """A further series in the study of the source."""
 
     def origin(self, seed: int) -> str:
-        """The source's first image and the grid."""
+        """Return a text that identifies the source's first image and the grid."""
         place = (np.round(self.volume.affine, 4) + 0.0).tobytes().hex()
         return f"{self.volume.source.header.SOPInstanceUID} {place}"
 
     def frame_of_reference(self) -> str:
-        """Shared with the segmentation and the structure set."""
+        """Return the Frame of Reference UID that the segmentation and the structure set also have."""
         return frame_of_reference(self.volume)
 
     def about(self) -> Dataset:
-        """Patient, study and dates of the source."""
+        """Return patient, study and dates of the source."""
         header = self.volume.source.header
         about = patient_and_study(header)
         date, time = content_moment(header)
@@ -91,7 +100,10 @@ class _DerivedStudy(Study):
         return about
 
     def image(self, number: int, frames: Array) -> FileDataset:
-        """One slice, number 1, 2, ..., with its place and the frame that it is derived from."""
+        """Return the image of one slice, with its position and its source frame.
+
+        The slices are numbered 1, 2, ...
+        """
         dataset = super().image(number, frames)
         dataset.SeriesNumber = SERIES_NUMBER
         dataset.ImageType = ["DERIVED", "PRIMARY", "ENDORECTAL", "0001"]

@@ -1,4 +1,4 @@
-"""The geometry of an Enhanced US Volume: dimensions and functional groups (PS3.3 A.59, C.8.24.3)."""
+"""Geometry of an Enhanced US Volume: dimensions and functional groups (PS3.3 A.59, C.8.24.3)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from .values import decimal, decimals, item
 
 
 def add_functional_groups(dataset: Dataset, volume: Volume, uid: Callable[[str], str], *, in_patient: bool) -> None:
-    """Add the geometry of a volume to an Enhanced US Volume of its frames.
+    """Add the geometry of a volume to an Enhanced US Volume with its frames.
 
-    uid: makes an identifier for a role. in_patient: give positions in the patient beside those in the
-    volume's own frame of reference, whose axes are the array's.
+    Parameters
+    ----------
+    dataset
+        Enhanced US Volume.
+    volume
+        Volume with one slice for each frame.
+    uid
+        Function that returns the UID for a role.
+    in_patient
+        Whether to add positions in the patient. Positions in the volume's own frame of reference, with the array's
+        axes, are always added.
     """
     direction, spacing, origin = lps_from_affine(volume.affine)
     step = spacing[2]

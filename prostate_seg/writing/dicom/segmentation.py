@@ -1,4 +1,4 @@
-"""DICOM Segmentation objects (PS3.3 A.51) on the frames of the ultrasound they were drawn on."""
+"""DICOM Segmentation objects (PS3.3 A.51) on the frames of the ultrasound on which they were drawn."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ SERIES_NUMBER = {"BINARY": 500, "FRACTIONAL": 501}
 
 
 def write_dicom_seg(path: str | os.PathLike[str], delivery: Delivery) -> None:
-    """Write the CTV and further structures as a binary Segmentation, one segment each.
+    """Write the CTV and further structures as a binary Segmentation, with one segment each.
 
-    Every frame of the source is there, also where it is empty, and refers to its source frame. The same
-    delivery gives the same bytes. Raises OutputError: no DICOM source, an empty structure.
+    The object has a frame for every frame of the source, even if it is empty. Each frame refers to its source
+    frame. The same delivery gives the same bytes. Raise OutputError if the source is not DICOM or a structure is
+    empty.
     """
     check_structures(delivery, Path(path).name)
     masks = np.stack([mask.T for mask in delivery.masks.values()], axis=-1)  # (K, rows, columns, segments)
@@ -42,7 +43,10 @@ def write_dicom_seg(path: str | os.PathLike[str], delivery: Delivery) -> None:
 
 
 def write_dicom_probability(path: str | os.PathLike[str], delivery: Delivery) -> None:
-    """Write the CTV's probability as a fractional Segmentation in steps of 1/255. Raises OutputError."""
+    """Write the CTV's probability as a fractional Segmentation in steps of 1/255.
+
+    Raise OutputError if the source is not DICOM or the mask has no probability.
+    """
     if delivery.ctv.probability is None:
         raise OutputError(
             f"Cannot write {Path(path).name}: this mask has no probability; it comes with segment, not with a mask "
@@ -87,7 +91,7 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
         content_time=moment[1] or "000000",
         omit_empty_frames=False,
     )
-    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # the clock's: not the same again
+    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # they change in every run
     del segmentation.ContributingEquipmentSequence[0].ContributionDateTime
     segmentation.BodyPartExamined = "PROSTATE"
     place = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."

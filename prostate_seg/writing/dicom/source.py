@@ -1,8 +1,8 @@
-"""What derived DICOM objects take from the ultrasound images they come from: patient, study, references, place.
+"""Parts of derived DICOM objects that come from their ultrasound images: patient, study, references and positions.
 
-A US Multi-frame or a series without positions says nothing about the patient's space. The objects made from it
-need a frame of reference all the same: its UID is made from the source's own UIDs and the geometry that was
-read, so that segmentation, structure set and derived series of one reading share it, on every run.
+A US Multi-frame image or a series without positions has no patient coordinate system. Objects derived from it
+still need a frame of reference. Its UID is therefore made from the source's UIDs and the geometry that was read.
+Segmentation, structure set and derived series of the same geometry then share this UID, in every run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...errors import OutputError
 from ...geometry.volume import Volume, lps_from_affine
 from .values import decimal, decimals, item
 
-# Patient, General Study and Patient Study (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): type 2, then optional ones.
+# Patient, General Study and Patient Study (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): type 2, then optional attributes.
 REQUIRED = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
@@ -37,9 +37,10 @@ DERIVED_PLACE = (
 
 
 def source_header(volume: Volume, what: str) -> Dataset:
-    """The header of the images that a volume was read from. Raises OutputError where they are not DICOM.
+    """Return the header of the DICOM images from which a volume was read.
 
-    what: the object to be made, for the message.
+    Raise OutputError if the source is not DICOM, or if its UIDs are missing or not unique. The parameter ``what``
+    names the derived object in the message.
     """
     header = volume.source.header
     if header is None or len(volume.source.frames) != volume.array.shape[2]:
@@ -64,9 +65,12 @@ def source_header(volume: Volume, what: str) -> Dataset:
 
 
 def patient_and_study(header: Dataset) -> Dataset:
-    """Patient and study of a derived object: the source's, empty where the standard asks for more than it has."""
+    """Return patient and study of a derived object, copied from the source.
+
+    Required attributes that the source lacks are empty.
+    """
     about = Dataset()
-    about.SpecificCharacterSet = "ISO_IR 192"  # UTF-8 holds the source's names and ours
+    about.SpecificCharacterSet = "ISO_IR 192"  # UTF-8 can hold all names
     for keyword in REQUIRED:
         setattr(about, keyword, _text(header, keyword))
     for keyword in ("StudyInstanceUID", *OPTIONAL):
@@ -76,22 +80,26 @@ def patient_and_study(header: Dataset) -> Dataset:
 
 
 def content_moment(header: Dataset) -> tuple[str, str]:
-    """Date and time of the images' content, else of the study; empty where they have none."""
+    """Return date and time of the images' content, or of the study if the content has none.
+
+    They are empty if the study has none either.
+    """
     date = _text(header, "ContentDate") or _text(header, "StudyDate")
     return date, _text(header, "ContentTime") or _text(header, "StudyTime")
 
 
 def _text(header: Dataset, keyword: str) -> str:
-    """The decoded value of an attribute; empty where it is absent or not what its kind allows."""
+    """Return the value of an attribute as text; empty if it is absent or has a wrong format."""
     value = str(header.get(keyword) or "").strip()
     form = FORMS.get("PatientSex" if keyword == "PatientSex" else keyword[-4:])
     return value if form is None or re.fullmatch(form, value) else ""
 
 
 def is_multi_frame(volume: Volume) -> bool:
-    """Whether one DICOM image holds all frames; a single frame's class decides.
+    """Return whether one DICOM image holds all frames.
 
-    A class for several frames does not say so: some programs write a series of it, one frame a file.
+    The SOP class decides only for a single frame. It is not reliable for several frames: some programs write a
+    series of files with one frame each, all with a multi-frame class.
     """
     frames = volume.source.frames
     if len(frames) == 1:
@@ -100,12 +108,16 @@ def is_multi_frame(volume: Volume) -> bool:
 
 
 def place_is_derived(volume: Volume) -> bool:
-    """Whether the source gives no positions in the patient."""
+    """Return whether the source has no positions in the patient."""
     return volume.orientation != "file"
 
 
 def frame_of_reference(volume: Volume) -> str:
-    """The Frame of Reference UID: the source's where it has positions, else made from its UIDs and the affine."""
+    """Return the Frame of Reference UID.
+
+    If the source has positions and such a UID, return this UID. Otherwise make a UID from the source's UIDs and
+    the affine.
+    """
     header = volume.source.header
     if not place_is_derived(volume) and header.get("FrameOfReferenceUID"):
         return str(header.FrameOfReferenceUID)
@@ -116,7 +128,7 @@ def frame_of_reference(volume: Volume) -> str:
 
 
 def image_reference(volume: Volume, k: int) -> Dataset:
-    """The item that names the source image of slice k, with its frame where it has several."""
+    """Return the item that refers to the source image of slice k, with its frame number if it is multi-frame."""
     frame = volume.source.frames[k]
     reference = item(
         ReferencedSOPClassUID=volume.source.header.SOPClassUID, ReferencedSOPInstanceUID=frame.sop_instance_uid
@@ -127,11 +139,13 @@ def image_reference(volume: Volume, k: int) -> Dataset:
 
 
 def placed_images(volume: Volume) -> list[Dataset]:
-    """The source images as highdicom wants them: real identifiers, the volume's geometry, no pixels.
+    """Return the source images as highdicom needs them: real UIDs, the volume's geometry, no pixels.
 
-    One multi-frame image, or one image a slice. They are never written: highdicom refuses ultrasound without
-    a frame of reference (highdicom#284), which this adds. highdicom tells the two by their SOP class and knows
-    no retired one: the class here is the one it needs, and :func:`refer_to_source` puts the source's in its place.
+    The result is one multi-frame image, or one image for each slice. These images are never written to a file.
+    They are needed because highdicom refuses ultrasound without a frame of reference (highdicom#284).
+
+    highdicom distinguishes single-frame and multi-frame by the SOP class and knows no retired classes. The images
+    therefore have a class that highdicom accepts. :func:`refer_to_source` later restores the class of the source.
     """
     header = volume.source.header
     if not is_multi_frame(volume):
@@ -161,14 +175,14 @@ def placed_images(volume: Volume) -> list[Dataset]:
 
 
 def refer_to_source(dataset: Dataset, volume: Volume) -> None:
-    """Give every reference to an image the SOP class that the source has."""
+    """Set the SOP class of the source in every reference to an image."""
     for element in dataset.iterall():
         if element.keyword == "ReferencedSOPClassUID":
             element.value = volume.source.header.SOPClassUID
 
 
 def frame_order(volume: Volume) -> np.ndarray:
-    """Slices k in the order in which :func:`placed_images` lists their frames or images."""
+    """Return the slices k in the order of the frames or images in :func:`placed_images`."""
     if not is_multi_frame(volume):
         return np.arange(len(volume.source.frames))
     return np.argsort([frame.frame_number for frame in volume.source.frames], kind="stable")

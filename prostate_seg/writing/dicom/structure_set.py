@@ -47,13 +47,30 @@ def write_rtstruct(
 ) -> None:
     """Write the CTV and further structures as closed planar contours in LPS mm.
 
-    Contours follow the half-way line between voxel centres (:mod:`.contours`). Implicit VR: a contour may be longer
-    than the 64 kB that a Decimal String can say in explicit VR. target: a PTV, bool (I, J, K),
-    written beside the CTV. every_mm: contours only on slices so far apart, from the CTV's base on, or from
-    its first slice where the orientation is assumed. derived_series: refer to the series that
-    :func:`.derived_series.write_derived_series` writes instead of the source, because viewers put all contours of
-    a plain multi-frame on its first frame. The same delivery gives the same bytes. Raises OutputError,
-    SettingsError.
+    Contours run half-way between voxel centres (:mod:`.contours`). The file is in implicit VR, because in explicit
+    VR the values of a contour are limited to 64 kB. The same delivery gives the same bytes.
+
+    Parameters
+    ----------
+    path
+        File with suffix ``.dcm``.
+    delivery
+        Volume from DICOM, CTV and further structures.
+    target
+        PTV, bool (I, J, K), written beside the CTV; None for no PTV.
+    every_mm
+        Distance between slices with contours, counted from the CTV's base, or from its first slice if the
+        orientation is assumed. None for all slices.
+    derived_series
+        Whether to refer to the series of :func:`.derived_series.write_derived_series` instead of the source.
+        Viewers put all contours of a plain multi-frame image on its first frame.
+
+    Raises
+    ------
+    OutputError
+        The source is not DICOM, a structure is not valid, or a structure has no contour on the chosen slices.
+    SettingsError
+        every_mm is out of range, or there are two structures called PTV.
     """
     path = Path(path)
     checked_suffix(path, ".dcm")
@@ -71,7 +88,12 @@ def write_rtstruct(
 
 
 def planning_slices(delivery: Delivery, every_mm: float | None) -> list[int]:
-    """The slices k that get contours: all, or those nearest to every every_mm from the base of the CTV."""
+    """Return the slices k that have contours.
+
+    Without ``every_mm`` these are all slices. Otherwise they are the slices nearest to multiples of ``every_mm``
+    from the base of the CTV, or from its first slice if the orientation is assumed. Raise SettingsError if
+    ``every_mm`` is below the slice distance or above 100 mm.
+    """
     volume = delivery.volume
     count, gap_mm = volume.array.shape[2], volume.spacing_mm[2]
     if every_mm is None:
@@ -131,7 +153,7 @@ def _structure_set(
 
 
 def _images(volume: Volume, *, derived_series: bool) -> tuple[str, list[Dataset]]:
-    """The Series Instance UID that is referred to, and one reference a slice."""
+    """Return the Series Instance UID of the referenced series, and one reference for each slice."""
     if derived_series:
         return series_references(volume)
     count = volume.array.shape[2]
@@ -188,7 +210,7 @@ def _roi_contours(
             data = [f"{value:.5f}" for value in (points.ravel().round(5) + 0.0).tolist()]
             contour.add(
                 DataElement(CONTOUR_DATA, "DS", data, already_converted=True)
-            )  # checking each takes seconds
+            )  # checking each value takes seconds
             contours.append(contour)
     if not contours:
         raise OutputError(
@@ -213,7 +235,7 @@ def _observation(number: int, name: str, meaning: Structure) -> Dataset:
 
 
 def write_structures(path: Path, request: Request) -> None:
-    """Write the CTV, further structures and the PTV that the planning asks for."""
+    """Write the CTV, further structures and, if the planning settings have a margin, the PTV."""
     planning, volume, target = request.planning, request.delivery.volume, None
     if planning.margin is not None:
         target = enlarged(request.delivery.ctv.mask(), volume.affine, planning.margin, volume.orientation)

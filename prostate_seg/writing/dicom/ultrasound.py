@@ -1,7 +1,8 @@
-"""Writes a volume as ultrasound DICOM, of each kind that scanners write (PS3.3 A.6, A.7, A.59).
+"""Writers of ultrasound DICOM in each form that scanners produce (PS3.3 A.6, A.7, A.59).
 
-For phantoms: an obviously synthetic patient. All identifiers and dates follow from the seed: the same call
-writes the same bytes. :mod:`.derived_series` writes slices of a real study in the same way.
+They are meant for phantoms and give an obviously synthetic patient. All UIDs and dates depend only on the seed and
+the volume: the same call writes the same bytes. :mod:`.derived_series` uses this module for the slices of a real
+study.
 """
 
 from __future__ import annotations
@@ -39,12 +40,23 @@ FIRST_DATE = datetime.date(2020, 1, 1)
 
 @dataclass(frozen=True)
 class ScannerHabits:
-    """What scanners do differently, for the readers' tests.
+    """Differences between scanners, for tests of the readers.
 
-    pixel_spacing: write (0028,0030) beside the region. second_region: a smaller calibrated region beside the
-    first, with another scale. region: write (0018,6011) at all. rle: compress. frame_increment: of a US
-    Multi-frame; ``spacing`` (the step is written), ``time`` (a cine loop) or ``none`` (neither).
-    patient_positions: of an Enhanced US Volume; False gives positions in the volume's own frame only.
+    Attributes
+    ----------
+    pixel_spacing
+        Whether Pixel Spacing (0028,0030) is written beside the region.
+    second_region
+        Whether there is a smaller calibrated region with another scale beside the main one.
+    region
+        Whether Sequence of Ultrasound Regions (0018,6011) is written.
+    rle
+        Whether pixels are RLE-compressed.
+    frame_increment
+        For a US Multi-frame: ``spacing`` (the slice distance is written), ``time`` (a cine loop) or ``none``.
+    patient_positions
+        For an Enhanced US Volume: whether positions in the patient are written. Positions in the volume's own
+        frame of reference are always written.
     """
 
     pixel_spacing: bool = False
@@ -64,11 +76,26 @@ def write_us(
     seed: int = 0,
     habits: ScannerHabits = ScannerHabits(),
 ) -> list[Path]:
-    """Write a volume as ultrasound DICOM into a folder (made if missing); returns the files in slice order.
+    """Write a volume as ultrasound DICOM into a folder; return the files in slice order.
 
-    volume: uint8, or uint16 with a MONOCHROME photometric; its field of view gives the calibration region.
-    Only kinds with positions in the patient keep the affine; the others keep its spacing. Raises
-    SettingsError on what cannot be combined, OutputError where it cannot be written.
+    A missing folder is created. Only kinds with positions in the patient keep the affine. The others keep the
+    spacing. Raise SettingsError if settings cannot be combined, and OutputError if a file cannot be written.
+
+    Parameters
+    ----------
+    volume
+        uint8, or uint16 with a MONOCHROME photometric interpretation. The field of view gives the calibrated
+        region.
+    folder
+        Folder for the files.
+    kind
+        Kind of ultrasound DICOM.
+    photometric
+        Photometric interpretation.
+    seed
+        Seed of UIDs and dates.
+    habits
+        Optional properties of a scanner.
     """
     check_writable_as(volume, kind, photometric)
     study = Study(volume, kind, photometric, seed=seed, habits=habits)
@@ -89,12 +116,12 @@ def write_us(
 
 
 def slice_name(k: int) -> str:
-    """The file of slice k of a series."""
+    """Return the file name of slice k of a series."""
     return f"us_{k + 1:04d}.dcm"
 
 
 def check_writable_as(volume: Volume, kind: str, photometric: str) -> None:
-    """Raise SettingsError where a volume cannot be written as this kind."""
+    """Raise SettingsError if a volume cannot be written as this kind."""
     for what, value, allowed in (
         ("kind", kind, get_args(Kind)),
         ("photometric interpretation", photometric, get_args(Photometric)),
@@ -110,7 +137,7 @@ def check_writable_as(volume: Volume, kind: str, photometric: str) -> None:
 
 
 class Study:
-    """One study of one series: what all its images share."""
+    """A study with one series: all that its images have in common."""
 
     def __init__(
         self,
@@ -127,19 +154,19 @@ class Study:
         self.entropy = [self.origin(seed), kind, photometric, voxels]
 
     def origin(self, seed: int) -> str:
-        """What the identifiers are made from, beside the voxels."""
+        """Return the text from which UIDs are made, in addition to the voxels."""
         return f"seed {seed}"
 
     def frame_of_reference(self) -> str:
-        """The Frame of Reference UID of kinds with positions."""
+        """Return the Frame of Reference UID, for kinds with positions."""
         return self.uid("frame of reference")
 
     def uid(self, role: str) -> str:
-        """A unique identifier that is always the same for the same voxels, kind and role."""
+        """Return a UID that depends only on origin, voxels, kind, photometric interpretation and role."""
         return str(generate_uid(entropy_srcs=[*self.entropy, role]))
 
     def image(self, number: int, frames: Array) -> FileDataset:
-        """One SOP instance, number 1, 2, ..., of frames (F, rows, columns)."""
+        """Return one SOP instance with frames (F, rows, columns); the instances are numbered 1, 2, ..."""
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = SOP_CLASSES[self.kind]
         meta.MediaStorageSOPInstanceUID = self.uid(f"image {number}")
@@ -160,7 +187,7 @@ class Study:
         return dataset
 
     def about(self) -> Dataset:
-        """Patient, study and dates."""
+        """Return patient, study and dates."""
         about = Dataset()
         about.SpecificCharacterSet = "ISO_IR 192"
         about.PatientName, about.PatientID = "PHANTOM^TRUS", f"PHANTOM-{self.uid('patient')[-8:]}"
@@ -193,7 +220,7 @@ class Study:
 
 
 def add_position(dataset: Dataset, volume: Volume, k: int) -> None:
-    """Image Plane attributes of slice k, in the patient."""
+    """Add the Image Plane attributes of slice k in the patient."""
     direction, spacing, origin = lps_from_affine(volume.affine)
     dataset.ImagePositionPatient = decimals(origin + k * spacing[2] * direction[:, 2])
     dataset.ImageOrientationPatient = decimals([*direction[:, 0], *direction[:, 1]])
@@ -201,7 +228,7 @@ def add_position(dataset: Dataset, volume: Volume, k: int) -> None:
 
 
 def add_frame_increment(dataset: Dataset, step_mm: float, increment: str) -> None:
-    """How the frames of a US Multi-frame follow each other: a stepper's sweep, a cine loop, or unsaid."""
+    """Add the frame increment: a stepper's sweep (``spacing``), a cine loop (``time``) or nothing (``none``)."""
     if increment == "time":
         dataset.FrameTime, dataset.FrameIncrementPointer = "40", 0x00181063
     elif increment == "spacing":
@@ -211,7 +238,7 @@ def add_frame_increment(dataset: Dataset, step_mm: float, increment: str) -> Non
 
 
 def add_pixels(dataset: Dataset, frames: Array, photometric: str) -> None:
-    """Pixels of gray frames (F, rows, columns), stored in the way of a photometric interpretation."""
+    """Add the pixels of gray frames (F, rows, columns) in a photometric interpretation."""
     count, dataset.Rows, dataset.Columns = frames.shape
     if dataset.SOPClassUID != SOP_CLASSES["series"]:
         dataset.NumberOfFrames = count
@@ -223,7 +250,7 @@ def add_pixels(dataset: Dataset, frames: Array, photometric: str) -> None:
     stored = frames
     if photometric in ("MONOCHROME1", "PALETTE COLOR"):
         stored = np.iinfo(frames.dtype).max - frames
-    if photometric == "PALETTE COLOR":  # entry n is the gray 255 - n, with 16 bits
+    if photometric == "PALETTE COLOR":  # entry n of the palette is the gray value 255 - n, scaled to 16 bits
         table = (np.arange(255, -1, -1, dtype="<u2") * 257).tobytes()
         for colour in ("Red", "Green", "Blue"):
             setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16])
@@ -232,14 +259,17 @@ def add_pixels(dataset: Dataset, frames: Array, photometric: str) -> None:
         dataset.PlanarConfiguration = 0
         stored = np.repeat(frames[..., None], 3, axis=-1)
         if photometric == "YBR_FULL":
-            stored[..., 1:] = 128  # no colour: Cb and Cr in the middle
+            stored[..., 1:] = 128  # no colour: Cb and Cr have their middle value
     data = np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
     dataset["PixelData"].VR = "OW" if bits > 8 else "OB"
 
 
 def _region(box: tuple[int, ...], delta_x_cm: float, delta_y_cm: float) -> Dataset:
-    """A calibrated 2D tissue region (PS3.3 C.8.5.5); box: first and last column and row, inclusive."""
+    """Return a calibrated 2D tissue region (PS3.3 C.8.5.5).
+
+    box: first column, first row, last column and last row, all inclusive.
+    """
     region = item(RegionSpatialFormat=1, RegionDataType=1, RegionFlags=0)
     region.RegionLocationMinX0, region.RegionLocationMinY0 = box[0], box[1]
     region.RegionLocationMaxX1, region.RegionLocationMaxY1 = box[2], box[3]
@@ -249,7 +279,7 @@ def _region(box: tuple[int, ...], delta_x_cm: float, delta_y_cm: float) -> Datas
 
 
 def save(dataset: Dataset, path: Path) -> Path:
-    """Write a file under a temporary name and rename it. Raises OutputError."""
+    """Write a dataset under a temporary name and rename the file. Raise OutputError."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

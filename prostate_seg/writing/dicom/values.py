@@ -1,4 +1,4 @@
-"""Values of DICOM attributes: sequence items, Decimal Strings, codes."""
+"""Values of DICOM attributes: sequence items, Decimal Strings and codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydicom.valuerep import DSfloat
 
 
 def item(**attributes: Any) -> Dataset:
-    """A sequence item of these keywords and values."""
+    """Return a sequence item with these keywords and values."""
     made = Dataset()
     for keyword, value in attributes.items():
         setattr(made, keyword, value)
@@ -18,15 +18,15 @@ def item(**attributes: Any) -> Dataset:
 
 
 def decimal(value: float) -> DSfloat:
-    """A number as a Decimal String of at most 16 characters."""
+    """Return a number as a Decimal String of at most 16 characters."""
     return DSfloat(float(value), auto_format=True)
 
 
 def decimals(values: Iterable[float]) -> list[DSfloat]:
-    """Numbers as Decimal Strings."""
+    """Return numbers as Decimal Strings."""
     return [decimal(value) for value in values]
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:
-    """An item of a code sequence (PS3.3 section 8.8)."""
+    """Return an item of a code sequence (PS3.3 section 8.8)."""
     return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
