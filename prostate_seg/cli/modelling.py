@@ -1,4 +1,4 @@
-"""``shape-model`` and ``collect``."""
+"""The verbs ``shape-model`` and ``collect``; each function returns the exit status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .telling import DONE, SOME_FAILED, say, show, show_json
 
 
 def shape_model(options: argparse.Namespace) -> int:
-    """Masks to a shape model."""
+    """Make a shape model from masks."""
     from ..system.atomic import replacing
     from ..training.shape_models import shape_model_of
 
@@ -31,7 +31,7 @@ def shape_model(options: argparse.Namespace) -> int:
 
 
 def _check_place(file: Path) -> None:
-    """Refuse, before anything is computed, a place that cannot be written or holds what is no shape model."""
+    """Raise OutputError, before computing, if the file cannot be written or would replace another kind of file."""
     from ..system.atomic import check_writable
 
     check_writable(file.parent)
@@ -50,7 +50,7 @@ def _is_shape_model(file: Path) -> bool:
 
 
 def collect(options: argparse.Namespace) -> int:
-    """Corrected cases to a datalist."""
+    """Collect corrected cases in a datalist."""
     from ..evaluation import read_patients
     from ..training.collect import collect as run
 
@@ -72,4 +72,4 @@ def collect(options: argparse.Namespace) -> int:
         show(done.datalist)
     more = "" if options.validation else " --set validation_phantoms=8   (or --folds 5, or collect --validation 5)"
     say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
-    return SOME_FAILED if any("not changed" not in reason for reason in done.left_out.values()) else DONE
+    return SOME_FAILED if set(done.left_out) - set(done.unchanged) else DONE

@@ -1,4 +1,4 @@
-"""One prediction against its reference, read from their files."""
+"""Evaluation of one prediction file against its reference file."""
 
 from __future__ import annotations
 
@@ -22,19 +22,39 @@ from ..writing.manifest import MANIFEST
 from .metrics import Metrics, Panoptic, diagonal_mm, evaluate_masks, orthogonal_spacing_mm, slice_presence
 from .pairs import IN_CASE_FOLDER, Pair
 
-LARGEST_CHANGE = 0.05  # of a prediction's volume, by bringing it to another grid
+LARGEST_CHANGE = 0.05  # largest relative change of a prediction's volume by resampling
 NO_PLACE = "Not both files name a frame of reference, so whether the masks lie in the same one is unknown."
 NO_DIRECTIONS = "The files do not say how the axes lie in the patient: no thirds, directions or extents."
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: its metrics, its patient and the diagonal of its reference image in mm, or the reason why not.
+    """The evaluation of one case, or the reason why the case could not be measured.
 
-    observer: whose reference, where there are several. note: what was done to the masks, what is missing and why.
-    prediction, reference: the files, None where there is not exactly one. structure: the name of the structure that
-    was asked for, empty for the CTV. slices: the counts of its slices for the panoptic quality of the data set.
-    alone: whether the case lacks a prediction or a reference.
+    Attributes
+    ----------
+    case
+        Name of the case.
+    metrics
+        The metrics; None if the case could not be measured.
+    diagonal_mm
+        Diagonal of the reference image in mm; None if the case could not be measured.
+    error
+        Why the case could not be measured; empty if it was.
+    patient
+        Name of the patient; empty if unknown.
+    observer
+        Name of the observer who drew the reference; empty if there is only one reference.
+    note
+        How the masks were changed, what is missing, and why.
+    prediction, reference
+        The two files; None if there is not exactly one of each.
+    structure
+        Name of the requested structure; empty for the CTV.
+    slices
+        Slice counts of the case, for the panoptic quality of the data set.
+    alone
+        Whether the prediction or the reference is missing.
     """
 
     case: str
@@ -52,11 +72,11 @@ class CaseResult:
 
     @property
     def name(self) -> str:
-        """Case, and observer where there are several."""
+        """Name of the case, followed by the observer if there are several."""
         return f"{self.case} ({self.observer})" if self.observer else self.case
 
     def as_row(self) -> dict[str, Any]:
-        """The case as the table holds it, without files; None for what is undefined."""
+        """Return the case as a row of the table, without files; undefined values are None."""
         values = asdict(self.metrics) if self.metrics else dict.fromkeys(Metrics.__dataclass_fields__)
         return {
             "case": self.case,
@@ -69,11 +89,11 @@ class CaseResult:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The case as JSON holds it: null where infinite or undefined, and ``states`` saying which."""
+        """Return the case for JSON: infinite and undefined values are null, and ``states`` tells them apart."""
         return without_infinity(self.as_row())
 
     def as_line(self) -> str:
-        """Case, Dice, HD, HD95 and ASSD in mm, volume and reference volume in mL, or the reason why not."""
+        """Return one line: name, Dice, HD, HD95, ASSD in mm and both volumes in mL; or name and error."""
         if self.metrics is None:
             return f"{self.name:24s} {self.error}"
         m = self.metrics
@@ -85,9 +105,10 @@ class CaseResult:
 
 
 def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
-    """Compare label 1 of two segmentations on one grid; distances in mm. Raises GeometryError.
+    """Compute the metrics of label 1 of two segmentations on the same grid; distances are in mm.
 
-    What needs directions in the patient is None where either orientation is assumed.
+    Metrics that need the patient's directions are None if the orientation of either segmentation is assumed.
+    Raise GeometryError if the grids differ or are sheared.
     """
     if not same_grid(prediction, reference):
         raise GeometryError(
@@ -100,14 +121,20 @@ def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
 
 
 def measured(pair: Pair, *, resample: bool = False, structure: str = "") -> CaseResult:
-    """Read a pair and evaluate it; whatever is wrong with it is told in the result.
+    """Read and evaluate a pair; a failure is reported in the result, not raised.
 
-    resample: interpolate a prediction on another grid onto the reference's, and say so in the note. structure: see
-    :func:`read_pair`.
+    Parameters
+    ----------
+    pair
+        A case with its prediction and its reference.
+    resample
+        Resample a prediction on another grid to the grid of the reference. The note of the result reports this.
+    structure
+        Name of the structure to compare, see :func:`read_pair`.
     """
     about: dict[str, Any] = {"case": pair.case, "patient": pair.patient, "observer": pair.observer}
     about["structure"] = structure
-    for role, paths in (("prediction", pair.predictions), ("reference", pair.references)):
+    for role, paths in zip(pair.roles, (pair.predictions, pair.references), strict=True):
         if len(paths) != 1:
             got = " and ".join(path.name for path in paths) or "none"
             return CaseResult(
@@ -121,13 +148,13 @@ def measured(pair: Pair, *, resample: bool = False, structure: str = "") -> Case
         return CaseResult(**about, error=str(error))
     except MemoryError:
         return CaseResult(**about, error=f"Case {pair.case} does not fit into memory; give fewer --jobs.")
-    except Exception as error:  # whatever a library raises for a damaged file, the other cases must still be done
+    except Exception as error:  # from any library, for a damaged file: go on with the other cases
         what = type(error).__name__
         return CaseResult(**about, error=f"Case {pair.case} cannot be measured ({what}); write the masks again.")
 
 
 def _measured(about: dict[str, Any], prediction: Segmentation, reference: Segmentation, note: str) -> CaseResult:
-    """The result of two masks that were read; note: what was done to them."""
+    """Evaluate two masks that were read; ``note`` tells how they were changed."""
     metrics = evaluate(prediction, reference)
     spacing = orthogonal_spacing_mm(reference.affine)
     empty = [name for name, mask in (("prediction", prediction), ("reference", reference)) if not mask.labels.any()]
@@ -142,9 +169,10 @@ def _measured(about: dict[str, Any], prediction: Segmentation, reference: Segmen
 
 
 def current_mask(path: Path) -> Path:
-    """A mask file; of a case's folder that ``segment`` wrote the mask that counts: one that was changed since.
+    """Return the mask file to evaluate: the path itself, or a mask in a case's folder.
 
-    Raises InputError where two were changed and differ.
+    In a folder that ``segment`` wrote, a mask that was changed since then takes precedence.
+    Raise InputError if two masks were changed and they differ.
     """
     if not path.is_dir():
         return path
@@ -156,11 +184,31 @@ def current_mask(path: Path) -> Path:
 def read_pair(
     prediction: Path, reference: Path, *, resample: bool, structure: str = ""
 ) -> tuple[Segmentation, Segmentation, str]:
-    """Both masks on the reference's grid, axes as the reference's, and what was done.
+    """Read prediction and reference on the grid of the reference, with its axis order.
 
-    Contours of a structure set take the grid of the other. structure: a name, which a reference that names its
-    structures must have; a prediction without it gives its CTV, which is said. Empty: the CTV, or the only one.
-    Raises GeometryError for different grids unless ``resample``, and InputError.
+    Contours of a structure set are drawn on the grid of the other mask.
+
+    Parameters
+    ----------
+    prediction, reference
+        The two files.
+    resample
+        Resample a prediction on another grid to the grid of the reference.
+    structure
+        Name of the structure. A reference that names its structures must have this one. If the prediction lacks it,
+        the CTV of the prediction is used instead, and the note reports this. Empty: the CTV, or the only structure.
+
+    Returns
+    -------
+    tuple
+        Prediction, reference, and a note that tells how the masks were changed.
+
+    Raises
+    ------
+    GeometryError
+        The grids differ and ``resample`` is False, or both files hold contours only.
+    InputError
+        A file cannot be read, or it lacks the structure.
     """
     of_prediction, of_reference = ((structure, CTV), (structure,)) if structure else ((), ())
     if has_contours_only(reference):
@@ -190,7 +238,7 @@ def read_pair(
 
 
 def _read(path: Path, structure: Sequence[str], like: Segmentation | None = None) -> Segmentation:
-    """A mask; in a case's folder its manifest may say "assumed", and DICOM files beside it their place."""
+    """Read a mask; its manifest may say "assumed", DICOM files beside it may give its frame of reference."""
     mask = read_mask(path, like=like, structure=structure)
     manifest = manifest_of(path.parent) if path.name in IN_CASE_FOLDER else {}
     if manifest.get("orientation") == "assumed":
@@ -203,7 +251,7 @@ def _read(path: Path, structure: Sequence[str], like: Segmentation | None = None
 
 
 def _remark(found: Segmentation, expected: Segmentation, structure: str) -> str:
-    """What a comparison rests on that its files do not show: another name, a place that only one of them names."""
+    """Return remarks on a prediction with another name, and on a frame of reference in only one of the files."""
     told = []
     if structure and not same_name(found.names[1], structure):
         told.append(f"The prediction's {shown(found.names[1])} stands for {shown(structure)}, which it has not.")
@@ -229,7 +277,7 @@ def _resampled(mask: Segmentation, like: Segmentation, name: str) -> tuple[Segme
 
 
 def without_infinity(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with null for None and infinity, and ``states`` that says which is which."""
+    """Return the values with None in place of infinity; ``states`` tells "undefined" from "infinite"."""
     states = {name: "undefined" for name, value in values.items() if value is None}
     states |= {name: "infinite" for name, value in values.items() if isinstance(value, float) and math.isinf(value)}
     return {**{name: None if name in states else value for name, value in values.items()}, "states": states}

@@ -1,4 +1,4 @@
-"""Folders of masks against folders of reference masks, several cases at a time."""
+"""Evaluation of folders of masks against folders of reference masks, several cases at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from ..errors import InputError
 from ..system.csv_files import read_rows
 from ..system.parallel import in_processes
 from .case import CaseResult, measured
-from .pairs import Pair, case_name, find_pairs, observer_names
+from .pairs import ROLES, Pair, case_name, find_pairs, observer_names
 
-PAIRS_PER_PROCESS = 8  # fewer are done sooner than another process has started
+PAIRS_PER_PROCESS = 8  # for fewer pairs, starting another process takes longer than evaluating them
 
 
 def read_patients(path: Path) -> dict[str, str]:
-    """Whose case is whose: a CSV file with the columns ``case`` and ``patient``. Raises InputError."""
+    """Read the patient of each case from a CSV file with the columns ``case`` and ``patient``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, lacks a column, or gives one case to two patients.
+    """
     columns, rows = read_rows(path)
     if not {"case", "patient"} <= set(columns):
         raise InputError(
@@ -40,25 +46,50 @@ def evaluate_folders(
     resample: bool = False,
     structure: str = "",
     jobs: int | None = 1,
+    roles: tuple[str, str] = ROLES,
 ) -> list[CaseResult]:
-    """Compare masks paired by name: two folders, or two files (one case, named after the reference).
+    """Evaluate masks against reference masks of the same name, in two folders or in two files.
 
-    A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``, ``.dcm``)
+    A case is a mask file in the folder (``NAME.nii.gz``, ``.nii``, ``.seg.nrrd``, ``.nrrd``, ``.mha``, ``.dcm``),
     or a sub-folder NAME that holds ``ctv.nii.gz``, ``ctv.seg.nrrd``, ``ctv_seg.dcm`` or ``ctv_rtstruct.dcm``, as
-    ``prostate-seg segment`` writes them. references: one, or one an observer. Masks must share their grid within
-    0.001 mm, unless ``resample``; contours of a structure set take the other's. structure: which of the
-    structures that files name, by its name; empty: the CTV, or the only one (:func:`.case.read_pair`).
-    patients: of every case, by name, where several cases may be one patient's. jobs: how many pairs at a time,
-    each in a process (:mod:`prostate_seg.system.parallel`); None: as many as there are cores and enough pairs. One
-    row a case and observer, sorted by name; a case that lacks its partner, cannot be read, or lies on another
-    grid is a row with its reason. Raises
-    InputError where nothing can be compared at all.
+    ``prostate-seg segment`` writes them. Two files are one case. It has the name of the reference, or the name of
+    the prediction if there are several references.
+
+    Parameters
+    ----------
+    predictions
+        Folder of masks, or one mask file.
+    references
+        Folder of reference masks, or one mask file; a sequence holds one for each observer.
+    patients
+        Patient of every case, by the name of the case. None: every case is a patient of its own.
+    resample
+        Resample masks on another grid. Without it, the grids must agree within 0.001 mm. Contours of a structure
+        set are always drawn on the grid of the other mask.
+    structure
+        Name of the structure to compare, see :func:`.case.read_pair`. Empty: the CTV, or the only structure.
+    jobs
+        Number of processes, see :mod:`prostate_seg.system.parallel`. None: one for each core, but at most one for
+        every eight pairs.
+    roles
+        What a prediction and a reference are called in messages.
+
+    Returns
+    -------
+    list
+        One result for each case and observer, sorted by name. A case that cannot be measured has a result with the
+        reason: its partner is missing, a file cannot be read, or the grids differ.
+
+    Raises
+    ------
+    InputError
+        There is nothing to compare, or ``patients`` lacks a case.
     """
     places = [Path(path) for path in ([references] if isinstance(references, str | Path) else references)]
     names = observer_names(places)
-    case = case_name(Path(predictions)) if len(places) > 1 else None  # of several references' files
+    case = case_name(Path(predictions)) if len(places) > 1 else None  # one name for all references
     pairs = [
-        pair
+        replace(pair, roles=roles)
         for place, observer in zip(places, names, strict=True)
         for pair in find_pairs(Path(predictions), place, observer, case=case)
     ]

@@ -1,4 +1,4 @@
-"""Several observers: how far they are from each other, and whether the model is further from them than that."""
+"""Agreement between observers, compared with the agreement between the model and the observers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,27 @@ from .folders import evaluate_folders
 from .metrics import DISTANCES, SCORES
 from .pairs import observer_names
 
-# What is the same whichever of two observers is called the reference.
+# Metrics that do not change if the two observers are exchanged.
 SYMMETRIC = (
     *("dice", "iou", "hd_mm", "hd95_mm", "assd_mm"),
     *("surface_dice_1mm", "surface_dice_2mm", "surface_dice_3mm", "centroid_shift_mm"),
     *("slice_dice", "absolute_volume_error_ml"),
 )
+OBSERVERS = ("contour of the second observer", "contour of the first observer")  # in messages
 COMPARED = tuple(name for name in SYMMETRIC if name in SCORES)
 
 
 @dataclass(frozen=True)
 class Observers:
-    """Pairs of observers, and the model against them.
+    """Agreement between observers, and its difference from the agreement of the model with them.
 
-    rows: a case and pair of observers each (``observer`` is "A - B"). differences: model minus observers, a metric
-    each: a case counts with the mean over its observers and the mean over its pairs of observers.
+    Attributes
+    ----------
+    rows
+        One result for each case and pair of observers; ``observer`` is "A - B".
+    differences
+        Model minus observers, one difference for each metric. For each case, the value of the model is the mean
+        over the observers, and the value of the observers is the mean over the pairs of observers.
     """
 
     rows: list[CaseResult]
@@ -47,9 +53,19 @@ def between_observers(
     structure: str = "",
     jobs: int | None = 1,
 ) -> Observers:
-    """Each pair of observers on their common cases, and the model (:func:`evaluate_folders`) beside them.
+    """Compare each pair of observers, and compare their agreement with that of the model.
 
-    A case that cannot be measured is a row with its reason; so are two observers without a common case.
+    A case that cannot be measured has a row with the reason. A pair of observers without a common case has one,
+    too.
+
+    Parameters
+    ----------
+    references
+        Folder or file of each observer.
+    model
+        Results of the model against these observers, from :func:`evaluate_folders`.
+    patients, resample, structure, jobs
+        As for :func:`evaluate_folders`.
     """
     places = [Path(path) for path in references]
     rows: list[CaseResult] = []
@@ -57,7 +73,7 @@ def between_observers(
     for (first, a), (second, b) in itertools.combinations(zip(places, observer_names(places), strict=True), 2):
         pair = f"{a} - {b}"
         try:
-            found = evaluate_folders(second, first, **how)
+            found = evaluate_folders(second, first, roles=OBSERVERS, **how)
         except InputError as error:
             found = [CaseResult("", error=str(error))]
         rows += [_between(row, pair, model if first.is_file() else None) for row in found]
@@ -68,10 +84,8 @@ def between_observers(
 
 
 def _between(row: CaseResult, pair: str, model: Sequence[CaseResult] | None) -> CaseResult:
-    """A row of two observers; of two files it has the name of the model's only case."""
+    """Return a row for a pair of observers; for two files, the case is named as in the model's results."""
     case = model[0].case if model else row.case
-    error = row.error.replace("one prediction", "a contour of the second observer")
-    error = error.replace("one reference", "a contour of the first observer")
     return CaseResult(
         case,
         row.metrics,
@@ -79,13 +93,13 @@ def _between(row: CaseResult, pair: str, model: Sequence[CaseResult] | None) -> 
         patient=row.patient,
         observer=pair,
         note=row.note,
-        error=error,
+        error=row.error,
         alone=row.alone,
     )
 
 
 def _table(name: str, rows: Sequence[CaseResult]) -> Table:
-    """A row a case: the mean over its rows, infinite distances at the diagonal."""
+    """Average the rows of each case; the diagonal of the image replaces an infinite distance."""
     measured = [row for row in rows if row.metrics is not None]
     cases = sorted({row.case for row in measured})
     whose = {row.case: row.patient or row.case for row in measured}

@@ -1,4 +1,4 @@
-"""Which mask belongs to which reference: by name."""
+"""Pairs of masks and reference masks, matched by name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,25 @@ from ..system.input_files import distinct_names
 IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm")
 
 
+ROLES = ("prediction", "reference")
+
+
 @dataclass(frozen=True)
 class Pair:
-    """A case and what was found of it: if all is well one prediction and one reference, files or a case's folders.
+    """A case with the predictions and references found for it; a valid case has exactly one of each.
 
-    observer: whose reference, where there are several.
+    Attributes
+    ----------
+    case
+        Name of the case.
+    predictions, references
+        Mask files, or folders of a case.
+    observer
+        Name of the observer who drew the reference; empty if there is only one reference.
+    patient
+        Name of the patient.
+    roles
+        What the two masks are called in messages.
     """
 
     case: str
@@ -25,12 +39,27 @@ class Pair:
     references: tuple[Path, ...]
     observer: str = ""
     patient: str = ""
+    roles: tuple[str, str] = ROLES
 
 
 def find_pairs(predictions: Path, references: Path, observer: str = "", *, case: str | None = None) -> list[Pair]:
-    """The cases of two folders, sorted by name, also those that lack a partner; or the one case of two files.
+    """Find the cases of two folders, sorted by name, or the one case of two files.
 
-    case: its name; None: the reference's. Raises InputError where no case has both.
+    Cases without a partner are included.
+
+    Parameters
+    ----------
+    predictions, references
+        Two folders, or two files.
+    observer
+        Name of the observer who drew the references.
+    case
+        Name of the case of two files. None: the name of the reference file.
+
+    Raises
+    ------
+    InputError
+        A folder does not exist or cannot be listed, or no case has both a prediction and a reference.
     """
     if predictions.is_file() and references.is_file():
         return [Pair(case or case_name(references), (predictions,), (references,), observer)]
@@ -50,23 +79,23 @@ def find_pairs(predictions: Path, references: Path, observer: str = "", *, case:
 
 
 def observer_names(references: Sequence[Path]) -> list[str]:
-    """Short names of several references; a single one needs none: "". Raises InputError where two are the same."""
+    """Return distinct short names of several references, or "" for only one. Raise InputError if two are equal."""
     return [""] if len(references) == 1 else distinct_names(references)
 
 
 def case_name(path: Path) -> str:
-    """The name of a mask file without its suffix."""
+    """Return the name of a mask file without its suffix."""
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
     return _printable(path.name[: len(path.name) - len(suffix)])
 
 
 def _printable(name: str) -> str:
-    """A file's name as text that can be written: bytes that are no UTF-8 as escapes."""
+    """Return a file name as valid text; bytes that are not UTF-8 are escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _cases(folder: Path) -> dict[str, list[Path]]:
-    """The masks in a folder by the names of their cases. Raises InputError if it cannot be listed."""
+    """Return the masks in a folder by case name. Raise InputError if the folder cannot be listed."""
     cases: dict[str, list[Path]] = {}
     try:
         paths = sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""Corrected masks become training cases: images, labels, and a datalist that tells where each is from."""
+"""Collection of corrected masks as training cases: images, labels, and a datalist with the origin of each case."""
 
 from __future__ import annotations
 
@@ -31,11 +31,16 @@ DATALIST = "datalist.json"
 
 @dataclass(frozen=True)
 class Collected:
-    """Names of the cases that were taken, and of those left out with their reason."""
+    """Datalist, names of the cases taken, and names of the cases left out with the reason."""
 
     datalist: Path
     taken: tuple[str, ...]
     left_out: Mapping[str, str]
+    unchanged: tuple[str, ...]  # names of those left out because nobody changed their mask
+
+
+class _UnchangedError(InputError):
+    """The mask is as it was segmented."""
 
 
 def collect(
@@ -46,13 +51,30 @@ def collect(
     patients: Mapping[str, str] | None = None,
     validation: int = 0,
 ) -> Collected:
-    """Copy the cases of folders that ``segment`` wrote, with the masks as they were corrected since.
+    """Copy cases that ``segment`` wrote, with their corrected masks, into a new folder for training.
 
-    folders: of cases, or of such folders. unchanged: also take masks that nobody changed. patients: of each case,
-    by its name; otherwise each case is a patient. validation: every so-manieth patient validates, at least one; 0
-    none. The output folder must not be there; it gets ``datalist.json``, ``images/`` and ``labels/``, or does not
-    arise.
-    Raises InputError where no case can be taken.
+    The new folder contains ``datalist.json``, ``images/`` and ``labels/``. If an error is raised, it is not
+    created.
+
+    Parameters
+    ----------
+    folders
+        Folders of cases, or folders that contain them.
+    output
+        Folder to create; it must not exist.
+    unchanged
+        Also take masks that were not changed.
+    patients
+        Patient of each case, by the name of the case. By default each case is its own patient.
+    validation
+        Use every n-th patient for validation, but at least one if there are two or more patients; 0 for none.
+
+    Raises
+    ------
+    InputError
+        No case can be taken, two cases have the same name, or ``patients`` lacks a case.
+    OutputError
+        The output exists or cannot be written.
     """
     cases = sorted(found for folder in folders for found in _cases(folder))
     names = [case.name for case in cases]
@@ -64,7 +86,7 @@ def collect(
         raise InputError(f"The table of patients does not name {', '.join(unnamed)}; add them.")
     if os.path.lexists(output):
         raise OutputError(f"{output} is there already; give a new folder.")
-    entries, left_out = [], {}
+    entries, left_out, same = [], {}, []
     with replacing_folder(output) as partial:
         for part in ("images", "labels"):
             (partial / part).mkdir()
@@ -73,8 +95,9 @@ def collect(
                 entry = _taken(case, partial, unchanged=unchanged)
             except ProstateSegError as error:
                 left_out[case.name] = str(error)
+                same += [case.name] if isinstance(error, _UnchangedError) else []
                 continue
-            except Exception as error:  # whatever a library raises, the other cases must still be taken
+            except Exception as error:  # any error of a library: the other cases must still be taken
                 left_out[case.name] = f"unexpected {type(error).__name__} in its files; segment the case again"
                 continue
             entries.append(entry | {"patient": case.name if patients is None else patients[case.name]})
@@ -84,7 +107,7 @@ def collect(
         content = _split(entries, validation)
         (partial / DATALIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         load(partial / DATALIST)
-    return Collected(output / DATALIST, tuple(entry["case"] for entry in entries), left_out)
+    return Collected(output / DATALIST, tuple(entry["case"] for entry in entries), left_out, tuple(same))
 
 
 def _cases(folder: Path) -> list[Path]:
@@ -118,7 +141,7 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
     label = Segmentation(placed.astype(np.uint8), image.affine, orientation=image.orientation)
     corrected = mask_digest(label) != manifest.get("ctv_sha256")
     if not corrected and not unchanged:
-        raise InputError("its mask was not changed since it was segmented (--unchanged takes it too)")
+        raise _UnchangedError("its mask was not changed since it was segmented (--unchanged takes it too)")
     if not placed.any():
         raise InputError("its mask is empty")
     shutil.copyfile(image_file, output / "images" / f"{case.name}.nrrd")
