@@ -2,8 +2,8 @@
 
     python benchmarks/export_speed.py [--shape 800 600 200] [-o export_speed.md]
 
-The volume is made of noise in a fan, the mask is an ellipsoid of 60 mL; the source is a US Multi-frame in memory.
-Seconds are those of the writer alone: no reading, no import of libraries.
+The volume is uniform noise, the mask is an ellipsoid of 60 mL. The source is a US Multi-frame in memory. The
+seconds are those of the writer alone, without reading and without the import of libraries.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/gallery.py -o failures.png [--bundle FOLDER] [--phantoms 40] [--families 20] [--worst 6]
     python benchmarks/gallery.py -o failures.png --folder FOLDER [--names case03 case08]
 
-Of phantoms (seeds and families as in released.py) or of a folder with images/ and labels/. A row a case: five
-slices from the truth's first to its last, the anterior at the top.
+The cases are phantoms (seeds and families as in released.py), or those of a folder with images/ and labels/. Each
+case has one row: five slices from the first to the last slice of the truth, with the anterior side at the top.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Case = tuple[str, Volume, np.ndarray]
 
 
 def phantoms(count: int, of_families: int) -> Iterator[Case]:
-    """Held-out phantoms, as the training draws them and as it does not."""
+    """Yield held-out phantoms: those of the training ranges, then those of all families."""
     wanted = [("as trained", seed) for seed in range(count)]
     last = FIRST_OF_FAMILIES + of_families
     wanted += [(family, seed) for family in FAMILIES for seed in range(FIRST_OF_FAMILIES, last)]
@@ -39,7 +39,7 @@ def phantoms(count: int, of_families: int) -> Iterator[Case]:
 
 
 def files(folder: Path, names: list[str]) -> Iterator[Case]:
-    """The cases of a folder."""
+    """Yield the cases of a folder."""
     for path in sorted((folder / "images").iterdir()):
         name = path.name.split(".")[0]
         if not names or name in names:
@@ -47,7 +47,7 @@ def files(folder: Path, names: list[str]) -> Iterator[Case]:
 
 
 def row(case: Case, mask: np.ndarray, scores: Metrics) -> Image.Image:
-    """One case."""
+    """Draw the row of one case."""
     name, volume, truth = case
     view = view_of(volume, [truth, mask])
     masks = [(view.of(truth), (60, 220, 90)), (view.of(mask), (255, 80, 60))]
@@ -71,7 +71,7 @@ def row(case: Case, mask: np.ndarray, scores: Metrics) -> Image.Image:
 
 
 def main() -> None:
-    """Segment, sort, draw."""
+    """Segment the cases, keep the worst and draw them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--bundle", type=Path)

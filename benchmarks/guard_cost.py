@@ -26,7 +26,7 @@ GUARDED = "import sys\nfrom prostate_seg.cli import main\nsys.exit(main(sys.argv
 
 
 def seconds(code: str, images: Path) -> float:
-    """Wall-clock time of segmenting a folder in a fresh process."""
+    """Return the wall-clock time of segmenting a folder in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         command = [sys.executable, "-c", code, "segment", str(images), "-o", folder, "--format", "nifti"]
@@ -35,7 +35,7 @@ def seconds(code: str, images: Path) -> float:
 
 
 def main() -> None:
-    """Print both times and their ratio, pair by pair, and the median ratio."""
+    """Print both times and their ratio for each run, and the median ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=40)
     parser.add_argument("--runs", type=int, default=3)

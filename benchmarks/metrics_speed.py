@@ -2,9 +2,9 @@
 
     python benchmarks/metrics_speed.py [--shape 256 256 100] [-o metrics_speed.md]
 
-Ours: every field of prostate_seg.evaluation.metrics.Metrics, with directions in the patient. MONAI: Dice,
-Hausdorff distance, HD95, average and surface Dice. SimpleITK: overlap measures, Hausdorff and average distance,
-and the surface distances of its documentation. The best of three.
+Ours: every field of prostate_seg.evaluation.metrics.Metrics, with directions in the patient. MONAI: Dice, Hausdorff
+distance, HD95, average surface distance and surface Dice. SimpleITK: overlap measures, Hausdorff and average
+distance, and the surface distances of its documentation. The times are the best of three runs.
 """
 
 from __future__ import annotations

@@ -2,14 +2,16 @@
 
     python benchmarks/released.py [--bundle FOLDER] [--phantoms 40] [--families 20] [--trus FOLDER] [-o results.md]
 
-Phantoms have the seeds 0, 1, 2, ..., those of the families (families.py) 300, 301, ...: training uses 1000000 and
-above. --trus names a folder with images/, labels/ and cases.csv (YipengHu/example-data, branch mrus; measuring
-only). Only its cases whose patient is not among the released model's training volumes count (column
-patient_in_trus27 = no). Beside the model stands the mean shape: the average mask of the other patients, which never
-looks at the image.
+Phantoms have the seeds 0, 1, 2, ...; phantoms of the families (families.py) have the seeds 300, 301, ... Training
+uses seeds from 1000000.
 
-HD of a slice: the 2D Hausdorff distance in every slice that the truth reaches; a missed slice counts as the image's
-diagonal. Its median is over all slices of all cases.
+--trus names a folder with images/, labels/ and cases.csv (YipengHu/example-data, branch mrus; for measurement
+only). The table uses only the cases with patient_in_trus27 = no: their patients are not in the training volumes of
+the released model. For comparison, the table also has a row for the mean shape, which is the average mask of the
+other patients and ignores the image.
+
+HD of a slice is the 2D Hausdorff distance in each slice that contains the truth. For a missed slice, it is the
+diagonal of the slice. The median is over all slices of all cases.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ Predictor = Callable[[Volume], np.ndarray]
 
 @dataclass
 class Rows:
-    """The scores of a set, case by case."""
+    """Scores of the cases of a set."""
 
     name: str
     rows: list[Metrics] = field(default_factory=list)
@@ -58,7 +60,7 @@ class Rows:
         print(f"{self.name} {len(self.rows)}: Dice {self.rows[-1].dice:.3f}", file=sys.stderr)
 
     def line(self, patients: Sequence[str] | None = None) -> str:
-        """The set's row."""
+        """Return the row of the set."""
         found = summarise(self.rows, self.diagonals, patients=patients)
         dice, hd95 = found["dice"], found["hd95_mm"]
         low = sum(row.dice < 0.9 for row in self.rows)
@@ -71,7 +73,7 @@ class Rows:
 
 
 def phantoms(predict: Predictor, family: str, seeds: Iterable[int], name: str) -> str:
-    """The row of some phantoms."""
+    """Score some phantoms and return their row."""
     rows = Rows(name)
     for seed in seeds:
         phantom = phantom_of(family, seed)
@@ -80,7 +82,7 @@ def phantoms(predict: Predictor, family: str, seeds: Iterable[int], name: str) -
 
 
 def low_passed(predict: Predictor, folder: Path) -> list[str]:
-    """The rows of the real volumes: the model's and the mean shape's."""
+    """Score the real volumes and return two rows: that of the model and that of the mean shape."""
     with (folder / "cases.csv").open(encoding="utf-8") as file:
         cases = [case for case in csv.DictReader(file) if case["patient_in_trus27"] == "no"]
     model, baseline = Rows("low-passed TRUS, unseen patients"), Rows("the same, mean shape")

@@ -2,9 +2,9 @@
 
     python data_prep/blend.py EARLIER.pt LATER.pt --share 0.7 -o model.pt
 
-Weights before and after a training that began with them can be averaged; the mean often keeps what the training
-gained and what the earlier weights knew of other data (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
-models").
+EARLIER.pt holds the weights before a fine-tuning, LATER.pt the weights after it. Their mean often keeps the gain of
+the fine-tuning and the accuracy of the earlier weights on other data (Wortsman et al. 2022, "Robust fine-tuning of
+zero-shot models").
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ State = dict[str, torch.Tensor]
 
 
 def blended(earlier: State, later: State, share: float) -> State:
-    """(1 - share) times the first and share times the second; numbers float16, the rest the second's."""
+    """Return (1 - share) times the earlier weights plus share times the later weights.
+
+    Floating-point tensors of the result are float16. Other tensors are those of the later weights.
+    """
     shapes = [{name: value.shape for name, value in state.items()} for state in (earlier, later)]
     if shapes[0] != shapes[1]:
         sys.exit("The two files hold weights of different networks; give two of one network.")
@@ -33,7 +36,7 @@ def blended(earlier: State, later: State, share: float) -> State:
 
 
 def main() -> None:
-    """Write the file."""
+    """Blend the two files and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("earlier", type=Path)
     parser.add_argument("later", type=Path)

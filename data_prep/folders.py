@@ -2,7 +2,8 @@
 
     python data_prep/folders.py FOLDER -o datalist.json --validation case03 case12
 
-Names are file names up to the first dot. Cases named after --validation validate, all others train.
+The name of a case is the file name up to the first dot. The cases listed after --validation are for validation, all
+others for training.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 
 def pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Image and label of each case; raises SystemExit naming what has no partner."""
+    """Return the image and label of each case. Raise SystemExit if a file has no partner."""
     found = [
         {path.name.split(".")[0]: path for path in sorted((folder / part).iterdir())}
         for part in ("images", "labels")

@@ -3,9 +3,12 @@
     python data_prep/recognition.py -o recognition.npz [--bundle FOLDER] [--phantoms 460] [--volumes FOLDER]
         [--others FOLDER] [--others-count 40]
 
-Upright scans: phantoms (seeds 7000000 and on) and the volumes of a folder, each counted three times; the same
-turned upside down; others: phantoms without a prostate, and volumes stacked from pictures of a folder (the first
---others-count by name), both ways up. The released file: trus27's images, the first 40 pictures of usgra-seg.
+There are three kinds of scans. Upright scans are phantoms (seeds from 7000000) and the volumes of a folder; each of
+these volumes counts three times. Upside-down scans are the same scans, turned. Other scans are phantoms without a
+prostate, and volumes stacked from the pictures of a folder (the first --others-count by name); they are used
+upright and upside down.
+
+The released file was fitted with the images of trus27 and the first 40 pictures of usgra-seg.
 """
 
 from __future__ import annotations
@@ -28,7 +31,11 @@ VOLUMES_COUNT = 3
 
 
 def stacked(pictures: list[Path], seed: int) -> Volume:
-    """A volume of 8 to 39 pictures in random order, or of one repeated; pixels of 0.12 to 0.3 mm, slices 1 to 5."""
+    """Stack pictures to a volume of 8 to 39 slices.
+
+    The slices are the pictures in random order, or one picture repeated. Pixels are 0.12 to 0.3 mm, the slices are
+    1 to 5 mm apart.
+    """
     rng = np.random.default_rng(seed)
     count = int(rng.integers(8, 40))
     mixed = rng.random() < 0.5
@@ -42,7 +49,7 @@ def stacked(pictures: list[Path], seed: int) -> Volume:
 
 
 def scans(options: argparse.Namespace) -> Iterator[tuple[Volume, bool, int]]:
-    """Each scan, whether it shows a prostate, and how often it counts."""
+    """Yield each scan, whether it shows a prostate, and how many times it counts."""
     pictures = sorted(options.others.rglob("*.png"))[: options.others_count] if options.others else []
     for seed in range(FIRST, FIRST + options.phantoms):
         yield make_phantom(seed).image, True, 1
@@ -54,7 +61,7 @@ def scans(options: argparse.Namespace) -> Iterator[tuple[Volume, bool, int]]:
 
 
 def fitted(predictor: Predictor, options: argparse.Namespace) -> Recognition:
-    """The recognition of all of them."""
+    """Fit the recognition to all scans."""
     features, kinds = [], []
     for volume, prostate, count in scans(options):
         upright, turned = predictor.features(volume)
@@ -64,7 +71,7 @@ def fitted(predictor: Predictor, options: argparse.Namespace) -> Recognition:
 
 
 def main() -> None:
-    """Write the file."""
+    """Fit the recognition and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--bundle", type=Path)

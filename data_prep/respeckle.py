@@ -2,9 +2,11 @@
 
     python data_prep/respeckle.py FOLDER -o OUT [--copies 3] [--seed 0] [--leave-out case03 case12]
 
-FOLDER has images/ and labels/ of equal names in NIfTI, 1 the only label; OUT gets NAME_respeckledN.nii.gz of each
-case and copy. Put OUT's cases into a datalist as training cases, beside their originals and never apart from them:
-a copy is no new patient.
+FOLDER holds images/ and labels/ with NIfTI files of equal names. The only label is 1. OUT gets the file
+NAME_respeckledN.nii.gz for each case and copy.
+
+Use the new cases for training only. Keep them in the same part of a datalist as their originals, because a copy is
+not a new patient.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from prostate_seg.phantom.respeckle import respeckle
 
 
 def upright(path: Path) -> nibabel.Nifti1Image:
-    """The image with axes to the left, posterior and superior, as its affine tells."""
+    """Read an image and reorient its axes to left, posterior and superior."""
     return nibabel.load(path).as_reoriented(
         nibabel.orientations.ornt_transform(
             nibabel.io_orientation(nibabel.load(path).affine), nibabel.orientations.axcodes2ornt("LPS")
@@ -30,7 +32,7 @@ def upright(path: Path) -> nibabel.Nifti1Image:
 
 
 def main() -> None:
-    """Write the copies."""
+    """Write all copies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)

@@ -5,7 +5,7 @@
 >>> ctv = prostate_seg.segment(volume)                         # the released model
 >>> prostate_seg.write(ctv, "ctv.nii.gz")
 
-Names are loaded when they are first used: importing this package is quick.
+Submodules are imported when a name is first used, so importing this package is fast.
 """
 
 import lazy_loader

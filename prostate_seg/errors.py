@@ -2,21 +2,23 @@
 
 ::
 
-    ProstateSegError            everything below; its text is one sentence: what, got, expected, remedy
-    ├── InputError              a file that cannot be segmented: unreadable, not ultrasound, empty, 4-D
-    │   └── GeometryError       its geometry is missing, contradictory or not a volume's
+    ProstateSegError            base class of all errors below
+    ├── InputError              a file cannot be segmented: unreadable, not ultrasound, empty or 4-D
+    │   └── GeometryError       the geometry of a file is missing, contradictory or not that of a volume
     ├── BundleError             a bundle or its weights are missing, corrupted or not allowed
-    ├── SettingsError           an unknown or impossible setting, option or datalist entry
-    └── OutputError             a result cannot be written where it was asked for
+    ├── SettingsError           a setting, an option or a datalist entry is unknown or impossible
+    └── OutputError             a result cannot be written to the requested place
+
+The text of an error is one sentence: what is wrong, the value found, the value expected, and the remedy.
 """
 
 
 class ProstateSegError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class InputError(ProstateSegError, ValueError):
-    """An input cannot be read or is nothing that can be segmented."""
+    """An input cannot be read, or it cannot be segmented."""
 
 
 class GeometryError(InputError):

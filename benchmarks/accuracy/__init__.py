@@ -1,1 +1,1 @@
-"""Networks against each other on patient folds, each with the same time on the same machine."""
+"""Comparison of networks on patient folds, with equal training time on the same machine."""

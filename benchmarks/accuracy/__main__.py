@@ -4,17 +4,20 @@
         [--networks segmenter "segmenter, from phantoms" dynunet] [--weights phantoms=FILE] [--others nnunetv2]
 
 FOLDER has images/, labels/ and cases.csv (columns case, patient, fold; benchmarks.accuracy.phantoms makes one).
-RUNS keeps every fold of every network: what is done is not done again, what was interrupted goes on. Prints a
-table, which stays in RUNS/table.md; RUNS/evaluations and RUNS/compared have the tables of ``evaluate`` and
-``compare``. Beside the networks stands the mean shape of the other folds, which never looks at the image. The
-budget is minutes of one core: give each process its own (OMP_NUM_THREADS=1); other work on it then costs time, but
-changes no result.
 
-A network that starts from weights had their training before this budget: say so beside its row. "released" has seen
-the patients of trus27, so it is tested with --unseen only.
+RUNS keeps every fold of every network. Finished folds are not repeated, interrupted folds are resumed. The table is
+printed and written to RUNS/table.md. RUNS/evaluations and RUNS/compared hold the tables of ``evaluate`` and
+``compare``. For comparison, the table also has a row for the mean shape of the other folds, which ignores the
+image.
 
-Learning curves: --unseen tests on the cases whose column patient_in_trus27 says no and trains on the others,
---cases limits these; one RUNS a number of cases.
+The budget is minutes of one core, so give each process a core of its own (OMP_NUM_THREADS=1). Other work on this
+core then costs time, but changes no result.
+
+A network that starts from weights was also trained before this budget; state this next to its row. The weights
+"released" were trained on the patients of trus27, so they are tested with --unseen only.
+
+For learning curves, --unseen tests on the cases with patient_in_trus27 = no and trains on the others. --cases
+limits the number of training cases. Use one folder RUNS for each number of cases.
 """
 
 from __future__ import annotations
@@ -31,12 +34,12 @@ from .table import lines
 
 
 def main() -> None:
-    """Train what is missing, then the table."""
+    """Train the missing folds, then write the table."""
     options = _options()
     cases = cases_of(options.data, unseen=options.unseen)
     folds = options.folds or sorted({case.fold for case in cases})[: 1 if options.unseen else None]
     splits = [Split.of(fold, cases, options.cases, options.seed) for fold in folds]
-    for split in splits:  # all networks on one fold before the next: an early end leaves a fair table
+    for split in splits:  # all networks on one fold, then the next: the table is fair after an early end
         for name in options.networks:
             run_fold(options, CONTENDERS[name], options.output / name / f"fold{split.fold}", split)
     if options.only_train:

@@ -5,8 +5,8 @@
     done
     python -m benchmarks.accuracy.curve RUNS/5 RUNS/10 RUNS/20 RUNS/40
 
-Prints a table of the mean Dice (95 % interval over patients) and mean HD95 in mm; the folders' names head its
-columns.
+The printed table has the mean Dice (95 % interval over patients) and the mean HD95 in mm. The names of the folders
+are the column headings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cases of a folder with images/, labels/ and cases.csv, as the bundle prepares them."""
+"""Cases of a folder with images/, labels/ and cases.csv, preprocessed like those of the bundle."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class Case:
 
 
 def cases_of(folder: Path, *, unseen: bool = False) -> list[Case]:
-    """The cases that ``cases.csv`` names, in its order; columns case, patient and fold.
+    """Return the cases of ``cases.csv`` in its order, from the columns case, patient and fold.
 
-    unseen: fold 0 are the cases whose column patient_in_trus27 says no, fold 1 the others.
+    If ``unseen``, the column patient_in_trus27 defines the folds: fold 0 are the cases with "no", fold 1 the
+    others.
     """
     with (folder / "cases.csv").open(encoding="utf-8", newline="") as stream:
         return [
@@ -48,16 +49,24 @@ def cases_of(folder: Path, *, unseen: bool = False) -> list[Case]:
 
 
 def some(cases: Sequence[Case], count: int | None, seed: int) -> list[Case]:
-    """The first count cases of a shuffled list of patients (all where None): fewer are part of more."""
+    """Return the first ``count`` cases in a shuffled order of patients; all cases if ``count`` is None.
+
+    With the same seed, a smaller selection is always part of a larger one.
+    """
     patients = sorted({case.patient for case in cases})
     order = {patient: n for n, patient in enumerate(np.random.default_rng(seed).permutation(patients))}
     return sorted(cases, key=lambda case: (order[case.patient], case.name))[:count]
 
 
 class Preparation:
-    """The bundle's own steps from a file to the model's grid, and its augmentation, for a window.
+    """Preprocessing and augmentation of the bundle, for a given window size.
 
-    without: steps of the augmentation to leave out, by the end of their names.
+    Parameters
+    ----------
+    window
+        Size of the window in voxels.
+    without
+        End of the names of augmentation steps to leave out.
     """
 
     def __init__(self, window: tuple[int, int, int], without: str | None = None) -> None:
@@ -74,17 +83,17 @@ class Preparation:
         self.pad = SpatialPadd(["image"], window)
 
     def load(self, case: Case) -> dict[Any, Any]:
-        """Image and label on the model's grid."""
+        """Load image and label on the model's grid."""
         files = {"image": str(case.image), "label": str(case.label)}
         return dict(self.prepare({"case": case.name, **files}))
 
     def phantoms(self, count: int) -> list[dict[Any, Any]]:
-        """Training phantoms on the model's grid."""
+        """Make training phantoms on the model's grid."""
         items = datalist.items(None, "training", count) if count else []
         return [dict(self.prepare(item)) for item in items]
 
     def batch(self, samples: list[dict[Any, Any]], draw: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augmented images and labels, (B, 1, I, J, K); the same for the same draw."""
+        """Return augmented images and labels, (B, 1, I, J, K). The same draw gives the same result."""
         seeds = np.random.SeedSequence(draw).generate_state(len(samples))
         done = []
         for sample, seed in zip(samples, seeds, strict=True):

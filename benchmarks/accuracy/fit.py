@@ -1,4 +1,4 @@
-"""Trains one network on some cases within a budget, goes on where it stopped, and segments others."""
+"""Training of one network within a budget, which can be resumed, and segmentation of other cases."""
 
 from __future__ import annotations
 
@@ -32,25 +32,36 @@ from .networks import Contender
 
 BATCH = 4
 SAVE_EVERY_S = 60.0
-LOOKS = 6  # how often hard examples are looked for
+LOOKS = 6  # parts of the training; after each but the last, hard examples are searched for
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training may spend: seconds of computing (of all cores together), or steps where these are given."""
+    """Budget of a training: seconds of CPU time (of all cores together), or a number of steps if given."""
 
     seconds: float
     steps: int | None = None
 
     def share(self, seconds: float, steps: int) -> float:
-        """How much of it is spent, 1 at its end."""
+        """Return the fraction of the budget that is spent; 1 at the end."""
         return steps / self.steps if self.steps else seconds / self.seconds
 
 
 class Run:
-    """A training that counts its seconds of computing, saves itself every minute, and is resumed from its folder.
+    """Training that counts its CPU time, is saved every minute and can be resumed from its folder.
 
-    start: weights to begin with, a state dict's file.
+    Parameters
+    ----------
+    contender
+        How to make and train the network.
+    folder
+        Folder of the training.
+    budget
+        CPU time or steps of the training.
+    seed
+        Seed of the random numbers.
+    start
+        File of a state dict with the initial weights. None: random weights.
     """
 
     def __init__(
@@ -72,7 +83,10 @@ class Run:
             self._load()
 
     def train(self, cases: Sequence[Case]) -> None:
-        """Train until the budget is spent; the rate follows a cosine of it, after a twentieth of warm-up."""
+        """Train until the budget is spent.
+
+        The learning rate warms up during the first 5 % of the budget and follows a cosine over the whole budget.
+        """
         samples = [self.preparation.load(case) for case in cases]
         phantoms = self.preparation.phantoms(self.contender.phantoms)
         loss_of = self.contender.loss()
@@ -103,14 +117,14 @@ class Run:
         self._save()
 
     def _drawn(self, samples: list[dict[Any, Any]], phantoms: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-        """A batch of cases; half of it phantoms where there are any, all of it where there are no cases."""
+        """Draw a batch of cases. Half of them are phantoms if there are any, all of them if there are no cases."""
         rng = np.random.default_rng((self.seed, self.steps))
         count = (BATCH // 2 if phantoms else BATCH) if samples else 0
         drawn = [samples[n] for n in rng.choice(max(1, len(samples)), count, replace=False, p=self.chances)]
         return drawn + [phantoms[n] for n in rng.choice(max(1, len(phantoms)), BATCH - count, replace=False)]
 
     def _look(self, samples: list[dict[Any, Any]]) -> np.ndarray:
-        """How likely each case is drawn from now on: by the error of the cases that look alike."""
+        """Return the new sampling probability of each case, from the errors of cases with similar features."""
         network = self.average.module.eval()
         features, errors = [], []
         with torch.inference_mode(), autocast("cpu"):
@@ -127,14 +141,14 @@ class Run:
         return logits.float()
 
     def _restored(self, images: torch.Tensor) -> torch.Tensor:
-        """How far the last channel is from the grays of the blocks that were hidden from the network."""
+        """Return the mean absolute error of the last channel in the blocks that were hidden from the network."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.steps)
         hidden = hidden_blocks(images.shape, generator)
         restored = self._logits(images.masked_fill(hidden, 0.0))[:, 1:].sigmoid()
         return (restored - images)[hidden].abs().mean()
 
     def segment(self, cases: Sequence[Case]) -> None:
-        """Write the masks of cases on their own grids, with a mirrored pass."""
+        """Segment cases with an additional mirrored pass, and write their masks on their own grids."""
         network = (self.average.module if self.contender.averaged else self.network).eval()
         sliding = SlidingWindowInferer(self.contender.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
         inferer = ScaleFlipInferer(sliding, flip_axes=(0,), autocast=True)
@@ -149,7 +163,7 @@ class Run:
             write(Segmentation(mask.astype(np.uint8), source.affine), self.folder / "masks" / f"{case.name}.nii.gz")
 
     def describe(self) -> None:
-        """Leave what it cost beside the masks."""
+        """Write time, steps, memory and loss of the training to ``run.json``."""
         weights = sum(parameter.numel() for parameter in self.network.parameters())
         about: dict[str, Any] = {
             "seconds": round(self.spent, 1),
@@ -179,7 +193,11 @@ class Run:
 
 
 def _deep(loss_of: torch.nn.Module, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The loss of (B, 2, I, J, K); with deep supervision (B, N, 2, I, J, K), weights 1, 1/2, 1/4, ..."""
+    """Return the loss of logits (B, 2, I, J, K).
+
+    With deep supervision, the logits are (B, N, 2, I, J, K) and the loss is a mean with the weights 1, 1/2, 1/4,
+    ...
+    """
     outputs = logits.unbind(1) if logits.ndim == labels.ndim + 1 else (logits,)
     weights = [0.5**n for n in range(len(outputs))]
     losses = [weight * loss_of(output, labels) for weight, output in zip(weights, outputs, strict=True)]
@@ -187,7 +205,7 @@ def _deep(loss_of: torch.nn.Module, logits: torch.Tensor, labels: torch.Tensor) 
 
 
 def _forget_peak() -> None:
-    """Linux keeps the process's peak of memory; start it anew, so that each run has its own."""
+    """Reset the peak memory of the process on Linux, so that each run measures its own peak."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

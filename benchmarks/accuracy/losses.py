@@ -1,4 +1,4 @@
-"""What is tried beside Dice and cross entropy: a loss in centimetres, and images with hidden blocks."""
+"""Alternatives to Dice and cross entropy: a distance loss in centimetres, and images with hidden blocks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BLOCK = (16, 16, 8)
 class DistanceLoss(torch.nn.Module):
     """Dice and cross entropy plus the boundary loss of Kervadec et al. (MIDL 2019, eq. 5), in centimetres.
 
-    The mean over voxels of the foreground's probability times the signed distance to the reference's boundary,
-    negative inside; the distance is cut at 3 cm. Logits (B, 2, I, J, K) and labels (B, 1, I, J, K) lie on the
-    model's grid.
+    The boundary loss is the mean over voxels of the foreground probability times the signed distance to the
+    boundary of the reference. The distance is negative inside and clipped at 3 cm. Logits (B, 2, I, J, K) and
+    labels (B, 1, I, J, K) are on the model's grid.
     """
 
     def __init__(self, weight: float = 0.5) -> None:
@@ -27,7 +27,7 @@ class DistanceLoss(torch.nn.Module):
         self.overlap = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The sum of both."""
+        """Return the sum of both losses, with ``weight`` for the boundary loss."""
         distances = torch.stack([_signed_cm(label[0].numpy() > 0.5) for label in labels])
         outside = (logits.softmax(1)[:, 1] * distances).mean()
         return self.overlap(logits, labels) + self.weight * outside
@@ -41,7 +41,10 @@ def _signed_cm(mask: np.ndarray) -> torch.Tensor:
 
 
 def hidden_blocks(shape: Sequence[int], generator: torch.Generator, share: float = 0.5) -> torch.Tensor:
-    """Bool (B, 1, I, J, K): blocks of 16 x 16 x 8 voxels, about ``share`` of them (SimMIM, Xie et al. 2022)."""
+    """Draw hidden blocks of 16 x 16 x 8 voxels (SimMIM, Xie et al. 2022).
+
+    The result is a bool tensor (B, 1, I, J, K). About the fraction ``share`` of the blocks is hidden.
+    """
     coarse = [-(-n // size) for n, size in zip(shape[2:], BLOCK, strict=True)]
     chosen = torch.rand((shape[0], 1, *coarse), generator=generator) < share
     for axis, size in enumerate(BLOCK, start=2):

@@ -1,4 +1,4 @@
-"""The networks that are compared: ours, its variants, and what MONAI has."""
+"""Networks of the comparison: our network, its variants, and networks of MONAI."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from prostate_seg.training.losses import DiceCEHausdorffLoss
 from .losses import SPACING_MM, DistanceLoss
 
 WINDOW = (72, 48, 32)
-WINDOW_32 = (96, 64, 32)  # for networks that halve five times
+WINDOW_32 = (96, 64, 32)  # for networks with five downsampling steps
 
 
 def dice_ce(hausdorff_weight: float = 0.0) -> torch.nn.Module:
-    """The bundle's loss."""
+    """Make the loss of the bundle."""
     return DiceCEHausdorffLoss(spacing_mm=SPACING_MM, hausdorff_weight=hausdorff_weight)
 
 
@@ -35,10 +35,28 @@ def dice_ce(hausdorff_weight: float = 0.0) -> torch.nn.Module:
 class Contender:
     """How to make a network and train it.
 
-    window: voxels. rate: AdamW's. start: the name of the weights it begins with (random where None). phantoms:
-    of so many, half of each batch is drawn. masked: share of the budget that goes into restoring hidden blocks of
-    the same images first. without: a step of the augmentation that is left out. averaged: whether the moving
-    average of the weights is used. hard: share of hard-example sampling.
+    Attributes
+    ----------
+    make
+        Function that makes the network.
+    window
+        Size of the window in voxels.
+    rate
+        Learning rate of AdamW.
+    loss
+        Function that makes the loss.
+    start
+        Name of the initial weights; None for random weights.
+    phantoms
+        Number of training phantoms. If it is not 0, half of each batch is drawn from them.
+    masked
+        Fraction of the budget that is first spent on restoring hidden blocks of the training images.
+    without
+        Augmentation step to leave out.
+    averaged
+        Whether to use the moving average of the weights.
+    hard
+        Share of hard-example sampling.
     """
 
     make: Callable[[], torch.nn.Module]
@@ -56,20 +74,20 @@ class Contender:
 def segmenter(
     *, refine: int = 1, drop_path: float = 0.0, depth: int = 6, patch: tuple[int, int, int] = (8, 8, 4)
 ) -> Segmenter:
-    """The bundle's network, unless parts are changed."""
+    """Make the network of the bundle; the parameters change parts of it."""
     stem = ConvStem(1, 192, patch, refine=refine)
     encoder = VisionTransformer(WINDOW, stem, depth=depth, heads=3, drop_path=drop_path)
     return Segmenter(encoder, SkipDecoder(192, 2, channels=stem.channels, axes=3, refine=refine))
 
 
 def official(decoder: type[LinearDecoder | MaskTransformer]) -> Segmenter:
-    """Strudel et al.: linear patch embedding, no stem, no skips; in 3D with the same patches."""
+    """Make the network of Strudel et al. in 3D: linear patch embedding, no stem, no skips, and our patch size."""
     embed = PatchEmbed(1, 192, (8, 8, 4))
     return Segmenter(VisionTransformer(WINDOW, embed, depth=6, heads=3, drop_path=0.1), decoder(192, 2))
 
 
 def dynunet() -> DynUNet:
-    """nnU-Net's plain U-Net: instance norm, leaky ReLU, transposed convolutions, deep supervision."""
+    """Make nnU-Net's plain U-Net: instance norm, leaky ReLU, transposed convolutions, deep supervision."""
     return DynUNet(
         3, 1, 2, kernel_size=[3] * 4, strides=[1, 2, 2, 2], upsample_kernel_size=[2] * 3, filters=[24, 48, 96, 192],
         deep_supervision=True, deep_supr_num=2,

@@ -4,10 +4,12 @@
     NNUNET/bin/python benchmarks/accuracy/nnunet.py --data FOLDER -o RUNS [--minutes 6] [--folds 0 1]
     python -m benchmarks.accuracy --data FOLDER -o RUNS --networks ... --others nnunetv2
 
-It runs in an environment of its own and imports nothing of prostate_seg. Fingerprint, plans (3d_fullres),
-preprocessing, augmentation, network, loss, optimiser and mirrored prediction are nnU-Net's own; only its 1000
-epochs of 250 steps are replaced by a budget of seconds of computing (of all cores together), over which its
-polynomial learning rate falls. On a CPU nnU-Net computes in float32.
+The script runs in an environment of its own and imports nothing from prostate_seg.
+
+Fingerprint, plans (3d_fullres), preprocessing, augmentation, network, loss, optimiser and mirrored prediction are
+those of nnU-Net. Only the length of the training differs: a budget of CPU time (of all cores together) replaces the
+1000 epochs of 250 steps. The polynomial decay of the learning rate spans this budget. On a CPU, nnU-Net computes in
+float32.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ import torch
 
 DATASET = "Dataset001_TRUS"
 if torch.version.cuda is None and "+cpu" not in version("torchvision"):
-    # a torchvision built for CUDA cannot load its operators beside a CPU torch; nnU-Net uses none, the import does
+    # torchvision for CUDA cannot load its operators with a CPU torch; only the import of nnU-Net needs one
     _OPERATORS = torch.library.Library("torchvision", "DEF")
     _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def prepare(data: Path, work: Path, rows: list[dict[str, str]]) -> None:
-    """nnU-Net's raw data, plans, preprocessed data and our folds, where they are not there."""
+    """Write nnU-Net's raw data, plans, preprocessed data and our folds, unless they exist."""
     from nnunetv2.experiment_planning import plan_and_preprocess_api as api
 
     raw = work / "raw" / DATASET
@@ -62,7 +64,7 @@ def prepare(data: Path, work: Path, rows: list[dict[str, str]]) -> None:
 
 
 def train(work: Path, folder: Path, place: int, seconds: float) -> None:
-    """Train on the split at a place of splits_final.json and write the masks of its cases."""
+    """Train on the split with index ``place`` in splits_final.json, and write the masks of its validation cases."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -93,13 +95,13 @@ def train(work: Path, folder: Path, place: int, seconds: float) -> None:
     predictor.predict_from_files_sequential(images, [str(masks / name) for name in names])
     weights = sum(parameter.numel() for parameter in trainer.network.parameters())
     run = {"seconds": round(spent, 1), "steps": steps, "weights": weights}
-    run["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # one fold a process
+    run["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # a process per fold
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     print(f"{folder}: {steps} steps", flush=True)
 
 
 def main() -> None:
-    """Prepare once, then every fold that is missing."""
+    """Prepare the data once, then train every missing fold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -112,7 +114,7 @@ def main() -> None:
     with (options.data / "cases.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     prepare(options.data, work, rows)
-    os.environ.update(nnUNet_n_proc_DA="0")  # augmentation in the same process: its time is part of the budget
+    os.environ.update(nnUNet_n_proc_DA="0")  # augment in this process, so that its time is part of the budget
     folds = sorted({int(row["fold"]) for row in rows})
     for fold in options.folds or folds:
         folder = options.output / "nnunetv2" / f"fold{fold}"

@@ -2,7 +2,7 @@
 
     python -m benchmarks.accuracy.phantoms FOLDER [-n 60] [--first 5000] [--folds 5]
 
-Every phantom is a patient of its own. Training of the released weights uses the seeds from 1000000 on.
+Every phantom is a patient of its own. The training of the released weights uses seeds from 1000000.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prostate_seg.phantom.study import write_phantom
 
 
 def main() -> None:
-    """Write them."""
+    """Write the phantoms and ``cases.csv``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("-n", type=int, default=60)

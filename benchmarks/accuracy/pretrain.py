@@ -2,9 +2,9 @@
 
     python -m benchmarks.accuracy.pretrain --network dynunet -o FOLDER [--minutes 77] [--phantoms 480]
 
-FOLDER/weights.pt has the averaged weights; give it to benchmarks.accuracy by --weights NAME=FILE. An interrupted
-training goes on; a folder that holds another one stops the program. The minutes are those of computing, without the
-making of the phantoms.
+FOLDER/weights.pt holds the averaged weights; pass it to benchmarks.accuracy with --weights NAME=FILE. An
+interrupted training is resumed. The program stops if the folder holds another training. The minutes are CPU time,
+without the time to make the phantoms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .study import keep_plan
 
 
 def pretrain(network: str, folder: Path, *, budget: Budget, phantoms: int, seed: int = 0) -> Path:
-    """Train from random weights; returns the file of the averaged weights."""
+    """Train from random weights and return the file of the resulting weights, averaged if the network uses that."""
     contender = replace(CONTENDERS[network], phantoms=phantoms, start=None, hard=0.0)
     keep_plan(folder, {"network": network, "seconds": budget.seconds, "phantoms": phantoms, "seed": seed})
     run = Run(contender, folder, budget=budget, seed=seed)
@@ -35,7 +35,7 @@ def pretrain(network: str, folder: Path, *, budget: Budget, phantoms: int, seed:
 
 
 def main() -> None:
-    """Train and say where the weights are."""
+    """Train and print the path of the weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=CONTENDERS, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)

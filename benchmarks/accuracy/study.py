@@ -1,4 +1,4 @@
-"""One network on one split: trained, its masks written and scored; and the mean shape beside it."""
+"""Training, segmentation and scoring of one network on one split; and the mean shape for comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEAN_SHAPE = "mean shape"
 
 @dataclass(frozen=True)
 class Split:
-    """Cases to train on and cases to test, of other patients."""
+    """Training cases and test cases, of different patients."""
 
     fold: int
     training: Sequence[Case]
@@ -37,13 +37,13 @@ class Split:
 
     @classmethod
     def of(cls, fold: int, cases: Sequence[Case], count: int | None, seed: int) -> Split:
-        """Test a fold; train on the others, on count cases of them where this is given."""
+        """Split into the test cases of a fold and the training cases of the others, or ``count`` of these."""
         others = [case for case in cases if case.fold != fold]
         return cls(fold, some(others, count, seed), [case for case in cases if case.fold == fold])
 
 
 def run_fold(options: argparse.Namespace, contender: Contender, folder: Path, split: Split) -> None:
-    """Train and segment what is not there yet; a folder that was run otherwise stops the program."""
+    """Train and segment unless this is done. Stop the program if the folder holds a run with other options."""
     start = Path(options.weights[contender.start]) if contender.start else None
     about = {
         "minutes": None if options.steps else options.minutes,
@@ -64,7 +64,7 @@ def run_fold(options: argparse.Namespace, contender: Contender, folder: Path, sp
 
 
 def keep_plan(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write a run's options into its folder; one that was run with others stops the program."""
+    """Write the options of a run into its folder. Stop the program if the folder holds other options."""
     plan = folder / "plan.json"
     if plan.is_file() and json.loads(plan.read_text(encoding="utf-8")) != about:
         sys.exit(f"{folder} holds a run with other options (plan.json says which); give another -o.")
@@ -73,7 +73,10 @@ def keep_plan(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def mean_shape(splits: Sequence[Split], folder: Path) -> bool:
-    """Voxels that most training masks hold, at their place in the image; False where grids have other shapes."""
+    """Write the mean shape of each split: the voxels that are in more than half of the training masks.
+
+    Return False if the masks do not all have the same shape.
+    """
     for split in splits:
         trained = [read_mask(case.label).labels for case in split.training]
         tested = {case.name: read_mask(case.label) for case in split.testing}
@@ -88,7 +91,7 @@ def mean_shape(splits: Sequence[Split], folder: Path) -> bool:
 
 
 def evaluate(output: Path, name: str, tested: Sequence[Case]) -> None:
-    """Score the largest component of each mask of all folds together, with the patients for the intervals."""
+    """Score the largest component of each mask, for all folds together, with intervals over patients."""
     largest = KeepLargestConnectedComponent()
     with TemporaryDirectory() as folder:
         for part in ("masks", "labels"):

@@ -1,4 +1,4 @@
-"""The table of a benchmark, as Markdown."""
+"""Table of a benchmark in Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = [
 
 
 def lines(folder: Path, names: Sequence[str], differences: Sequence[Difference]) -> list[str]:
-    """One row a network; the first is what the others are compared with."""
+    """Return the lines of the table, one row for each network. The others are compared with the first network."""
     found = [*HEAD]
     for name in names:
         document = json.loads((folder / "evaluations" / name / "metrics.json").read_text(encoding="utf-8"))

@@ -1,1 +1,1 @@
-"""Ensembles, uncertainty and the shape model on patient folds."""
+"""Benchmarks of ensembles, uncertainty and the shape model on patient folds."""

@@ -5,9 +5,11 @@
         [--figure calibration.svg]
 
 RUNS holds the folds of benchmarks.accuracy and the members of benchmarks.robust.members. Every case is segmented by
-networks that never saw its patient; shape model and score are made of the other folds. Scored on the images' own
-grids, the largest component of each mask. --score: one of benchmarks.robust.score, used with the released shape
-model and as it is, on the cases whose column patient_in_trus27 says no: one network's masks, repaired.
+networks that never saw its patient. Shape model and score are made from the other folds. The metrics are those of
+the largest component of each mask, on the grid of the image.
+
+--score names a score from benchmarks.robust.score. It is used unchanged and with the released shape model, on the
+masks of one network for the cases with patient_in_trus27 = no.
 """
 
 from __future__ import annotations
@@ -46,7 +48,19 @@ PLAIN, SINGLE, ENSEMBLE, SHAPE, BOTH, HARD = (
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A case with the passes of every member that may be tested on it, the fold's own first."""
+    """A case with the predictions of the networks that may be tested on it.
+
+    Attributes
+    ----------
+    case
+        The case.
+    members
+        Passes of each network; the first is the network trained on all other folds.
+    model
+        Shape model.
+    truth, affine
+        Reference mask and its affine.
+    """
 
     case: Case
     members: list[Passes]
@@ -55,10 +69,10 @@ class Seen:
     affine: np.ndarray
 
     def score(self, members: list[Passes], *, refined: bool) -> tuple[Metrics, Doubt]:
-        """The mean of members, repaired or not, against the reference, and its doubt."""
+        """Score the mean of the members, repaired if ``refined``, and return its metrics and doubt."""
         passes = np.concatenate([member.passes for member in members])
         first = members[0]
-        mean = passes.mean(axis=0) * first.seen.any(axis=2)[..., None]  # as the bundle's postprocessing
+        mean = passes.mean(axis=0) * first.seen.any(axis=2)[..., None]  # as in the postprocessing of the bundle
         field = self.model.refine(mean, first.spacing_mm, first.seen) if refined else mean
         if field is not mean:
             field = np.where(first.seen, field, np.minimum(field, mean))
@@ -113,12 +127,12 @@ def main() -> None:
     if options.report:
         options.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if options.figure:
-        told = arms[SHAPE]  # what prostate-seg segment tells
+        told = arms[SHAPE]  # the way that prostate-seg segment uses
         options.figure.write_text(calibration_svg(told.chances, told.wrong), encoding="utf-8")
 
 
 def fixed(seen: list[Seen], score: Score) -> Arm:
-    """One model's masks, repaired with the released shape model, and what a score fitted elsewhere tells."""
+    """Repair the masks of one network with the released shape model, and apply a score fitted on other patients."""
     model = ShapeModel.load(released_shape_model())
     results = [replace(one, model=model).score(one.members[:1], refined=True) for one in seen]
     rows, doubts = zip(*results, strict=True)
@@ -128,7 +142,10 @@ def fixed(seen: list[Seen], score: Score) -> Arm:
 def seen_cases(
     runs: Path, name: str, cases: list[Case], models: Mapping[str, ShapeModel] | None = None
 ) -> list[Seen]:
-    """All cases with the members that never saw them; models: shape models to take, instead of the other folds'."""
+    """Return all cases with the passes of the networks that never saw them.
+
+    ``models`` holds a shape model by the name of the case. None: shape models are made from the other folds.
+    """
     masks = {case.name: read_mask(case.label) for case in cases}
     found = {}
     for fold in sorted({case.fold for case in cases}):
@@ -144,7 +161,7 @@ def seen_cases(
 
 
 def _shapes(cases: list[Case], fold: int) -> ShapeModel:
-    """Of the other folds' labels, on the model's grid."""
+    """Make a shape model from the labels of the other folds, on the model's grid."""
     preparation = Preparation((72, 48, 32))
     masks = []
     for case in cases:
@@ -155,7 +172,7 @@ def _shapes(cases: list[Case], fold: int) -> ShapeModel:
 
 
 def cross_fitted(cases: list[Case], rows: tuple[Metrics, ...], doubts: tuple[Doubt, ...]) -> np.ndarray:
-    """The chance of a far HD95 of each case, from a score fitted on the other folds."""
+    """Return the probability of each case that its HD95 is above 5 mm, by a score fitted on the other folds."""
     folds = np.array([case.fold for case in cases])
     wrong = np.array([row.hd95_mm > FAR_MM for row in rows])
     chances = np.zeros(len(cases))

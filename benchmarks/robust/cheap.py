@@ -3,9 +3,10 @@
     python -m benchmarks.robust.cheap --data FOLDER -o RUNS [--network "segmenter, from phantoms"]
         [--report results.md]
 
-RUNS holds the folds of benchmarks.accuracy. Every case is segmented by the network that never saw its patient, each
-pass with its mirror image, as it is and repaired by the shape model of the other folds; the score of doubt is that
-of the repaired masks, fitted on the other folds, for each way anew.
+RUNS holds the folds of benchmarks.accuracy. Every case is segmented by the network that never saw its patient. Each
+pass includes the mirror image. The masks are scored unchanged, and repaired by the shape model of the other folds.
+The score of doubt of the table belongs to the repaired masks; it is fitted on the other folds, separately for each
+way.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SCALES = (0.75, 1.0, 1.25)
 
 
 def networks_of(run: Path, contender: Contender) -> tuple[Segmenter, Segmenter]:
-    """The averaged network of a run, and the one of its last step."""
+    """Load the averaged network of a run, and the network of its last step."""
     content = torch.load(run / "state.pt", weights_only=True)
     average, last = averaged(contender.make()), contender.make()
     average.load_state_dict(content["average"])
@@ -44,7 +45,7 @@ def networks_of(run: Path, contender: Contender) -> tuple[Segmenter, Segmenter]:
 
 
 def drop_blocks(network: Segmenter, share: float) -> None:
-    """Leave out branches of the encoder's blocks from now on, each with a probability; 0 ends that."""
+    """Drop each branch of the encoder's blocks with the probability ``share`` from now on; 0 drops none."""
     for block in network.encoder.blocks:
         block.drop_path, block.training = share, share > 0
 
@@ -52,7 +53,7 @@ def drop_blocks(network: Segmenter, share: float) -> None:
 def ways_of(
     image: torch.Tensor, networks: tuple[Segmenter, Segmenter], contender: Contender
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The name of each way, and its passes (N, I, J, K)."""
+    """Yield the name of each way and its passes (N, I, J, K)."""
     sliding = SlidingWindowInferer(contender.window, sw_batch_size=2, overlap=0.5, mode="gaussian")
     flips = ScaleFlipInferer(sliding, flip_axes=(0,), autocast=True)
     average, last = networks
@@ -71,7 +72,7 @@ def ways_of(
 
 
 def variants(seen: list[Seen], runs: Path, name: str) -> dict[str, list[Seen]]:
-    """The cases with the passes of each way in the place of their members."""
+    """Return the cases for each way, with its passes in place of the members."""
     contender = CONTENDERS[name]
     preparation = Preparation(contender.window)
     found: dict[str, list[Seen]] = {}

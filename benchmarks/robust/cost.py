@@ -20,7 +20,7 @@ SEED, MEMBERS = 3, 5
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
-    """The median of some runs, after one that does not count."""
+    """Return the median time of several runs, after one run that does not count."""
     run()
     times = []
     for _ in range(repeats):

@@ -2,9 +2,10 @@
 
     python -m benchmarks.robust.ends --data FOLDER -o RUNS [--network "segmenter, from phantoms"]
 
-RUNS holds the folds of benchmarks.accuracy; every case by the network that never saw its patient, with the shape
-model of the other folds. Apex and base are the cones of 45 degrees around the ends, 15 % of all directions each.
-How far a mask goes beyond its reference is measured along the axis from base to apex, from the mask's centroid.
+RUNS holds the folds of benchmarks.accuracy. Every case is segmented by the network that never saw its patient, with
+the shape model of the other folds. Apex and base are cones of 45 degrees around the two ends; each has 15 % of all
+directions. The distance of a mask beyond its reference is measured from the centroid of the mask, along the axis
+from base to apex.
 """
 
 from __future__ import annotations
@@ -28,28 +29,41 @@ from .__main__ import Seen, seen_cases
 
 FAR_MM, FARTHER_MM = 5.0, 10.0
 CONE = 0.7
-LARGEST = 6  # errors that are told
+LARGEST = 6  # number of largest errors to print
 
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """A case's rays, the reference's radii along them (mm; 0 where it is not met), and its metrics."""
+    """Rays of a case and its metrics.
+
+    Attributes
+    ----------
+    rays
+        Rays of the mask.
+    reference_mm
+        Radii of the reference along the rays in mm; 0 if a ray does not cross the reference.
+    metrics
+        Metrics of the case.
+    """
 
     rays: Rays
     reference_mm: np.ndarray
     metrics: Metrics
 
     def beyond_mm(self, axis: np.ndarray) -> float:
-        """How far the mask reaches beyond the reference along an axis (642,) of the directions' cosines."""
+        """Return how far the mask extends beyond the reference along an axis.
+
+        ``axis`` (642,) holds the cosines of the angles between the directions and the axis.
+        """
         return float((self.rays.radii_mm * axis).max() - (self.reference_mm * axis).max())
 
     def far(self) -> np.ndarray:
-        """The directions (642,) in which mask and reference are more than 5 mm apart."""
+        """Return the directions (642,) in which mask and reference are more than 5 mm apart."""
         return np.asarray((np.abs(self.rays.radii_mm - self.reference_mm) > FAR_MM) & (self.reference_mm > 0))
 
 
 def ends_of(seen: Seen, preparation: Preparation, *, refined: bool) -> Ends:
-    """Of one model's mask of a case."""
+    """Cast the rays of one network's mask of a case, repaired if ``refined``."""
     first = seen.members[0]
     field = first.passes.mean(axis=0)
     if refined:
@@ -64,7 +78,7 @@ def ends_of(seen: Seen, preparation: Preparation, *, refined: bool) -> Ends:
 
 
 def lines_of(ends: list[Ends], name: str) -> list[str]:
-    """What there is to say of all cases."""
+    """Summarise the ends of all cases in lines of text."""
     superior = sphere()[:, 2]
     hd95 = np.array([one.metrics.hd95_mm for one in ends])
     apex, base = (np.array([one.beyond_mm(axis) for one in ends]) for axis in (-superior, superior))
@@ -85,7 +99,7 @@ def lines_of(ends: list[Ends], name: str) -> list[str]:
 
 
 def patient_lines(metrics: Sequence[Metrics], patients: Sequence[str]) -> list[str]:
-    """Whose the largest errors are, and whether two scans of one patient are equally wrong, of all such pairs."""
+    """Return lines on the patients with the largest errors, and on the correlation of scans of the same patient."""
     hd, hd95 = (np.array([getattr(one, name) for one in metrics]) for name in ("hd_mm", "hd95_mm"))
     largest = np.argsort(-hd)[:LARGEST]
     told = (
@@ -105,7 +119,7 @@ def patient_lines(metrics: Sequence[Metrics], patients: Sequence[str]) -> list[s
 
 
 def main() -> None:
-    """Print what was found."""
+    """Print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)

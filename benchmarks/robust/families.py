@@ -2,9 +2,9 @@
 
     python -m benchmarks.robust.families [--seeds 20] [--run RUN] [--sampling BUNDLE] [--report results.md]
 
-Families (benchmarks/families.py) that no training drew, seeds from 300 on. --run: what ``train --folds`` left; its
-ensemble is held against its first member. --sampling: a bundle trained as that member was, but with
-``--hard-examples``. Shape model and score of doubt are the bundles' own.
+The phantoms are of families (benchmarks/families.py) that no training draws, with seeds from 300. --run names the
+output of ``train --folds``; its ensemble is compared with its first member. --sampling names a bundle that was
+trained like this member, but with ``--hard-examples``. Shape model and score of doubt are those of the bundles.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Ways = dict[str, Predictor]
 
 
 def released_ways() -> Ways:
-    """One pass, with its mirror image, and at three scales; each refined or not."""
+    """Load the released bundle for one pass, a mirrored pass and three scales, each refined or not."""
     passes = {"one pass": "none", "one model": "flip", "one model, three scales": "full"}
     return {
         name + SHAPE * refine: load_bundle(refine=refine, ensembling=ensembling)  # type: ignore[arg-type]
@@ -42,7 +42,7 @@ def released_ways() -> Ways:
 
 
 def trained_ways(run: Path, sampling: Path | None) -> Ways:
-    """A member, the ensemble, and the member trained with hard-example sampling; each refined or not."""
+    """Load a member, the ensemble, and the member trained with hard-example sampling, each refined or not."""
     folders = {"one member": run / "fold-0" / "bundle", "all members": run / "bundle"}
     if sampling:
         folders["one member, sampling"] = sampling
@@ -54,7 +54,7 @@ def trained_ways(run: Path, sampling: Path | None) -> Ways:
 
 
 def assessed(predictor: Predictor, volume: Volume, truth: np.ndarray) -> tuple[Metrics, Doubt, float]:
-    """The score against the truth, the doubt, and the chance that HD95 is above 5 mm."""
+    """Return the metrics against the truth, the doubt, and the probability that HD95 is above 5 mm."""
     with torch.inference_mode():
         ctv, assessment = predictor.assess(volume)
     assert assessment is not None
@@ -65,11 +65,11 @@ def assessed(predictor: Predictor, volume: Volume, truth: np.ndarray) -> tuple[M
 def lines_of(
     ways: Ways, results: dict[str, list[tuple[Metrics, Doubt, float]]], cases: list[str], diagonals: list[float]
 ) -> list[str]:
-    """The tables of some ways, the first of which the others are held against."""
+    """Return the tables of some ways; the others are compared with the first way."""
     arms = {}
     for name in ways:
         rows, doubts, _ = zip(*results[name], strict=True)
-        told = results[name.removesuffix(SHAPE) + SHAPE]  # the score is of repaired masks
+        told = results[name.removesuffix(SHAPE) + SHAPE]  # the score belongs to repaired masks
         arms[name] = Arm(name, rows, doubts, np.array([chance for _, _, chance in told]))
     known = [arm for arm in arms.values() if np.isfinite(arm.chances).all()]
     lines = [*arm_lines(list(arms.values()), cases, diagonals), ""]

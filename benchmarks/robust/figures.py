@@ -1,4 +1,4 @@
-"""A calibration plot as SVG."""
+"""Calibration plot as SVG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ SIDE, EDGE, BINS = 360, 50, 5
 
 
 def calibration_svg(chances: np.ndarray, wrong: np.ndarray) -> str:
-    """Fifths of the cases by their chance: mean chance against the share that was wrong, with its 95 % interval."""
+    """Draw the calibration plot of the cases in five groups of increasing probability.
+
+    Each point shows the mean probability of a group, and the fraction of wrong cases with its 95 % interval.
+    """
     order = np.argsort(chances)
     parts = []
     for group in np.array_split(order, BINS):

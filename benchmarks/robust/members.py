@@ -3,10 +3,10 @@
     python -m benchmarks.robust.members --data FOLDER -o RUNS [--minutes 8] [--network "segmenter, from phantoms"]
         [--weights phantoms=FILE] [--pairs 0-1 0-2 ...]
 
-A model trained without folds 0 and 1 may stand in the ensemble that is tested on fold 0, and in the one that is
-tested on fold 1: with five folds, ten such models and the five of benchmarks.accuracy, which lack one fold each,
-make five ensembles of five members, as cross-validation within the training cases of each fold would.
-RUNS/NETWORK/without-0-1 keeps each; what is done is not done again.
+A model trained without folds 0 and 1 can be a member of the ensemble that is tested on fold 0, and of the ensemble
+that is tested on fold 1. With five folds, there are ten such models, and five models of benchmarks.accuracy that
+lack one fold each. Together they make five ensembles of five members, like a cross-validation within the training
+cases of each fold. The folder of each model is RUNS/NETWORK/without-0-1. Finished models are not trained again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from benchmarks.accuracy.study import Split, run_fold
 
 
 def without(cases: list[Case], pair: tuple[int, ...]) -> Split:
-    """Train on the cases of the other folds, segment those of the pair."""
+    """Split into the training cases of the other folds and the test cases of a pair of folds."""
     outside = [case for case in cases if case.fold not in pair]
     return Split(pair[0], outside, [case for case in cases if case.fold in pair])
 
 
 def main() -> None:
-    """Train what is missing."""
+    """Train the missing members."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -42,7 +42,7 @@ def main() -> None:
     every = list(combinations(sorted({case.fold for case in cases}), 2))
     pairs = [tuple(map(int, text.split("-"))) for text in options.pairs or []] or every
     for pair in pairs:
-        options.seed = 1 + every.index(pair)  # members differ in their draws too
+        options.seed = 1 + every.index(pair)  # the members have different random numbers, too
         folder = options.output / options.network / f"without-{'-'.join(map(str, pair))}"
         run_fold(options, CONTENDERS[options.network], folder, without(cases, pair))
 

@@ -1,4 +1,4 @@
-"""What each member says of the cases that it was not trained on, kept on disk: the passes on the model's grid."""
+"""Predictions of each network for cases that it was not trained on, on the model's grid and stored on disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ from prostate_seg.training.engine import averaged
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """passes: foreground probabilities (N, I, J, K) of a member; the place of their grid; what the image shows."""
+    """Predictions of one network for one case.
+
+    Attributes
+    ----------
+    passes
+        Foreground probabilities (N, I, J, K).
+    affine
+        Affine of their grid.
+    seen
+        Voxels that the image shows.
+    """
 
     passes: np.ndarray
     affine: np.ndarray
@@ -27,22 +37,22 @@ class Passes:
 
     @property
     def spacing_mm(self) -> list[float]:
-        """Of the model's grid."""
+        """Spacing of the model's grid."""
         return np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
 
     def first(self) -> Passes:
-        """The first pass alone, without its mirror image."""
+        """Return the first pass alone, without its mirror image."""
         return replace(self, passes=self.passes[:1])
 
 
 def members_of_fold(runs: Path, name: str, fold: int) -> list[Path]:
-    """The runs that may be tested on a fold: the one without it first, then those without it and another."""
+    """Return the runs that may be tested on a fold: first the run without it, then those without it and another."""
     pairs = sorted((runs / name).glob("without-*"))
     return [runs / name / f"fold{fold}", *(pair for pair in pairs if str(fold) in pair.name.split("-")[1:])]
 
 
 def passes_of(run: Path, cases: Sequence[Case], name: str) -> dict[str, Passes]:
-    """The passes of a run's averaged network for cases, read from the run's folder where they were made before."""
+    """Return the passes of a run's averaged network for cases; existing passes are read from the run's folder."""
     missing = [case for case in cases if not (run / "passes" / f"{case.name}.npz").is_file()]
     if missing:
         _make(run, missing, name)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.robust.scans [--count 40] [--trus FOLDER] [--others FOLDER]
 
-Phantoms of the seeds 0, 1, ...; --trus: as in benchmarks/released.py, patients that are not in trus27; --others:
-pictures that are no prostate, of which those after the first 40 by name are stacked.
+The phantoms have the seeds 0, 1, ... The option --trus names a folder as in benchmarks/released.py; only patients
+who are not in trus27 are used. The option --others names a folder of pictures without a prostate. The first 40 by
+name are left out, the others are stacked.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FITTED_PICTURES = 40
 
 
 def upside_down(volume: Volume) -> Volume:
-    """The same image in reverse along the axis that runs from anterior to posterior."""
+    """Return the image reversed along the axis from anterior to posterior."""
     axis = int(np.abs(volume.affine[1, :3] / volume.spacing_mm).argmax())
     return replace(volume, array=np.ascontiguousarray(np.flip(volume.array, axis)))
 

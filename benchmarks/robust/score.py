@@ -2,9 +2,9 @@
 
     python -m benchmarks.robust.score --data DEEPREG27 --runs RUNS -o score.json [--phantoms 10]
 
-RUNS holds folds of benchmarks.accuracy over the 27 volumes (fine-tuned from the weights that saw phantoms alone),
-each tested on its own cases; beside them stand hard phantoms (benchmarks/families.py, seeds from 400 on), segmented
-by the released weights.
+RUNS holds the folds of benchmarks.accuracy for the 27 volumes. Their networks were fine-tuned from weights that
+were trained on phantoms only, and each is tested on the cases of its fold. In addition, the released weights
+segment hard phantoms (benchmarks/families.py, seeds from 400).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIRST = 400
 
 
 def main() -> None:
-    """Write the file."""
+    """Fit the score and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True)

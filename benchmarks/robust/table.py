@@ -1,4 +1,4 @@
-"""The tables of benchmarks.robust, as Markdown."""
+"""Tables of benchmarks.robust in Markdown."""
 
 from __future__ import annotations
 
@@ -19,9 +19,21 @@ WORST, MOST_DOUBTFUL = 0.1, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """A way to segment: the scores of all cases, their doubts, and the chance that each is wrong.
+    """Results of one way to segment.
 
-    folds: of each case; chances of one fold come from one score, fitted on the others (all 0: one score for all).
+    Attributes
+    ----------
+    name
+        Name of the way.
+    rows
+        Metrics of each case.
+    doubts
+        Doubt of each case.
+    chances
+        Probability of each case that it is wrong.
+    folds
+        Fold of each case. The probabilities of a fold come from one score, fitted on the other folds. None: one
+        score for all cases.
     """
 
     name: str
@@ -32,17 +44,17 @@ class Arm:
 
     @property
     def wrong(self) -> np.ndarray:
-        """Whether HD95 is above 5 mm, a case each."""
+        """Whether HD95 is above 5 mm, for each case."""
         return np.array([row.hd95_mm > FAR_MM for row in self.rows])
 
     def values(self, name: str, diagonals: Sequence[float]) -> np.ndarray:
-        """A metric of each case; the image's diagonal for an infinite distance."""
+        """Return a metric of each case; the diagonal of the image replaces an infinite distance."""
         found = np.array([getattr(row, name) for row in self.rows], float)
         return np.where(np.isinf(found), diagonals, found)
 
 
 def arm_lines(arms: Sequence[Arm], patients: Sequence[str], diagonals: Sequence[float]) -> list[str]:
-    """One row an arm; the last column compares its p95 of HD with the first one's."""
+    """Return one row for each arm. The last column compares the 95th percentile of HD with the first arm."""
     lines = [
         "| way | Dice (95 % interval) | HD95 mm | ASSD mm | HD mm: mean | p95 | largest | HD95 over 5 mm | "
         "over 10 mm | p95 of HD against the first (95 % interval) |",
@@ -66,7 +78,7 @@ def arm_lines(arms: Sequence[Arm], patients: Sequence[str], diagonals: Sequence[
 
 
 def confident_line(plain: Arm, refined: Arm) -> str:
-    """What the shape model did to cases that were thought right, by the chance told of the repaired mask."""
+    """Return a line on the effect of the shape model on cases with a low probability of a wrong repaired mask."""
     change = np.array([after.dice - before.dice for before, after in zip(plain.rows, refined.rows, strict=True)])
     sure = refined.chances < CONFIDENT
     if not sure.any():
@@ -79,7 +91,7 @@ def confident_line(plain: Arm, refined: Arm) -> str:
 
 
 def score_lines(arms: Sequence[Arm], patients: Sequence[str]) -> list[str]:
-    """AUROC of the chances, their calibration, and where the worst cases are."""
+    """Return a table of the AUROC and Brier score of the probabilities, and of the rank of the worst cases."""
     parted = any(arm.folds is not None for arm in arms)
     areas = ["AUROC within the folds (95 % interval)", "over all folds"] if parted else ["AUROC (95 % interval)"]
     heads = ["way", "wrong", *areas, "Brier score", "that of the share"]
@@ -105,10 +117,11 @@ def _auroc_told(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None, 
 
 
 def auroc(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None = None) -> float:
-    """How often a wrong case has the higher score than a right one; not a number where one kind is missing.
+    """Return the probability that a wrong case has a higher score than a right case; NaN if one kind is missing.
 
-    folds: only pairs of one fold count. Scores that were fitted without a fold are lower throughout where that fold
-    holds many wrong cases, since the others then hold few: pairs of two folds compare the fits, not the cases.
+    If ``folds`` is given, only pairs within a fold count, because pairs of two folds compare the fits and not the
+    cases. If a fold has many wrong cases, the other folds have few. A score fitted on these other folds is then too
+    low for all cases of the fold.
     """
     groups = np.zeros(len(wrong), int) if folds is None else folds
     ordered, pairs = 0.0, 0
@@ -121,7 +134,7 @@ def auroc(score: np.ndarray, wrong: np.ndarray, folds: np.ndarray | None = None)
 
 
 def bootstrap(of: Callable[[np.ndarray], float], patients: Sequence[str]) -> tuple[float, float]:
-    """The 95 % interval of a number of case indices, over patients."""
+    """Return the 95 % bootstrap interval over patients of a statistic ``of`` case indices."""
     rng = np.random.default_rng(0)
     _, patient = np.unique(patients, return_inverse=True)
     groups = [np.flatnonzero(patient == n) for n in range(patient.max() + 1)]

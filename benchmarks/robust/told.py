@@ -2,7 +2,8 @@
 
     python -m benchmarks.robust.told --trus FOLDER [--phantoms 40]
 
---trus: a folder with images/, labels/ and cases.csv; the cases count whose column patient_in_trus27 says no.
+The option --trus names a folder with images/, labels/ and cases.csv. Only cases with patient_in_trus27 = no are
+used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .table import Arm, score_lines
 
 
 def lines_of(name: str, results: Sequence[tuple[Metrics, Doubt, float]], patients: Sequence[str]) -> list[str]:
-    """The score's table, and how much doubt is told on average."""
+    """Return the table of the score, and the mean probability beside the fraction of wrong cases."""
     rows, doubts, chances = zip(*results, strict=True)
     arm = Arm(name, rows, doubts, np.array(chances))
     mean = f"Mean chance {arm.chances.mean():.2f}, wrong {arm.wrong.mean():.2f}."
@@ -33,7 +34,7 @@ def lines_of(name: str, results: Sequence[tuple[Metrics, Doubt, float]], patient
 
 
 def main() -> None:
-    """Print what is told and what is so."""
+    """Print the predicted probabilities and the observed fractions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trus", type=Path, required=True)
     parser.add_argument("--phantoms", type=int, default=40)

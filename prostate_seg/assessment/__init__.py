@@ -1,4 +1,4 @@
-"""Doubt, and the shape model.
+"""Assessment of segmentations, and the shape model.
 
-How far a segmentation can be trusted, and the statistical shape model that repairs implausible masks.
+The package estimates how far a segmentation can be trusted. Its statistical shape model repairs implausible masks.
 """

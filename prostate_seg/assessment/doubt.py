@@ -1,9 +1,11 @@
-"""How sure a segmentation is: maps, slices, and the probability that a case is wrong.
+"""Uncertainty of a segmentation: maps, numbers for each slice, and the probability that a case is wrong.
 
-A pass is what one member of an ensemble, or one network, says of the image at one scale and flip. Entropies are in
-bits. Entropy of the mean tells all doubt; mutual information the part of it that is the passes' disagreement
-(Houlsby et al. 2011). The score of a case is a logistic regression of a few numbers, fitted on cases that no member
-was trained on; it is a probability where it is used on cases like those.
+A pass is the output of one network, or of one member of an ensemble, for the image at one scale and flip. Entropies
+are in bits. The entropy of the mean probability is the total uncertainty. The mutual information is the part that
+comes from disagreement between the passes (Houlsby et al. 2011).
+
+The score of a case is a logistic regression on a few numbers. It is fitted on cases that no member was trained on.
+It is a calibrated probability only for cases similar to the fitted ones.
 """
 
 from __future__ import annotations
@@ -27,18 +29,30 @@ from .shape_model import FAINT, ShapeModel, blur_mm, certainty
 FAR_MM = 5.0  # an HD95 above this counts as wrong
 RIDGE = 1.0
 STEPS = 50
-_REQUIRED = {"names", "means", "deviations", "weights", "cases", "about"}  # entries of a score's file
+_REQUIRED = {"names", "means", "deviations", "weights", "cases", "about"}  # entries of a score file
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """What speaks against a segmentation; each grows with doubt.
+    """Numbers that measure the uncertainty of a segmentation. A larger number means more doubt.
 
-    spread_mm: standard deviation over the passes of the boundary's distance from the centre, mean of directions;
-    0 for one pass. disagreement: 1 minus the mean Dice of all pairs of passes. residual_mm: mean distance from the
-    fitted shape. blur_mm: mean width of the edge. cut: share of directions in which the image's border ends the
-    gland. shape_sd: how odd the fitted shape is: root mean square of its modes, in standard deviations. Where no
-    gland was found all are infinite but ``cut``.
+    If no gland was found, ``cut`` is 0 and all others are infinite.
+
+    Attributes
+    ----------
+    spread_mm
+        Standard deviation, over the passes, of the boundary's distance from the centre; mean over the directions.
+        0 for one pass.
+    disagreement
+        1 minus the mean Dice of all pairs of passes.
+    residual_mm
+        Mean distance of the boundary from the fitted shape.
+    blur_mm
+        Mean width of the edge.
+    cut
+        Share of the directions in which the image ends before the gland does.
+    shape_sd
+        Deviation of the fitted shape from the mean shape: root mean square of its modes, in standard deviations.
     """
 
     spread_mm: float
@@ -50,20 +64,26 @@ class Doubt:
 
 
 def entropy_bits(probability: Array) -> Array:
-    """Entropy of foreground probabilities, 0 to 1 bit, float32 of the same shape."""
+    """Return the entropy of foreground probabilities, 0 to 1 bit, as float32 of the same shape."""
     p = np.clip(probability.astype(np.float32), 1e-7, 1 - 1e-7)
     return np.asarray(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)), np.float32)
 
 
 def mutual_information_bits(passes: Array) -> Array:
-    """Entropy of the mean minus mean entropy of passes (N, ...): 0 where they agree, at most 1 bit."""
+    """Return the entropy of the mean minus the mean entropy of passes (N, ...), in bits.
+
+    The result is 0 at voxels where the passes agree, and at most 1.
+    """
     mean = entropy_bits(passes.astype(np.float32).mean(axis=0))
     within = np.mean([entropy_bits(one) for one in passes], axis=0)
     return np.maximum(mean - within, 0)
 
 
 def disagreement(passes: Array) -> float:
-    """1 minus the mean Dice of all pairs of passes (N, ...) cut at one half; 0 for one pass; empty ones agree."""
+    """Return 1 minus the mean Dice of all pairs of passes (N, ...), thresholded at one half.
+
+    The Dice of two empty masks is 1. The result is 0 for one pass.
+    """
     masks = [one >= 0.5 for one in passes]
     sizes = [int(mask.sum()) for mask in masks]
     overlaps = [
@@ -76,9 +96,20 @@ def disagreement(passes: Array) -> float:
 def doubt_of(
     field: Array, passes: Array, *, spacing_mm: Sequence[float], model: ShapeModel, seen: Array | None = None
 ) -> Doubt:
-    """The doubt in a segmentation: a probability (I, J, K), the mean of passes (N, I, J, K) or that mean repaired.
+    """Compute the doubt of a segmentation.
 
-    seen: bool (I, J, K), where the image shows anything.
+    Parameters
+    ----------
+    field
+        Foreground probability (I, J, K): the mean of the passes, or this mean after the shape model.
+    passes
+        Foreground probability of each pass (N, I, J, K).
+    spacing_mm
+        Voxel spacing.
+    model
+        Shape model that is fitted to the segmentation.
+    seen
+        Bool (I, J, K), true at voxels that show ultrasound. None: true everywhere.
     """
     rays = cast_rays(field, spacing_mm, seen=seen)
     if rays is None:
@@ -95,16 +126,17 @@ def doubt_of(
 
 
 def _spread_mm(rays: Rays, passes: Array, spacing_mm: Sequence[float]) -> float:
-    """Spread of the boundary over passes; of each pass only its largest part counts, as of the mean."""
+    """Return ``spread_mm``. In each pass only the largest connected part counts, as in the mean."""
     alone = (np.where(main_part(one)[1], 0, one) for one in passes)
     radii = [last_crossings_mm(rays_of(one, spacing_mm, rays.centre_mm)) for one in alone]
     return float(np.std(radii, axis=0).mean())
 
 
 def slice_blur_mm(probability: Array, spacing_mm: Sequence[float]) -> list[float | None]:
-    """Width of the edge in each slice of (I, J, K) in mm; None where the slice has no boundary.
+    """Return the width of the edge in each slice of (I, J, K) in mm; None for a slice without a boundary.
 
-    The slice's entropy (bits times mm^2) over its boundary's length; a ramp from 1 to 0 over L mm has 0.72 L.
+    The width is the slice's entropy (bits times mm^2) divided by the length of its boundary. For a linear ramp from
+    1 to 0 over L mm the result is 0.72 L.
     """
     i_mm, j_mm = spacing_mm[0], spacing_mm[1]
     mask = probability >= 0.5
@@ -116,13 +148,29 @@ def slice_blur_mm(probability: Array, spacing_mm: Sequence[float]) -> list[float
 
 @dataclass(frozen=True)
 class Score:
-    """The probability that HD95 is above 5 mm: logistic in the logarithms of a doubt's numbers.
+    """Probability that HD95 is above 5 mm, from a logistic regression on the logarithms of a doubt's numbers.
 
-    names: fields of :class:`Doubt`. means, deviations: of their logarithms among the fitted cases. weights: of the
-    standardised ones, then the constant. cases: how many it was fitted on. about: which ones, a sentence.
-    weights_sha256: the file of weights that it belongs to, empty where that is not told. passes: how many it was
-    fitted with, since ``spread_mm`` grows with their number; 0 if that does not matter. settings_sha256: of the
-    bundle's settings that it was fitted with (``bundle_settings.settings_digest``).
+    Attributes
+    ----------
+    names
+        Fields of :class:`Doubt` that are used.
+    means
+        Means of their logarithms over the fitted cases.
+    deviations
+        Standard deviations of their logarithms over the fitted cases.
+    weights
+        Weights of the standardised logarithms, followed by the constant term.
+    cases
+        Number of fitted cases.
+    about
+        Sentence that describes the fitted cases.
+    weights_sha256
+        SHA-256 of the network's weights that the score belongs to; empty if unknown.
+    passes
+        Number of passes of the fitted cases, because ``spread_mm`` grows with it; 0 if it does not matter.
+    settings_sha256
+        Digest of the bundle's settings that the score was fitted with (``inference.settings.settings_digest``);
+        empty if unknown.
     """
 
     names: tuple[str, ...]
@@ -137,10 +185,22 @@ class Score:
 
     @classmethod
     def fit(cls, doubts: Sequence[Doubt], wrong: Sequence[bool], names: Sequence[str], about: str) -> Score:
-        """Fit by Newton's method, a ridge of 1 on the weights. wrong: of each case, whether HD95 was above 5 mm.
+        """Fit the regression by Newton's method, with a ridge penalty of 1 on the weights.
 
-        Cases without a gland are left out: their chance is 1 anyway. Names whose weight would be negative are left
-        out one by one, since nothing of a doubt makes a mask better.
+        Cases without a gland are left out, because their probability is always 1. If a weight is negative, the
+        number with the most negative weight is left out and the fit is repeated, because more doubt cannot make a
+        mask better.
+
+        Parameters
+        ----------
+        doubts
+            Doubt of each case.
+        wrong
+            Whether HD95 is above 5 mm, for each case.
+        names
+            Fields of :class:`Doubt` to use.
+        about
+            Sentence that describes the cases.
         """
         table = np.array([_logarithms(doubt, names) for doubt in doubts])
         found = np.isfinite(table).all(axis=1)
@@ -159,7 +219,7 @@ class Score:
         return cls(tuple(names), tuple(means), tuple(deviations), tuple(weights), len(table), about)
 
     def __call__(self, doubt: Doubt) -> float:
-        """The probability, 1 where no gland was found."""
+        """Return the probability that HD95 is above 5 mm; 1 if no gland was found."""
         values = _logarithms(doubt, self.names)
         if not np.isfinite(values).all():
             return 1.0
@@ -167,12 +227,12 @@ class Score:
         return float(_logistic(standard @ np.array(self.weights[:-1]) + self.weights[-1]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON, in place."""
+        """Write the score as JSON. The file is overwritten in place."""
         Path(path).write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Score:
-        """Read what :meth:`save` wrote. Raises InputError."""
+        """Read a score written by :meth:`save`. Raise InputError if the file is missing or invalid."""
         try:
             content = read_json(path)
             if not isinstance(content, dict) or not _REQUIRED <= set(content) <= {f.name for f in fields(cls)}:
@@ -186,7 +246,7 @@ class Score:
 
 
 def _check_parts(content: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the entries of a score are of their kinds and belong together."""
+    """Raise ValueError if an entry of a score has a wrong type or range, or if their lengths do not agree."""
     lists = [content[name] for name in ("names", "means", "deviations", "weights")]
     texts = [content.get(name, "") for name in ("about", "weights_sha256", "settings_sha256")]
     counts = [content.get(name, 0) for name in ("cases", "passes")]

@@ -1,4 +1,4 @@
-"""What the manifest says of how far a mask can be trusted."""
+"""Types of the manifest's entries on how far a mask can be trusted."""
 
 from typing import NotRequired, TypedDict
 

@@ -1,4 +1,4 @@
-"""What a user is told of how far a segmentation can be trusted: numbers for the manifest, sentences for people."""
+"""How far a segmentation can be trusted: numbers for the manifest, warnings for the user."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .facts import Chance, Uncertainty
 from .recognition import OTHER, PROSTATE, UPSIDE_DOWN, Recognition
 from .shape_model import ShapeModel, moved_mm
 
-CUT_SHARE = 0.05  # of the directions, in which the image may end the gland without a word
-SMALLEST, LARGEST = 0.6, 1.4  # times the smallest and largest volume that the shape model knows
-ODD_MM = 4.0  # mean distance from the nearest plausible shape
-MOVED_MM = 3.0  # by the shape model in any direction, below which nothing is said
-DOUBTFUL = 0.5
-RECOGNISED = 0.9  # chance of an upright prostate, below which a scan is told to be none
-IN_3D = ("residual_mm", "cut", "shape_sd")  # numbers of a doubt that one slice does not have
+CUT_SHARE = 0.05  # above this share of directions in which the image cuts the gland, we warn
+SMALLEST, LARGEST = 0.6, 1.4  # times the shape model's smallest and largest volume; outside this range we warn
+ODD_MM = 4.0  # above this mean distance from the nearest plausible shape, we warn
+MOVED_MM = 3.0  # from this largest move by the shape model on, we warn
+DOUBTFUL = 0.5  # from this probability of HD95 > 5 mm on, we warn
+RECOGNISED = 0.9  # below this probability of an upright prostate, we warn
+IN_3D = ("residual_mm", "cut", "shape_sd")  # numbers of a doubt that are undefined for a single slice
 SCORE, RECOGNITION = "score.json", "recognition.npz"
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """The probability of each kind of scan, and the digest of the weights that said so."""
+    """Probability of each kind of scan, and SHA-256 of the weights that it was computed with."""
 
     chances: Mapping[str, float]
     weights_sha256: str
@@ -34,9 +34,20 @@ class Kinds:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What assesses predictions. model: the shape model in use. score, recognition: None where there is none.
+    """Assessor of predictions.
 
-    unscored: why there is no score. changed: whether the bundle's settings are other than its score's.
+    Attributes
+    ----------
+    model
+        Shape model in use.
+    score
+        Score of doubt, or None.
+    recognition
+        Recognition of the kind of scan, or None.
+    unscored
+        Reason why there is no score.
+    changed
+        Whether the bundle's settings differ from those that its score was fitted with.
     """
 
     model: ShapeModel
@@ -49,10 +60,20 @@ class Judge:
     def of(
         cls, models: Path, *, weights_sha256: str, settings_sha256: str, shape_model: Path, as_fitted: bool = True
     ) -> Judge:
-        """From a bundle's folder ``models``: score and recognition, if they were fitted for these weights.
+        """Read score and recognition from a bundle. Use them only if they were fitted for the same weights.
 
-        settings_sha256: of the bundle's own settings; the score is used with those that it was fitted with alone.
-        as_fitted: whether masks are refined as they were when the score was fitted; otherwise it is not used.
+        Parameters
+        ----------
+        models
+            The bundle's folder ``models``.
+        weights_sha256
+            SHA-256 of the weights in use.
+        settings_sha256
+            Digest of the bundle's own settings. The score is used only with the settings that it was fitted with.
+        shape_model
+            File of the shape model in use.
+        as_fitted
+            Whether masks are refined in the same way as when the score was fitted. Otherwise the score is not used.
         """
         score = Score.load(models / SCORE) if (models / SCORE).is_file() else None
         recognition = Recognition.load(models / RECOGNITION) if (models / RECOGNITION).is_file() else None
@@ -77,10 +98,22 @@ class Judge:
         kinds: Kinds | None,
         seen: Array,
     ) -> Assessment:
-        """Assess a probability (I, J, K) and the passes (N, I, J, K) behind it, on the model's grid.
+        """Assess a prediction on the model's grid.
 
-        unrepaired: the probability before the shape model, the same where that moved nothing. kinds: what the scan
-        looks like, None for one slice. seen: bool (I, J, K), where the image shows anything.
+        Parameters
+        ----------
+        field
+            Foreground probability (I, J, K).
+        passes
+            Foreground probability of each pass (N, I, J, K).
+        spacing_mm
+            Voxel spacing.
+        unrepaired
+            Foreground probability before the shape model. It is equal to ``field`` if nothing was moved.
+        kinds
+            Probability of each kind of scan; None if unknown or if there is only one slice.
+        seen
+            Bool (I, J, K), true at voxels that show ultrasound.
         """
         doubt = doubt_of(field, passes, spacing_mm=spacing_mm, model=self.model, seen=seen)
         wrong, reason = None, "one slice" if int(seen.any((0, 1)).sum()) == 1 else ""
@@ -96,10 +129,24 @@ class Judge:
 
 @dataclass(frozen=True)
 class Assessment:
-    """Of one segmentation. wrong: the probability that HD95 is above 5 mm, or None with a reason.
+    """Assessment of one segmentation.
 
-    kinds: what the scan looks like, or None. volumes_ml: the smallest and largest of the shape model. repaired_mm:
-    how far the shape model moved the boundary, mean and largest of all directions.
+    Attributes
+    ----------
+    doubt
+        Numbers that measure its uncertainty.
+    passes
+        Number of passes.
+    wrong
+        Probability that HD95 is above 5 mm, or None.
+    reason
+        Reason why ``wrong`` is None; otherwise empty.
+    kinds
+        Probability of each kind of scan, or None.
+    volumes_ml
+        Smallest and largest volume in the shape model.
+    repaired_mm
+        Distance by which the shape model moved the boundary: mean and largest of all directions.
     """
 
     doubt: Doubt
@@ -111,7 +158,10 @@ class Assessment:
     repaired_mm: tuple[float, float] = (0.0, 0.0)
 
     def facts(self, ctv: Segmentation, entropy_nats: float | None) -> Uncertainty:
-        """The manifest's entries; null for what there is not. entropy_nats: mean at the boundary."""
+        """Return the entries for the manifest; unknown numbers are None.
+
+        ``entropy_nats`` is the mean entropy at the boundary.
+        """
         doubt = self.doubt
         single = ctv.labels.shape[2] == 1
         numbers = {
@@ -139,7 +189,7 @@ class Assessment:
         }
 
     def warnings(self, ctv: Segmentation) -> list[str]:
-        """What a user should look at before using the mask."""
+        """Return warnings that the user should read before using the mask."""
         told = []
         chances = self.kinds.chances if self.kinds else {PROSTATE: 1.0}
         if chances[PROSTATE] < RECOGNISED:

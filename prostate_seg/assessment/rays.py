@@ -1,6 +1,7 @@
-"""A gland as seen from its centre: rays in fixed directions, the field along them, and where it is left.
+"""Rays from the centre of a gland in fixed directions: the field along each ray, and the radius of the boundary.
 
-Arrays are indexed (i, j, k) on a grid with orthogonal axes; directions are those of the axes, lengths are mm.
+The field is usually a foreground probability. Arrays are indexed (i, j, k) on a grid with orthogonal axes.
+Directions are given in these axes. Lengths are in mm.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ DIRECTIONS = 642
 STEP_MM = 0.5
 REACH_MM = 70.0
 NEIGHBOURS = 4
-BEYOND_MM = 1.0  # that must be seen beyond a boundary
+BEYOND_MM = 1.0  # the image must show ultrasound at this distance beyond the boundary
 
 
 @cache
 def sphere() -> Array:
-    """Unit vectors (642, 3), evenly spread over the sphere (a Fibonacci lattice)."""
+    """Return unit vectors (642, 3), evenly distributed over the sphere (a Fibonacci lattice)."""
     z = 1 - (2 * np.arange(DIRECTIONS) + 1) / DIRECTIONS
     turn = np.pi * (1 + 5**0.5) * np.arange(DIRECTIONS)
     flat = np.sqrt(1 - z * z)
@@ -39,12 +40,19 @@ def _tree() -> cKDTree:
 
 @dataclass(frozen=True, eq=False)
 class Rays:
-    """A field along the rays from a centre.
+    """Field along the rays from a centre.
 
-    centre_mm: (3,), index times spacing. profiles: (642, T), the field every 0.5 mm outward from the centre, 0
-    beyond the outer voxels' edges. radii_mm: (642,), where the field falls below the level for the last time; 0
-    where it never reaches it. inside: (642,), whether that place lies within the grid, a quarter of a voxel from
-    its edge or further, and where the image shows anything: elsewhere the image cuts the gland.
+    Attributes
+    ----------
+    centre_mm
+        Centre (3,): index times spacing.
+    profiles
+        Field (642, T) at every 0.5 mm outward from the centre; 0 beyond the edges of the outer voxels.
+    radii_mm
+        Radii (642,) at which the field falls below the level for the last time; 0 if it never reaches the level.
+    inside
+        Bool (642,): the end of the radius lies in the grid, at least a quarter of a voxel from its edge, and the
+        image shows ultrasound 1 mm beyond it. Otherwise the image cuts the gland.
     """
 
     centre_mm: Array
@@ -56,10 +64,10 @@ class Rays:
 def cast_rays(
     field: Array, spacing_mm: Sequence[float], *, level: float = 0.5, seen: Array | None = None
 ) -> Rays | None:
-    """The rays of a field (I, J, K) from the centroid of its largest part at or above level; None without one.
+    """Cast rays through a field (I, J, K) from the centroid of its largest connected part at or above the level.
 
-    seen: bool (I, J, K), where the image shows anything; a ray that ends less than 1 mm from what shows
-    nothing is not inside.
+    The result is None if no voxel reaches the level. ``seen`` is bool (I, J, K), true at voxels that show
+    ultrasound. A ray is not ``inside`` if the point 1 mm beyond its end shows no ultrasound.
     """
     main, islands = main_part(field, level)
     if not main.any():
@@ -77,23 +85,29 @@ def cast_rays(
 
 
 def main_part(field: Array, level: float = 0.5) -> tuple[Array, Array]:
-    """Of the voxels (I, J, K) at or above the level: the largest part, and all others; both bool (I, J, K)."""
+    """Return the largest connected part of a field at or above the level, and all other parts: bool (I, J, K)."""
     parts, count = ndimage.label(field >= level)
     largest = np.bincount(parts.ravel())[1:].argmax() + 1 if count else 1
     return parts == largest, (parts != largest) & (parts != 0)
 
 
 def rays_of(field: Array, spacing_mm: Sequence[float] | Array, centre_mm: Array) -> Array:
-    """A field (I, J, K) every 0.5 mm along the rays from a centre: (642, 140), 0 beyond the outer voxels' edges."""
+    """Sample a field (I, J, K) at every 0.5 mm along the rays from a centre.
+
+    The result is (642, 140). It is 0 beyond the edges of the outer voxels.
+    """
     lengths = np.arange(0, REACH_MM, STEP_MM)
     at = (centre_mm + sphere()[:, None] * lengths[:, None]) / np.asarray(spacing_mm)  # (N, T, 3)
-    padded = np.pad(field.astype(np.float32), 1, mode="edge")  # beyond the outer voxels' centres as at these
+    padded = np.pad(field.astype(np.float32), 1, mode="edge")  # border values reach to the edges
     found = ndimage.map_coordinates(padded, np.moveaxis(at + 1, -1, 0), order=1, mode="constant")  # (N, T)
     return cast(Array, found * ((at >= -0.5) & (at <= np.array(field.shape) - 0.5)).all(axis=-1))
 
 
 def last_crossings_mm(profiles: Array, level: float = 0.5) -> Array:
-    """Where profiles (N, T) fall below the level for the last time, (N,) in mm; 0 where they never reach it."""
+    """Return the radii (N,) in mm at which profiles (N, T) fall below the level for the last time.
+
+    The radius is 0 if the profile never reaches the level.
+    """
     above = profiles >= level
     last = np.clip(above.shape[1] - 1 - above[:, ::-1].argmax(1), 0, above.shape[1] - 2)
     rays = np.arange(len(profiles))
@@ -103,7 +117,10 @@ def last_crossings_mm(profiles: Array, level: float = 0.5) -> Array:
 
 
 def spread(values: Array, directions: Array) -> Array:
-    """Values (642, ...) of the rays between them, at unit vectors (M, 3): weighted by inverse squared distance."""
+    """Interpolate values (642, ...) of the rays at unit vectors (M, 3).
+
+    The four nearest rays are weighted by their inverse squared distance.
+    """
     distances, nearest = _tree().query(directions, k=NEIGHBOURS)
     weights = 1 / np.maximum(distances, 1e-3) ** 2
     weights /= weights.sum(axis=1, keepdims=True)

@@ -1,8 +1,9 @@
-"""Is this an upright scan of a prostate? Told from what the network makes of the image, without any label.
+"""Recognition of the kind of scan: an upright scan of a prostate, an upside-down one, or another image.
 
-A logistic regression with three classes on the mean of the encoder's tokens and the size of what the network finds,
-of the scan as it is and of the scan turned upside down: a scan that is upside down is upright then. It belongs to
-the weights that made those features; another network's mean nothing to it.
+It is a logistic regression with three classes. Its features are the mean of the encoder's tokens and the size of
+the segmented region, so no label is needed. The features are computed for the scan and for the scan turned upside
+down: turning makes an upside-down scan upright. A recognition is valid only for the network weights that it was
+fitted with.
 """
 
 from __future__ import annotations
@@ -25,9 +26,18 @@ RIDGE = 0.001
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """mean, deviation: (D,), of the fitted features. weights: (3, D + 1), of the standardised ones and a 1.
+    """Logistic regression that gives the probability of each kind of scan.
 
-    weights_sha256: the file of the network's weights that it belongs to.
+    Attributes
+    ----------
+    mean
+        Means of the fitted features (D,).
+    deviation
+        Standard deviations of the fitted features (D,).
+    weights
+        Weights of the standardised features, and the constant term: (3, D + 1).
+    weights_sha256
+        SHA-256 of the network's weights that the recognition belongs to.
     """
 
     mean: Array
@@ -37,14 +47,17 @@ class Recognition:
 
     @classmethod
     def fit(cls, features: Array, kinds: Sequence[str], *, weights_sha256: str = "") -> Recognition:
-        """Fit features (n, D) of scans that are of these kinds; each kind weighs as much as the others."""
+        """Fit the regression to features (n, D) of n scans and their kinds. All kinds have the same total weight.
+
+        SettingsError is raised if there is no scan of some kind.
+        """
         missing = set(KINDS) - set(kinds)
         if missing:
             raise SettingsError(f"Recognition is fitted on scans of each kind; there is no {sorted(missing)}.")
         mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
         design = _standard(features, mean, deviation)  # (n, D + 1)
         target = np.array([[kind == name for name in KINDS] for kind in kinds], float)  # (n, 3)
-        share = (target / target.sum(axis=0)).sum(axis=1) / len(KINDS)  # of each scan, 1 in all
+        share = (target / target.sum(axis=0)).sum(axis=1) / len(KINDS)  # weight of each scan, sum 1
 
         def loss(flat: Array) -> tuple[float, Array]:
             weights = flat.reshape(len(KINDS), -1)
@@ -61,9 +74,16 @@ class Recognition:
         return cls(mean, deviation, found.reshape(len(KINDS), -1), weights_sha256)
 
     def __call__(self, features: Array, turned: Array | None = None) -> dict[str, float]:
-        """The probability of each kind, of features (D,) and of those of the scan turned upside down.
+        """Return the probability of each kind of scan.
 
-        The two are looked at as if they were independent.
+        The two sets of features are combined as if they were independent.
+
+        Parameters
+        ----------
+        features
+            Features (D,) of the scan.
+        turned
+            Features (D,) of the scan turned upside down.
         """
         logarithms = self._logarithms(features)
         if turned is not None:
@@ -76,7 +96,7 @@ class Recognition:
         return np.asarray(logits - np.logaddexp.reduce(logits))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as ``.npz``, in place."""
+        """Write the recognition as ``.npz``. The file is overwritten in place."""
         mean, deviation, weights = (x.astype(np.float32) for x in (self.mean, self.deviation, self.weights))
         with Path(path).open("wb") as stream:
             np.savez_compressed(
@@ -85,7 +105,7 @@ class Recognition:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recognition:
-        """Read what :meth:`save` wrote. Raises InputError."""
+        """Read a recognition written by :meth:`save`. Raise InputError if the file is missing or invalid."""
         try:
             *arrays, digest = read_arrays(path, ("mean", "deviation", "weights", "weights_sha256"))
             mean, deviation, weights = (np.asarray(array, float) for array in arrays)
@@ -97,7 +117,7 @@ class Recognition:
 
 
 def _check_parts(mean: Array, deviation: Array, weights: Array) -> None:
-    """Raise ValueError unless these are a mean, deviations and weights that belong together."""
+    """Raise ValueError if the shapes of mean, deviations and weights do not agree, or if a number is invalid."""
     if mean.ndim != 1 or deviation.shape != mean.shape or weights.shape != (len(KINDS), len(mean) + 1):
         raise ValueError("its arrays have other shapes")
     if not all(np.isfinite(part).all() for part in (mean, deviation, weights)) or (deviation <= 0).any():
@@ -105,7 +125,18 @@ def _check_parts(mean: Array, deviation: Array, weights: Array) -> None:
 
 
 def scan_features(tokens: Array, foreground: Array) -> Array:
-    """Features (D + 3,) of a scan: mean tokens (D,), and from probabilities how much is found, and unsure."""
+    """Return the features (D + 3,) of a scan.
+
+    The three additional features are logarithms: of the foreground's size, of the number of unsure voxels
+    (probability between 0.1 and 0.9), and of their ratio.
+
+    Parameters
+    ----------
+    tokens
+        Mean of the encoder's tokens (D,).
+    foreground
+        Foreground probabilities.
+    """
     found, unsure = float(foreground.sum()), float(((foreground > 0.1) & (foreground < 0.9)).sum())
     size = [np.log(found + 1), np.log(unsure + 1), np.log((unsure + 1) / (found + 1))]
     return np.concatenate([tokens, size])

@@ -1,11 +1,13 @@
-"""A statistical shape model of the gland, and the repair of a segmentation where the network was not sure.
+"""Statistical shape model of the gland. It repairs a segmentation where the network was not sure.
 
-A shape is the radii (in mm) at which 642 rays leave the gland, from its centroid, divided by their root mean
-square: a Procrustes alignment without rotation, since a scan is upright. A principal component analysis gives mean
-and modes (Cootes et al., "Active shape models", 1995). The model is fitted to a segmentation's radii, each weighted
-by how sharp the network's edge is there. A segmentation near its fitted shape is plausible and stays as it is; else
-the boundary moves to the fitted one where its edge is blurred, and nowhere else. Axes are those of a grid that runs
-to the left, posterior and superior.
+A shape consists of the radii at which 642 rays from the centroid leave the gland, divided by their root mean
+square. This is a Procrustes alignment without rotation, because scans are upright. A principal component analysis
+gives the mean and the modes (Cootes et al., "Active shape models", 1995).
+
+The model is fitted to the radii of a segmentation. A radius has a larger weight if the network's edge is sharper
+there. A segmentation close to its fitted shape is plausible and does not change. Otherwise the boundary moves to
+the fitted shape where its edge is blurred, and nowhere else. The axes of the grid run to the left, posterior and
+superior.
 """
 
 from __future__ import annotations
@@ -24,28 +26,36 @@ from ..system.checked_files import read_arrays
 from .rays import STEP_MM, Rays, cast_rays, last_crossings_mm, main_part, rays_of, sphere, spread
 
 MOST_MODES = 12
-VARIANCE = 0.98  # that the modes explain, if 12 are enough
-LIMIT = 3.0  # standard deviations of a mode, beyond which a shape is not plausible
-WINDOW_MM = 12.0  # of the field's profile around the boundary
-SURE_MM, UNSURE_MM = 3.0, 6.0  # blur of the boundary: below the first it stays, above the second the model counts
+VARIANCE = 0.98  # share of the variance that the modes explain, if 12 modes are enough
+LIMIT = 3.0  # a shape with a mode beyond this number of standard deviations is not plausible
+WINDOW_MM = 12.0  # half-length of the profile around the boundary
+SURE_MM, UNSURE_MM = 3.0, 6.0  # below the first width an edge stays, above the second it moves to the fitted shape
 HUBER_MM = 2.0
 ROUNDS = 10
-PLAUSIBLE_MM = 0.8  # mean distance from the fitted shape, below which there is nothing to repair
-FARTHEST_MM = 4.0  # mean move, beyond which sure edges and plausible shapes contradict each other
-FEWEST_RAYS = 12  # that are sure: fewer do not tell a shape
-FAINT = 0.01  # what an unsure ray counts: it holds the shape where all sure rays lie on one side
-FEWEST = 5  # masks of which a model is made
-MOST_LOADED = 256  # modes of a model that is read
-LARGEST_NUMBER = 1e6  # in a model that is read
-SMOOTHING = 0.7  # of a mask, in voxels, before its radii are read
+PLAUSIBLE_MM = 0.8  # below this mean distance from the fitted shape, nothing is repaired
+FARTHEST_MM = 4.0  # above this mean move nothing is repaired: the sure edges contradict all plausible shapes
+FEWEST_RAYS = 12  # smallest sum of the rays' certainties that determines a shape
+FAINT = 0.01  # weight of an unsure ray; it keeps the fit stable if all sure rays lie on one side
+FEWEST = 5  # fewest masks of a model
+MOST_LOADED = 256  # most modes of a model file
+LARGEST_NUMBER = 1e6  # in a model file
+SMOOTHING = 0.7  # standard deviation in voxels of the Gaussian that smooths a mask before its radii are measured
 
 
 @dataclass(frozen=True, eq=False)
 class ShapeModel:
-    """Mean and modes of radii of a root mean square of 1.
+    """Mean and modes of radii with a root mean square of 1.
 
-    mean: (642,). modes: (M, 642), orthonormal. deviations: (M,), their standard deviations. volumes_ml: (n,),
-    sorted, of the masks that it was made of.
+    Attributes
+    ----------
+    mean
+        Mean radii (642,).
+    modes
+        Orthonormal modes (M, 642).
+    deviations
+        Standard deviation of each mode (M,).
+    volumes_ml
+        Volumes (n,) of the masks from which the model was made, sorted.
     """
 
     mean: Array
@@ -55,7 +65,10 @@ class ShapeModel:
 
     @classmethod
     def of(cls, masks: Iterable[tuple[Array, Sequence[float]]]) -> ShapeModel:
-        """The model of masks, each bool (I, J, K) with its spacing in mm. Raises SettingsError for fewer than 5."""
+        """Make a model from masks, each bool (I, J, K) with its spacing in mm.
+
+        Empty masks are skipped. SettingsError is raised if fewer than 5 masks remain.
+        """
         shapes, volumes = [], []
         for mask, spacing in masks:
             rays = cast_rays(ndimage.gaussian_filter(mask.astype(np.float32), SMOOTHING), spacing)
@@ -73,10 +86,11 @@ class ShapeModel:
         return cls(mean, modes[:count], np.sqrt(variance[:count]), np.sort(volumes))
 
     def fit(self, radii_mm: Array, weights: Array) -> tuple[Array, Array]:
-        """The shape nearest to radii (642,) where weights (642,) in [0, 1] are high: radii in mm, and its modes.
+        """Fit size, shift and modes to radii (642,) with weights (642,) in [0, 1].
 
-        Size, shift and modes by least squares with Huber's weights and a Gaussian prior on the modes, each of which
-        stays within 3 standard deviations; the second result is in these.
+        The fit is a least-squares fit with Huber's weights and a Gaussian prior on the modes. Each mode stays
+        within 3 standard deviations. The results are the fitted radii (642,) in mm, and the modes in standard
+        deviations.
         """
         prior = np.concatenate([np.full(3, 1e-3), [1e-6], (HUBER_MM / (_rms(radii_mm) * self.deviations)) ** 2])
         design = np.concatenate([sphere().T, self.mean[None], self.modes]).T  # shift, size, modes times size
@@ -91,13 +105,28 @@ class ShapeModel:
         return design @ found, found[4:] / found[3] / self.deviations
 
     def refine(self, field: Array, spacing_mm: Sequence[float], seen: Array | None = None) -> Array:
-        """The probability (I, J, K) with its boundary at the fitted shape where it was blurred.
+        """Return the probability (I, J, K) with blurred parts of its boundary moved to the fitted shape.
 
-        Along each ray the field is stretched, so that it crosses one half where the blend of both radii is; where
-        the edge is sharp, or where the image's border cuts the gland, it stays as it is, bit for bit. seen: bool
-        (I, J, K), where the image shows anything; outside it the boundary stays too. The field comes back where
-        nothing is found, fewer than 12 rays are sure, the boundary lies less than 0.8 mm from the fitted shape on
-        average (cut rays do not count), or would move by more than 4 mm.
+        The new radius of a ray is the average of the old and the fitted radius, weighted by the certainty of the
+        edge. The field is stretched along each ray so that it crosses one half at the new radius. Where the edge is
+        sharp or the image cuts the gland, the field stays bit-identical.
+
+        The original field is returned in these cases:
+
+        - no gland is found;
+        - the certainties of the rays inside the image add up to less than 12;
+        - the mean distance of the boundary from the fitted shape is below 0.8 mm (cut rays do not count);
+        - the boundary would move by more than 4 mm on average over all rays.
+
+        Parameters
+        ----------
+        field
+            Foreground probability (I, J, K).
+        spacing_mm
+            Voxel spacing.
+        seen
+            Bool (I, J, K), true at voxels that show ultrasound. None: true everywhere. A boundary next to a voxel
+            that is false stays.
         """
         rays = cast_rays(field, spacing_mm, seen=seen)
         if rays is None:
@@ -114,7 +143,7 @@ class ShapeModel:
         return _stretched(field, spacing_mm, rays, np.maximum(target, STEP_MM))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as ``.npz``, in place."""
+        """Write the model as ``.npz``. The file is overwritten in place."""
         with Path(path).open("wb") as stream:
             np.savez_compressed(
                 stream,
@@ -126,7 +155,7 @@ class ShapeModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ShapeModel:
-        """Read what :meth:`save` wrote. Raises InputError."""
+        """Read a model written by :meth:`save`. Raise InputError if the file is missing or invalid."""
         try:
             arrays = read_arrays(path, ("mean", "modes", "deviations", "volumes_ml"))
             mean, modes, deviations, volumes = (np.asarray(array, float) for array in arrays)
@@ -140,7 +169,7 @@ class ShapeModel:
 
 
 def _check_parts(mean: Array, modes: Array, deviations: Array, volumes: Array) -> None:
-    """Raise ValueError unless these are a mean, modes, deviations and volumes that belong together."""
+    """Raise ValueError if the shapes of the arrays do not agree, or if a number is not possible."""
     rays, count = len(sphere()), len(deviations) if deviations.ndim == 1 else -1
     if mean.shape != (rays,) or modes.shape != (count, rays) or count > MOST_LOADED or volumes.ndim != 1:
         raise ValueError("its arrays have other shapes")
@@ -150,9 +179,10 @@ def _check_parts(mean: Array, modes: Array, deviations: Array, volumes: Array) -
 
 
 def blur_mm(rays: Rays) -> Array:
-    """How wide the edge is along each ray, (642,) in mm: the entropy of the field within 12 mm, in bits times mm.
+    """Return the width of the edge along each ray, (642,) in mm.
 
-    A step has 0; a straight ramp from 1 to 0 over L mm has 0.72 L.
+    The width is the entropy of the field within 12 mm of the boundary, in bits times mm. It is 0 for a step, and
+    0.72 L for a linear ramp from 1 to 0 over L mm.
     """
     offsets = np.arange(-int(WINDOW_MM / STEP_MM), int(WINDOW_MM / STEP_MM) + 1)
     at = np.rint(rays.radii_mm / STEP_MM).astype(int)[:, None] + offsets
@@ -164,9 +194,10 @@ def blur_mm(rays: Rays) -> Array:
 
 
 def moved_mm(before: Array, after: Array, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """How far the boundary of a probability (I, J, K) was moved, in mm: mean and largest of 642 directions.
+    """Return how far the boundary of a probability (I, J, K) moved, in mm: mean and largest of 642 directions.
 
-    Of its largest part; the others do not count, before or after.
+    The rays start at the centroid of the largest connected part of ``before``. The other connected parts of
+    ``before`` are ignored in both fields. The result is (0, 0) if ``before`` is empty.
     """
     rays = None if np.array_equal(before, after) else cast_rays(before, spacing_mm)
     if rays is None:
@@ -179,7 +210,10 @@ def moved_mm(before: Array, after: Array, spacing_mm: Sequence[float]) -> tuple[
 
 
 def certainty(rays: Rays) -> Array:
-    """1 where the edge is sharp (3 mm or less), 0 where it is blurred (6 mm or more), linear between: (642,)."""
+    """Return the certainty (642,) of the edge along each ray.
+
+    It is 1 for a sharp edge (3 mm or less), 0 for a blurred edge (6 mm or more), and linear between them.
+    """
     return np.asarray(np.clip((UNSURE_MM - blur_mm(rays)) / (UNSURE_MM - SURE_MM), 0, 1))
 
 
@@ -188,7 +222,10 @@ def _rms(radii: Array) -> float:
 
 
 def _stretched(field: Array, spacing_mm: Sequence[float], rays: Rays, target_mm: Array) -> Array:
-    """The field as it is where rays keep their radius; elsewhere read at its distance times old by new radius."""
+    """Stretch a field along the rays that have a new radius; elsewhere it does not change.
+
+    At a distance d from the centre, the result is the old field at the distance d x (old radius) / (new radius).
+    """
     moved = np.where(rays.radii_mm > 0, target_mm - rays.radii_mm, 0.0)
     if not np.any(np.abs(moved) > 1e-3):
         return field

@@ -1,4 +1,4 @@
-"""Earlier results in the folder of a case: what a new run may replace, and what it must not."""
+"""Earlier results in the folder of a case: which files a new run may replace, and which it must keep."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ REMEDY = "move it away or give another output folder."
 
 
 def is_unchanged_result(path: Path) -> bool:
-    """Whether an entry of a case's folder is there as a run wrote it: by the digests in the manifest.
+    """Return whether an entry of a case's folder is an unchanged result, by the digests in the manifest.
 
-    False for what the manifest does not name. Raises OutputError if the entry was changed, or if that is unknown.
+    The result is False for an entry that is not listed in the manifest, and for a symbolic link.
+
+    Raises
+    ------
+    OutputError
+        The entry was changed or extended, or the folder has no manifest or digest to check it.
     """
     folder, name = path.parent, path.name
     manifest = result_manifest(folder)
@@ -47,7 +52,7 @@ def is_unchanged_result(path: Path) -> bool:
 
 
 def result_manifest(folder: Path) -> Mapping[str, Any] | None:
-    """The manifest of a case's folder; None if it has none, or one that is not ours."""
+    """Return the manifest of a case's folder, or None if there is none that this package wrote."""
     try:
         manifest = manifest_of(folder)
     except InputError:
@@ -57,7 +62,7 @@ def result_manifest(folder: Path) -> Mapping[str, Any] | None:
 
 
 def segmented_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a finished case of ``segment``; None if the folder holds none."""
+    """Return the manifest of a case that ``segment`` finished, or None if the folder holds no such case."""
     found = result_manifest(folder)
     if found is None or "uncertainty" not in found or not Draft202012Validator(schema()).is_valid(found):
         return None
@@ -65,7 +70,7 @@ def segmented_manifest(folder: Path) -> Manifest | None:
 
 
 def check_apart(folder: Path, inputs: Sequence[InputFile]) -> None:
-    """Raise OutputError if the results would replace what they are made of."""
+    """Raise OutputError if the results would replace one of their inputs."""
     place = folder.resolve()
     for file in inputs:
         path = file if isinstance(file, Path) else file.archive
@@ -78,7 +83,7 @@ def _changed(folder: Path, name: str) -> OutputError:
 
 
 def _files_in(path: Path) -> Iterator[Path]:
-    """A file, or those of a folder that somebody put there."""
+    """Yield a file, or all files of a folder except those that the operating system creates."""
     if not path.is_dir():
         yield path
         return

@@ -1,6 +1,7 @@
-"""From a mask, as segmented or as corrected in 3D Slicer, back to the formats of planning systems and archives.
+"""Export of a mask to the formats of planning systems and archives.
 
-What ``prostate-seg export`` does, without printing and without Qt, so that a Slicer module can call it.
+The mask may be unchanged since the segmentation, or corrected in 3D Slicer. The module does the work of
+``prostate-seg export``. It prints nothing and does not use Qt, so a Slicer module can call it.
 """
 
 from __future__ import annotations
@@ -39,13 +40,29 @@ Drawn = Literal["automatic", "semiautomatic", "manual"]
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be handed over, and how.
+    """Settings of an export.
 
-    mask: a mask file, or a case's folder as ``segment`` writes it. source: the image it was drawn on; of a
-    case's folder its ``trus.nrrd`` where None (DICOM formats need the DICOM). segment: the name of the CTV among
-    several segments; structures: of further ones. acquisition: how the source is read; what it leaves open is the
-    case's own. drawn: how the mask came about; None: as a case's unchanged mask was, else
-    semiautomatic. identify: the report names case and patient.
+    Attributes
+    ----------
+    mask
+        Mask file, or a folder that ``segment`` wrote.
+    formats
+        Names of :data:`prostate_seg.writing.formats.FORMATS`.
+    source
+        Image that the mask was drawn on. None: ``trus.nrrd`` in the case's folder. DICOM formats need the DICOM
+        files.
+    segment
+        Name of the CTV; required if the mask has several segments.
+    structures
+        Names of further segments to export.
+    acquisition
+        How to read the source. The manifest of the case gives the values that are None here.
+    planning
+        How to write the structure set.
+    drawn
+        How the mask was drawn. None: the value of the case if its mask is unchanged, otherwise semiautomatic.
+    identify
+        Whether the report names case and patient.
     """
 
     mask: Path
@@ -61,7 +78,17 @@ class Order:
 
 @dataclass(frozen=True)
 class HandedOver:
-    """The folder that was written, its files, and what to look at."""
+    """Result of an export.
+
+    Attributes
+    ----------
+    folder
+        Folder that was written.
+    outputs
+        Names of its files.
+    notes
+        Remarks that the user should check.
+    """
 
     folder: Path
     outputs: list[str]
@@ -69,9 +96,29 @@ class HandedOver:
 
 
 def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedOver:
-    """Write a mask's formats into a folder named after its case below ``output``; all or nothing.
+    """Write a mask in all requested formats into a new folder below ``output``.
 
-    Raises SettingsError, InputError, GeometryError (another image, or one that has changed) and OutputError.
+    The folder has the name of the case. If an error occurs, nothing is written.
+
+    Parameters
+    ----------
+    order
+        Settings of the export.
+    output
+        Parent of the new folder.
+    overwrite
+        Replace a folder of the same name if it holds only unchanged earlier results.
+
+    Raises
+    ------
+    SettingsError
+        The settings contradict each other or are invalid.
+    InputError
+        The mask or the image cannot be read, a segment is missing, or the image is not that of the case.
+    GeometryError
+        The mask was drawn on another image, or on another version of the image.
+    OutputError
+        The folder cannot be written, or it must not be replaced.
     """
     order.planning.check(order.formats)
     check_identity(order.formats, identify=order.identify)
@@ -101,7 +148,7 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
 
 
 def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:
-    """How the source is read: as the order says, and where it is silent as the case was."""
+    """Return how to read the source: by the order, and by the case's manifest for values the order leaves open."""
     known = {entry.name for entry in fields(Acquisition)}
     stated = {key: value for key, value in (manifest.get("acquisition") or {}).items() if key in known}
     said = asdict(order.acquisition) if order.acquisition else {}
@@ -109,7 +156,7 @@ def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:
 
 
 def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
-    """The image that the mask belongs to. Raises InputError where it is not the one that was segmented."""
+    """Read the image that the mask belongs to. Raise InputError if it is not the image that was segmented."""
     own = given.file.parent / FORMATS["nrrd"].file
     if order.source is None or (own.is_file() and order.source.resolve() == own.resolve()):
         if not own.is_file():
@@ -132,7 +179,7 @@ def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
 
 
 def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery, list[str]]:
-    """The delivery; and what was done to its masks."""
+    """Return the delivery, and notes on how its masks were changed."""
     segments, affine = read_segments(given.file)
     chosen = _chosen(segments, order, given.file)
     notes = _origin(order, given, volume, {name: number for number, name in enumerate(segments) if name in chosen})
@@ -161,10 +208,11 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
 
 
 def _origin(order: Order, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
-    """Raise GeometryError for a segment that was drawn on another image; a note if nothing says on which.
+    """Check that the segments were drawn on this image; return a note if no file names the image.
 
-    segments: the numbers in the mask's file of those that are handed over. A case's ``trus.nrrd`` also goes by the
-    digest of what the case was segmented from.
+    The ``trus.nrrd`` of a case is also identified by the digest of the image that was segmented. ``segments`` holds
+    the number of each exported segment in the mask file. Raise GeometryError if a segment was drawn on another
+    image.
     """
     image = order.source or given.file.parent / FORMATS["nrrd"].file
     recorded = recorded_sources(given.file)
@@ -184,7 +232,7 @@ def _interpolated(name: str, *, before_ml: float, after_ml: float) -> str:
 
 
 def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str]:
-    """The names of the CTV and of the further structures."""
+    """Return the names of the CTV and of the further structures. Raise InputError if one is missing."""
     names = ", ".join(segments)
     if order.segment is None and len(segments) > 1:
         raise InputError(f"{file.name} has {len(segments)} segments ({names}); choose the CTV with --segment NAME.")
@@ -208,7 +256,7 @@ def _maker(order: Order, ctv: Segmentation, manifest: Mapping[str, Any]) -> Make
 def _manifest(
     delivery: Delivery, manifest: Mapping[str, Any], acquisition: Acquisition, warnings: list[str]
 ) -> Manifest:
-    """What was handed over, without names and paths; the bundle of the case it comes from."""
+    """Return the manifest of the export, without names and paths; the bundle is that of the segmented case."""
     made: Manifest = {
         **mask_facts(delivery.volume, delivery.ctv),
         "acquisition": stated(acquisition),

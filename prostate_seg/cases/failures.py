@@ -1,4 +1,4 @@
-"""Why a case failed: one sentence, and on request the traceback; without names if they are secret."""
+"""Error messages of failed cases: one sentence and, on request, the traceback; without names if anonymous."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ..system.input_files import InputFile, stem
 
 
 def sentence(case: Case, error: Exception, *, anonymous: bool) -> str:
-    """Why a case failed, beginning with its file, or if anonymous with its name and without any file's.
+    """Return one sentence that tells why a case failed.
 
-    Nothing of a library's text is in it, which may quote what identifies the patient.
+    The sentence begins with the name of the file. If anonymous, it begins with the name of the case and contains no
+    file name. The text of a library's error is never included, because it may contain patient data.
     """
     if isinstance(error, ProstateSegError):
         text = str(error).removeprefix(f"{case.name}: ")
-    elif isinstance(error, MemoryError) or "allocate" in str(error):  # torch raises a RuntimeError
+    elif isinstance(error, MemoryError) or "allocate" in str(error):  # torch raises RuntimeError if memory runs out
         text = "it does not fit into memory; segment a smaller volume, or check its spacing."
     else:
         text = f"unexpected {type(error).__name__}; run again with --debug for the traceback."
@@ -30,7 +31,7 @@ def sentence(case: Case, error: Exception, *, anonymous: bool) -> str:
 
 
 def traceback_of(error: BaseException, *, anonymous: bool) -> str:
-    """The traceback of an error; if anonymous without any text of it or of those that it came from."""
+    """Return the traceback of an error; if anonymous, without the messages of the error and of its causes."""
     if not anonymous:
         return "".join(traceback.format_exception(error))
     parts = []
@@ -43,7 +44,7 @@ def traceback_of(error: BaseException, *, anonymous: bool) -> str:
 
 
 def _without_names(text: str, files: tuple[InputFile, ...]) -> str:
-    """A text without the paths and names of files, of their folders in these paths, and of the zips they lie in."""
+    """Replace the paths and names of files, of their folders and of their zip archives in a text."""
     paths = [path for file in files for path in _paths(file)]
     places = {str(path): "a file" for path in paths if len(path.parts) > 1}
     places |= {str(path.parent): "a folder" for path in paths if len(path.parts) > 2}
@@ -55,7 +56,7 @@ def _without_names(text: str, files: tuple[InputFile, ...]) -> str:
 
 
 def _paths(file: InputFile) -> list[Path]:
-    """Where a file and its zip lie, as they were given and without links."""
+    """Return the path of a file or its archive, as given and with links resolved, and the path in the archive."""
     given = [file] if isinstance(file, Path) else [file.archive]
     inside = [] if isinstance(file, Path) else [Path(file.at)]
     return [*given, *(path.resolve() for path in given), *inside]

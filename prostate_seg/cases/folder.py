@@ -1,4 +1,4 @@
-"""The folder of a case: its outputs, its report, its manifest."""
+"""Folder of a case: outputs, report and manifest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPORT = "report"
 
 
 def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = False) -> None:
-    """Raise SettingsError if a report is to name the patient and there is none, or names are to be secret."""
+    """Raise SettingsError if identify is set but there is no report, or if anonymous is set as well."""
     if identify and anonymous:
         raise SettingsError(
             "--anonymous-names keeps names out of the results, --identify puts them into the report; give one."
@@ -31,7 +31,7 @@ def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = 
 
 
 def identity_remark(formats: Sequence[str]) -> str:
-    """A warning of the formats that hold the patient's attributes; empty if there is none."""
+    """Return a warning that names the formats with patient attributes; empty if there are none."""
     named = ", ".join(FORMATS[name].file for name in formats if "dicom" in FORMATS[name].needs)
     if not named:
         return ""
@@ -42,7 +42,7 @@ def identity_remark(formats: Sequence[str]) -> str:
 
 
 def stated(acquisition: Acquisition) -> Stated:
-    """What options said of the acquisition, for the manifest."""
+    """Return the acquisition options as they appear in the manifest."""
     return {
         "frame_spacing_mm": acquisition.frame_spacing_mm,
         "frame_order": acquisition.frame_order,
@@ -51,7 +51,7 @@ def stated(acquisition: Acquisition) -> Stated:
 
 
 def mask_facts(volume: Volume, ctv: Segmentation) -> MaskFacts:
-    """What a manifest tells of a mask and its image. Undefined numbers are null, with a reason."""
+    """Return the manifest entries of a mask and its image. Undefined numbers are null."""
     single = volume.array.shape[2] == 1
     along_axes = [round(value, 2) for value in extent_mm(ctv)]
     extent: Extent = {"axes": [*along_axes[:2], None] if single else [*along_axes], "patient": None}
@@ -71,7 +71,7 @@ def mask_facts(volume: Volume, ctv: Segmentation) -> MaskFacts:
 
 
 def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
-    """The extents as evaluation has them; of a single slice none across it, and within its plane otherwise."""
+    """Return the extents along the patient's axes; for a single slice, the extent across the slice is None."""
     affine = np.array(ctv.affine)
     across = int(np.abs(affine[:3, 2]).argmax()) if ctv.labels.shape[2] == 1 else None
     if across is not None:
@@ -85,7 +85,7 @@ def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
 
 
 def fill_case_folder(folder: Path, request: Request) -> list[str]:
-    """Write a request's formats, and the manifest with their names; return these. Raises OutputError."""
+    """Write all requested formats and the manifest, and return the file names. Raise OutputError on failure."""
     outputs = [*write_formats(folder, request), MANIFEST]
     write_json(folder / MANIFEST, {**(request.manifest or {}), "outputs": outputs, DIGESTS: digests_of(folder)})
     return outputs

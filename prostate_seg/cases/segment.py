@@ -1,4 +1,4 @@
-"""From a case to its folder of results: read, segment, write, each case on its own."""
+"""Segmentation of cases: each case is read, segmented and written on its own."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ from .earlier_results import check_apart, is_unchanged_result, segmented_manifes
 from .failures import sentence, traceback_of
 from .folder import fill_case_folder, identity_remark, mask_facts, stated
 
-SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # the longest side of an image that can be meant
-HASH_LENGTH = 12  # hexadecimal digits of a name made from the content
+SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # plausible range of the longest side of an image
+HASH_LENGTH = 12  # number of hexadecimal digits of an anonymous name
 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``prostate-seg segment`` was asked for.
+    """Settings of ``prostate-seg segment``.
 
     Attributes
     ----------
     output
-        Folder of the results; one sub-folder a case.
+        Folder of the results, with one sub-folder for each case.
     formats
         Names of :data:`prostate_seg.writing.formats.FORMATS`.
     acquisition
-        What the files may leave open: frame spacing, frame order, side of the probe.
+        Values for files that lack them: frame spacing, frame order, side of the probe.
     planning
-        How the structure set is written.
+        How to write the structure set.
     overwrite
-        Replace folders that hold nothing but earlier results that nobody changed.
+        Replace a folder if it holds only unchanged earlier results.
     skip_existing
-        Count a case as done if its folder holds the results that would be made.
+        Count a case as done if its folder already holds the requested results.
     anonymous
-        The cases have names from :func:`anonymised`; their errors name no file.
+        The cases have names from :func:`anonymised`, and error messages contain no file name.
     identify
-        The report names case and patient.
+        Whether the report names case and patient.
     """
 
     output: Path
@@ -75,9 +75,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: its manifest and folder, or why it failed: a sentence that names the file.
+    """Result of one case.
 
-    skipped: the case was done before, and left as it is.
+    Attributes
+    ----------
+    folder, manifest
+        Folder of the results and its manifest; None if the case failed.
+    error, traceback
+        Why the case failed, in one sentence, and the traceback; empty if it did not fail.
+    skipped
+        Whether the case was done before and left unchanged.
     """
 
     case: str
@@ -88,16 +95,28 @@ class Outcome:
     skipped: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The outcome as ``segment --json`` tells it; null for what there is not."""
+        """Return the outcome as ``segment --json`` prints it; missing values are null."""
         folder = None if self.folder is None else str(self.folder)
         told = {"case": self.case, "folder": folder, "error": self.error or None, "manifest": self.manifest}
         return told | {"skipped": self.skipped}
 
 
 def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
-    """Segment one volume, or the one case in a file, folder or zip; by default with the released bundle.
+    """Segment one volume. For several volumes, load the bundle only once with ``load_bundle()``.
 
-    For several, make a predictor once: ``load_bundle()``. Raises InputError, GeometryError, BundleError.
+    Parameters
+    ----------
+    image
+        The volume, or the path of a file, folder or zip archive that holds exactly one case.
+    bundle
+        Folder of the bundle. None: the released bundle.
+
+    Raises
+    ------
+    InputError, GeometryError
+        The image cannot be read, its geometry is invalid, or there is not exactly one case.
+    BundleError
+        The bundle cannot be used.
     """
     volume = image if isinstance(image, Volume) else read(image)
     return load_bundle(bundle, device=device)(volume)
@@ -106,10 +125,20 @@ def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, dev
 def segment_cases(
     cases: Sequence[Case], load: Callable[[], Predictor], options: Options, *, jobs: int = 1
 ) -> Iterator[Outcome]:
-    """Segment cases one after the other, or ``jobs`` at a time in processes; their outcomes in order.
+    """Segment cases and yield their outcomes in order.
 
-    load: makes the predictor, once a process. Raises what it raises, before the first case. To be called in
-    the main thread where jobs is more than 1.
+    Errors of ``load`` are raised before the first case.
+
+    Parameters
+    ----------
+    cases
+        The cases to segment.
+    load
+        Function that loads the predictor, called once in each process.
+    options
+        Settings of the segmentation.
+    jobs
+        Number of processes. For more than one, call this function in the main thread.
     """
     predictor = load()
     remove_abandoned(options.output)
@@ -126,10 +155,10 @@ def segment_cases(
 
 
 def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
-    """Read, segment and write one case. Whatever fails leaves nothing behind and is told in the outcome."""
+    """Read, segment and write one case. A case that fails writes nothing; its outcome holds the error."""
     try:
         return _segmented(case, predictor, options)
-    except Exception as error:  # whatever a library raises, the other cases must still be done
+    except Exception as error:  # from any library: go on with the other cases
         secret = options.anonymous
         told = sentence(case, error, anonymous=secret)
         return Outcome(case.name, error=told, traceback=traceback_of(error, anonymous=secret))
@@ -162,7 +191,7 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
 
 
 def _done_before(case: Case, folder: Path, predictor: Predictor, options: Options) -> Outcome:
-    """The outcome of a case whose folder is there. Raises OutputError unless it is what would be made now."""
+    """Return the outcome of a skipped case. Raise OutputError if its folder does not hold the requested results."""
     if not options.skip_existing:
         raise OutputError(
             f"{folder} exists already; give --overwrite to replace it, --skip-existing to count it as done, or "
@@ -188,7 +217,7 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
 
 
 def _check_size(volume: Volume) -> None:
-    """Refuse an image that is so small or large that the unit of its spacing must be wrong."""
+    """Raise GeometryError if the image is so small or large that the unit of its spacing is probably wrong."""
     sides = [n * spacing for n, spacing in zip(volume.array.shape, volume.spacing_mm, strict=True)]
     if not SMALLEST_MM <= max(sides) <= LARGEST_MM:
         raise GeometryError(
@@ -198,7 +227,7 @@ def _check_size(volume: Volume) -> None:
 
 
 def anonymised(cases: Sequence[Case]) -> list[Case]:
-    """The cases under names made from their content: digits of its SHA-256; equal ones get -2, -3, ..."""
+    """Rename the cases to digits of the SHA-256 of their content; cases with equal content get -2, -3, ..."""
     named = []
     equal: Counter[str] = Counter()
     for case in cases:
@@ -232,7 +261,7 @@ def describe(
     *,
     acquisition: Acquisition | None = None,
 ) -> Manifest:
-    """The manifest of a segmentation, without names, dates or paths. Undefined numbers are null, with a reason."""
+    """Return the manifest of a segmentation, without names, dates or paths. Undefined numbers are null."""
     warnings = list(volume.warnings)
     if volume.array.shape[2] == 1:
         warnings.append("The slice was segmented in 2D, without neighbours.")
@@ -262,7 +291,7 @@ def describe(
 
 
 def _boundary_entropy(ctv: Segmentation) -> float | None:
-    """Mean entropy where the probability is between 1 % and 99 %; null without such voxels."""
+    """Return the mean entropy in nats of voxels with a probability between 1 % and 99 %; None if there are none."""
     if ctv.probability is None:
         return None
     p = ctv.probability[(ctv.probability > 0.01) & (ctv.probability < 0.99)].astype(np.float64)

@@ -1,8 +1,9 @@
-"""The command line: options, verbs, exit status.
+"""Command line: options, verbs, exit status.
 
 ``prostate-seg segment | export | evaluate | compare | phantom | train | ...``.
 
-Exit 0: done; 1: at least one case failed, the others are done; 2: nothing could be done.
+The exit status is 0 if everything is done, 1 if at least one case failed and the others are done, and 2 if nothing
+could be done. An interruption or an unexpected error also gives 1.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit status."""
+    """Run one verb and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name that the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
     options = parser().parse_args(arguments)
-    if arguments is None:  # the program itself, not another one that calls this
+    if arguments is None:  # started as a program, not called by another one
         signal.signal(signal.SIGTERM, _interrupt)
     try:
         _limit_reading(options)
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _limit_reading(options: argparse.Namespace) -> None:
-    """Set the limits for this process and those that it starts. Raises SettingsError."""
+    """Set the reading limits of this process and its child processes. Raise SettingsError for an invalid limit."""
     for variable, name in ((SECONDS, "read_seconds"), (GIGABYTES, "read_gigabytes")):
         if (value := getattr(options, name, None)) is not None:
             os.environ[variable] = str(value)
@@ -77,7 +78,7 @@ def _limit_reading(options: argparse.Namespace) -> None:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """An error of this package that a library wrapped, else what the error came from in the end."""
+    """Return the first error of this package in the chain of causes, otherwise the last cause."""
     while not isinstance(error, ProstateSegError) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -85,7 +86,7 @@ def _cause(error: BaseException) -> BaseException:
 
 @contextmanager
 def _own_sentences_only(*, debug: bool) -> Iterator[None]:
-    """Log to stderr, and leave out what libraries warn of unless the user looks for a fault."""
+    """Log to stderr, and hide the log records and warnings of libraries unless debugging."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(VisibleLines("%(levelname)s: %(message)s"))
     if not debug:
@@ -102,5 +103,5 @@ def _own_sentences_only(*, debug: bool) -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Let a request to end (SIGTERM) tidy up as Ctrl-C does."""
+    """Handle SIGTERM like Ctrl-C, so that temporary files are removed."""
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""``phantom``, ``train`` and ``info``."""
+"""The verbs ``phantom``, ``train`` and ``info``; each function returns the exit status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .telling import DONE, SOME_FAILED, say, show, show_json
 
 
 def phantom(options: argparse.Namespace) -> int:
-    """Make phantoms."""
+    """Write phantoms."""
     from ..phantom.study import write_phantom
     from ..system.atomic import check_writable
 
@@ -36,7 +36,7 @@ def phantom(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train, or go on training."""
+    """Start a training, or resume one."""
     from ..training.run import plan
     from ..training.run import train as run
 
@@ -63,7 +63,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def info(options: argparse.Namespace) -> int:
-    """Say what is installed."""
+    """Print what is installed."""
     from ..inference.released import describe_installation
 
     facts = describe_installation()

@@ -1,4 +1,4 @@
-"""``evaluate`` and ``compare``."""
+"""The verbs ``evaluate`` and ``compare``; each function returns the exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Masks against references."""
+    """Evaluate masks against reference masks."""
     from ..evaluation import between_observers, check_results, evaluate_folders, read_patients
     from ..system.atomic import check_writable
 
@@ -58,7 +58,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> None:
-    """Failures and notes of the rows; alone: how many of all rows lack a partner."""
+    """Print the errors and notes of the rows; ``alone`` is the number of rows without a partner."""
     for row in rows:
         if row.error:
             say(f"failed: {row.name}: {row.error}")
@@ -73,11 +73,11 @@ def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> No
 def _write(
     options: argparse.Namespace, rows: list[CaseResult], observers: Observers | None, *, left_out: int
 ) -> None:
-    """Tables first, then the pages made of them."""
+    """Write the tables, then the report pages."""
     from ..evaluation import write_results
     from ..report import PAGE, write_cohort
 
-    (options.output / PAGE).unlink(missing_ok=True)  # never beside newer numbers
+    (options.output / PAGE).unlink(missing_ok=True)  # an old page must not stay beside new numbers
     written = write_results(rows, options.output, observers=observers, left_out=left_out)
     written += write_cohort(
         rows,
@@ -91,7 +91,7 @@ def _write(
 
 
 def _check_report(options: argparse.Namespace) -> None:
-    """Refuse what would be ignored, before anything is computed."""
+    """Raise SettingsError for report options that would have no effect, before anything is computed."""
     if options.pages is not None and options.pages < 0:
         raise SettingsError(f"--pages is a number of cases, at least 0, got {options.pages}.")
     for name, value in (("--pages", options.pages), ("--images", options.images)):
@@ -126,7 +126,7 @@ def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Evaluations against each other."""
+    """Compare evaluations of the same cases."""
     from ..evaluation.comparison import HEAD, MAIN, check_comparison, read_table, remarks, write_comparison
     from ..evaluation.comparison import compare as differences_of
     from ..system.atomic import check_writable
@@ -150,7 +150,7 @@ def compare(options: argparse.Namespace) -> int:
         for line in (HEAD, *(one.as_line() for one in differences)):
             show(line)
     if options.output:
-        (options.output / COMPARISON_PAGE).unlink(missing_ok=True)  # never beside newer numbers
+        (options.output / COMPARISON_PAGE).unlink(missing_ok=True)  # an old page must not stay beside new numbers
         written = write_comparison(differences, tables, options.output)
         written.append(write_comparison_page(differences, tables, options.output))
         say(f"written: {', '.join(map(str, written))}")

@@ -1,4 +1,4 @@
-"""The options of the command line."""
+"""Options of the command line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes options by their whole name only, and says in one sentence what is wrong."""
+    """Parser that accepts only full option names and prints errors as one sentence."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Exit 2."""
+        """Print the error and exit with status 2."""
         say(f"{self.prog}: {message}; see {self.prog} --help.")
         self.exit(USAGE_ERROR)
 
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is empty; give one")
-    for part in (text, *Path(text).parts):  # below a folder that is absent no name is looked at
+    for part in (text, *Path(text).parts):  # the system checks no name below a missing folder
         try:
             os.lstat(part)
         except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ def _path(text: str) -> Path:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``prostate-seg``; the verb stands in ``verb``."""
+    """Return the parser of ``prostate-seg``; the attribute ``verb`` of its result holds the verb."""
     top = _Parser(
         prog="prostate-seg", description="Prostate segmentation in transrectal ultrasound. Research use only."
     )

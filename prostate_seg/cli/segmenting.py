@@ -1,4 +1,4 @@
-"""``segment`` and ``export``."""
+"""The verbs ``segment`` and ``export``; each function returns the exit status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def segment(options: argparse.Namespace) -> int:
-    """Ultrasound in, masks out."""
+    """Segment ultrasound images and write the masks."""
     from ..reading.acquisition import Acquisition
     from ..system.atomic import check_writable
 
@@ -66,7 +66,7 @@ def segment(options: argparse.Namespace) -> int:
 
 
 def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
-    """How to load the bundle that the options name; processes can be given it."""
+    """Return a function that loads the bundle of the options; it can be passed to other processes."""
     from ..inference.predictor import load_bundle
 
     return partial(
@@ -81,7 +81,7 @@ def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
 
 
 def _check_review(options: argparse.Namespace) -> None:
-    """Refuse a place whose review.html is somebody else's, before anything is computed."""
+    """Raise OutputError, before anything is computed, if a foreign review.html would be replaced."""
     if options.review:
         from ..report import check_review
 
@@ -89,7 +89,7 @@ def _check_review(options: argparse.Namespace) -> None:
 
 
 def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str | None]]]:
-    """The cases in the inputs; and what was skipped, which is told, without names where names are secret."""
+    """Return the cases in the inputs and the skipped files; print these, without names if anonymous."""
     from ..reading.cases import find_cases
 
     anonymous = options.anonymous_names
@@ -115,7 +115,7 @@ def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str 
 
 
 def _report(progress: str, outcome: Outcome, options: argparse.Namespace, known: str) -> None:
-    """Tell what became of a case; known: a warning that was told before the first one."""
+    """Print the outcome of a case, without the warning ``known`` that was printed before the first case."""
     if outcome.manifest is None or outcome.folder is None:
         say(f"{progress}failed: {outcome.error}")
         if options.debug:
@@ -134,7 +134,7 @@ def _report(progress: str, outcome: Outcome, options: argparse.Namespace, known:
 
 
 def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
-    """The cases of this run in the order of their doubt; False if that could not be written, which is told."""
+    """Write the review page of this run. If that fails, print the error and return False."""
     from ..report import write_review
 
     manifests = {outcome.case: outcome.manifest for outcome in outcomes if outcome.manifest}
@@ -151,7 +151,7 @@ def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
 
 
 def export(options: argparse.Namespace) -> int:
-    """A mask to other formats."""
+    """Write a mask in other formats."""
     from ..cases.export import Order, hand_over
     from ..reading.acquisition import Acquisition
     from ..system.atomic import check_writable

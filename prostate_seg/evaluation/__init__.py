@@ -1,6 +1,7 @@
-"""Masks against references.
+"""Evaluation of masks against reference masks.
 
-Pairs, metrics in mm and mL, tables with intervals, several observers, comparisons of evaluations.
+The package pairs masks with references by name, computes metrics in mm and mL, and writes tables with confidence
+intervals. It also compares several observers, and several evaluations.
 """
 
 from .case import CaseResult, evaluate

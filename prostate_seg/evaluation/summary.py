@@ -1,7 +1,7 @@
-"""Metrics of many cases in a few numbers, with bootstrap intervals over patients.
+"""Summary statistics of the metrics of many cases, with bootstrap intervals over patients.
 
-Infinite distances (a missed case) are counted and replaced by the diagonal of the reference image in mm,
-which no finite distance exceeds, so a missed case never improves a mean, a median or an interval.
+A missed case has infinite distances. They are counted, and each is replaced by the diagonal of the reference image
+in mm. No finite distance exceeds this diagonal, so a missed case never improves a mean, a median or an interval.
 """
 
 from __future__ import annotations
@@ -20,11 +20,23 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric over cases.
+    """Summary statistics of one metric over cases.
 
-    mean, median, std (over n - 1): None where there are too few cases (std needs two). mean_low,
-    mean_high: bootstrap interval of the mean over patients, None below two patients. cases: how many
-    values went in; infinite: how many of these were infinite; undefined: cases that have no such value.
+    Attributes
+    ----------
+    mean, median
+        None if no case has a value.
+    std
+        Standard deviation with n - 1 in the denominator; None below two values, or if an infinite value remains.
+    mean_low, mean_high
+        Limits of the bootstrap interval of the mean over patients; None below two patients, or if an infinite value
+        remains.
+    cases
+        Number of defined values.
+    infinite
+        Number of infinite values among them, before the replacement of distances.
+    undefined
+        Number of cases without a value.
     """
 
     mean: float | None
@@ -48,9 +60,27 @@ def summarise(
 ) -> dict[str, Summary]:
     """Summarise every field of :class:`Metrics` over cases.
 
-    diagonals_mm: of each row's reference image (:func:`diagonal_mm`); it stands for an infinite
-    distance. An infinite relative volume error makes the mean infinite. patients: one name a row;
-    whole patients are resampled (each row is a patient of its own where None). Raises SettingsError.
+    An infinite relative volume error makes the mean infinite.
+
+    Parameters
+    ----------
+    rows
+        Metrics of each case.
+    diagonals_mm
+        Diagonal of each case's reference image in mm (:func:`diagonal_mm`). It replaces an infinite distance.
+    patients
+        Name of each row's patient. The bootstrap resamples whole patients. None: each row is a patient of its own.
+    resamples
+        Number of bootstrap resamples.
+    confidence
+        Confidence level of the interval, between 0 and 1.
+    seed
+        Seed of the random numbers.
+
+    Raises
+    ------
+    SettingsError
+        The lengths differ, a diagonal is not positive, or ``resamples`` or ``confidence`` is out of range.
     """
     diagonals = np.asarray(diagonals_mm, np.float64)
     names = list(patients) if patients is not None else [str(index) for index in range(len(rows))]
@@ -84,7 +114,7 @@ def summarise(
 def _summary(
     values: Array, patient: Array, means: Array, *, quantiles: tuple[float, float], infinite: int
 ) -> Summary:
-    """values: (cases,), NaN where undefined; means: (resamples,)."""
+    """Summarise values (cases,), NaN if undefined, with their bootstrapped means (resamples,)."""
     defined = ~np.isnan(values)
     known = values[defined]
     low = high = None
@@ -104,7 +134,11 @@ def _summary(
 
 
 def _bootstrapped_means(values: Array, patient: Array, resamples: int, seed: int) -> Array:
-    """Means over all cases of patients drawn with replacement: (metrics, cases) -> (resamples, metrics)."""
+    """Draw patients with replacement and average all their cases.
+
+    ``values`` has the shape (metrics, cases), the result (resamples, metrics). Values that are not finite are left
+    out of a mean.
+    """
     people = int(patient.max()) + 1 if patient.size else 0
     means = np.full((resamples, len(values)), np.nan)
     if people < 2:

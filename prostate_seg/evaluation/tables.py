@@ -1,4 +1,4 @@
-"""An evaluation as tables: ``metrics.csv`` and ``metrics.json``."""
+"""Tables of an evaluation: ``metrics.csv``, ``metrics.json`` and ``observers.csv``."""
 
 from __future__ import annotations
 
@@ -27,21 +27,43 @@ COLUMNS = ("case", *Metrics.__dataclass_fields__, "diagonal_mm", "patient", "obs
 
 
 def check_results(folder: str | Path) -> None:
-    """Raise OutputError if the tables would take the place of files that this package did not write."""
+    """Raise OutputError if the tables would replace files that this package did not write."""
     check_replaceable(Path(folder), _MARKS)
 
 
 def write_results(
     results: Sequence[CaseResult], folder: str | Path, *, observers: Observers | None = None, left_out: int = 0
 ) -> list[Path]:
-    """Write ``metrics.csv`` and ``metrics.json`` into a folder, made where absent; returns their paths.
+    """Write ``metrics.csv`` and ``metrics.json`` into a folder, which is created if necessary.
 
-    CSV: one row a case (and observer, where there are several); infinite distances are ``inf``, undefined values
-    empty. JSON: the same under ``cases``, with null for both and ``states`` saying which ("infinite", "undefined"),
-    ``panoptic_slices``: the panoptic quality of slice presence, and ``summary``: mean, median, standard deviation
-    and 95 % bootstrap interval of the mean over the rows without error. observers: their distances from each other,
-    in ``observers.csv`` and under ``observers``. left_out: how many rows without a partner are not among the
-    results. Raises OutputError, also where such a file is there that this package did not write.
+    The CSV file has one row for each case, or for each case and observer if there are several. Infinite distances
+    are ``inf``, undefined values are empty.
+
+    The JSON file holds the same values under ``cases``. Infinite and undefined values are null, and ``states``
+    tells "infinite" from "undefined". ``panoptic_slices`` is the panoptic quality of slice presence. ``summary``
+    holds the mean, median, standard deviation and 95 % bootstrap interval of the mean over the rows without error.
+
+    Parameters
+    ----------
+    results
+        Results of all cases.
+    folder
+        Folder of the tables.
+    observers
+        Agreement between observers, written to ``observers.csv`` and under ``observers``. None: a file
+        ``observers.csv`` of an earlier evaluation is deleted.
+    left_out
+        Number of rows without a partner that are not among the results.
+
+    Returns
+    -------
+    list
+        Paths of the files written.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written, or it would replace a file that this package did not write.
     """
     folder = Path(folder)
     check_results(folder)
@@ -65,7 +87,7 @@ def write_results(
 
 
 def summaries_of(results: Sequence[CaseResult]) -> dict[str, Summary]:
-    """The summary of every metric over the rows without error."""
+    """Summarise every metric over the rows without error."""
     measured = [(result, result.metrics) for result in results if result.metrics is not None]
     return summarise(
         [metrics for _, metrics in measured],
@@ -75,7 +97,7 @@ def summaries_of(results: Sequence[CaseResult]) -> dict[str, Summary]:
 
 
 def panoptic_slices(results: Sequence[CaseResult]) -> Panoptic:
-    """Every slice of every case as an image with at most one segment: the counts of the data set."""
+    """Return the panoptic counts of the data set; each slice is an image with at most one segment."""
     return sum((result.slices for result in results if result.slices is not None), Panoptic())
 
 

@@ -1,7 +1,7 @@
-"""Volume to mask.
+"""Inference: from a volume to its mask.
 
-Bundles, transforms, sliding windows with scales and flips. The names that a bundle's JSON may use are attributes of
-this package, loaded when first used (docs/bundle-vocabulary.md).
+The package holds the bundles, the transforms, and the sliding windows with scales and flips. A bundle's JSON refers
+to objects by name. These names are attributes of this package, loaded at first use (docs/bundle-vocabulary.md).
 """
 
 import lazy_loader

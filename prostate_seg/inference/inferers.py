@@ -1,8 +1,9 @@
-"""Inference: a tensor and a network in, probabilities out. Sliding windows come from MONAI.
+"""Inferers: they compute probabilities from a tensor and a network. The sliding windows are MONAI's.
 
-Over windows logits are averaged, over scales and flips probabilities (Segmenter's release). Both inferers are
-called as MONAI's are, ``inferer(inputs, network)``, and may stand in a bundle; their arguments are literals
-or other inferers. They build no gradient, and leave the network in the mode that it is in.
+Logits are averaged over windows. Probabilities are averaged over scales and flips. The Segmenter release does the
+same. Both inferers are called like those of MONAI: ``inferer(inputs, network)``. A bundle may use them, so their
+arguments are literals or other inferers. They compute no gradient and do not change the network's mode
+(training or evaluation).
 """
 
 from __future__ import annotations
@@ -27,15 +28,25 @@ _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class ScaleFlipInferer(Inferer):
-    """Average the probabilities of an image seen at several scales and flips.
+    """Inferer that averages the probabilities of an image over several scales and flips.
 
-    inferer: does one pass, network -> logits (SlidingWindowInferer in its constant mode is the paper's).
-    Where its window covers the whole image there is nothing to stitch: the network sees the image as it is.
-    scales: factors on ``scale_axes`` (spatial axes counted from 0; None for all). flip_axes: spatial axes;
-    each combination of them is a pass, and the flips of one scale are one batch. In arrays of this package
-    axis 0 is left-right in the patient. enlarge_small: enlarge an image whose shortest side is below the
-    window, as the paper's release does, where otherwise it is seen as it is or padded. autocast: run the
-    network in bfloat16 if the device computes in it; sums and softmax stay float32.
+    Parameters
+    ----------
+    inferer
+        Computes the logits of one pass. The paper uses SlidingWindowInferer in its constant mode. If the window
+        covers the whole image, the network is called directly on the image and this inferer is not used.
+    scales
+        Scale factors along ``scale_axes``.
+    scale_axes
+        Spatial axes that are scaled, counted from 0; None for all.
+    flip_axes
+        Spatial axes that are flipped, counted from 0. Each combination of them, including no flip, is one pass.
+        The flips of one scale form one batch. In arrays of this package axis 0 is left-right in the patient.
+    enlarge_small
+        Enlarge an image if its shortest side is shorter than the window, as the paper's release does.
+        Otherwise the network sees a small image at its own size, or padded to the window.
+    autocast
+        Run the network in bfloat16 if the device computes in it. Sums and softmax stay float32.
     """
 
     def __init__(
@@ -59,14 +70,17 @@ class ScaleFlipInferer(Inferer):
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(B, C, *spatial) -> probabilities (B, K, *spatial), the mean of all passes."""
+        """Return the mean probabilities of all passes: (B, C, *spatial) -> (B, K, *spatial)."""
         return self.collect(inputs, network, *args, **kwargs)[0]
 
     @torch.no_grad()
     def collect(
         self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """The mean of all passes (B, K, *spatial), and each pass's foreground (N, B, *spatial), 1 minus class 0."""
+        """Return the mean of all passes (B, K, *spatial) and the foreground of each pass (N, B, *spatial).
+
+        The foreground is 1 minus the probability of class 0.
+        """
         total: Tensor | None = None
         each = []
         for scale in self.passes(inputs, network, *args, **kwargs):
@@ -78,9 +92,10 @@ class ScaleFlipInferer(Inferer):
 
     @torch.no_grad()
     def passes(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Iterator[Tensor]:
-        """Yield for each scale its passes' probabilities (members flips, B, K, *spatial), on the input's grid.
+        """Yield, for each scale, the probabilities of its passes on the input's grid.
 
-        A pass is one member of an :class:`~prostate_seg.network.Ensemble`, or the network, seeing one flip.
+        The shape is (members times flips, B, K, *spatial). One pass is one flip of the image, seen by the network,
+        or by one member of an :class:`~prostate_seg.network.Ensemble`.
         """
         image = _plain(inputs)
         spatial = tuple(image.shape[2:])
@@ -126,9 +141,18 @@ class ScaleFlipInferer(Inferer):
 
 
 def paper_inferer(window_size: int, window_stride: int, *, batch_size: int = 8) -> ScaleFlipInferer:
-    """Segmenter's published inference: six scales, each with its mirror image along the last in-plane axis.
+    """Return the published inferer of Segmenter: six scales, each also mirrored along the last in-plane axis.
 
-    Windows of window_size pixels at window_stride, the last flush with the border; their logits averaged.
+    The logits of overlapping windows are averaged.
+
+    Parameters
+    ----------
+    window_size
+        Side of a window in pixels.
+    window_stride
+        Distance between windows in pixels. The last window ends at the border of the image.
+    batch_size
+        Number of windows in a batch.
     """
     overlap = 1.0 - (window_stride + 0.5) / window_size  # MONAI rounds the stride down
     windows = SlidingWindowInferer(window_size, batch_size, max(overlap, 0.0), mode="constant")
@@ -136,11 +160,19 @@ def paper_inferer(window_size: int, window_stride: int, *, batch_size: int = 8) 
 
 
 class SliceStackInferer(Inferer):
-    """Segment a volume slice by slice with a 2D network that sees each slice between its neighbours.
+    """Inferer that segments a volume slice by slice with a 2D network.
 
-    inferer: (n, neighbours, H, W) -> probabilities (n, K, H, W), a ScaleFlipInferer. neighbours: odd, the
-    channels of the network. slice_batch: slices at a time. A slice that is zero everywhere shows no
-    ultrasound; it is not computed and is background (class 0) with probability 1.
+    The network sees each slice together with its neighbours. A slice that is zero everywhere shows no ultrasound.
+    The network does not compute such a slice; its background (class 0) has probability 1.
+
+    Parameters
+    ----------
+    inferer
+        Computes (n, neighbours, H, W) -> probabilities (n, K, H, W).
+    neighbours
+        Number of slices in a stack, odd. This is the number of input channels of the network.
+    slice_batch
+        Number of slices in a batch.
     """
 
     def __init__(self, inferer: ScaleFlipInferer, *, neighbours: int = 5, slice_batch: int = 8) -> None:
@@ -151,19 +183,19 @@ class SliceStackInferer(Inferer):
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(B, 1, H, W, D) -> probabilities (B, K, H, W, D)."""
+        """Return the mean probabilities of all passes: (B, 1, H, W, D) -> (B, K, H, W, D)."""
         return self.collect(inputs, network, *args, **kwargs)[0]
 
     @torch.no_grad()
     def collect(
         self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """The mean of all passes (B, K, H, W, D), and each pass's foreground (N, B, H, W, D)."""
+        """Return the mean of all passes (B, K, H, W, D) and the foreground of each pass (N, B, H, W, D)."""
         volume = _plain(inputs)
         if volume.ndim != 5 or volume.shape[1] != 1:
             raise SettingsError(f"A volume to cut into slices is (B, 1, H, W, D), got {tuple(volume.shape)}.")
         seen = (volume != 0).any(dim=3).any(dim=2)[:, 0]  # (B, D)
-        places = seen.nonzero().tolist() or [[0, 0]]  # an empty volume: one slice tells the number of classes
+        places = seen.nonzero().tolist() or [[0, 0]]  # empty volume: one slice gives K
         results, passes = [], []
         for start in range(0, len(places), self.slice_batch):
             stacks = self._stacks(volume, places[start : start + self.slice_batch])  # (n, neighbours, H, W)
@@ -179,7 +211,7 @@ class SliceStackInferer(Inferer):
         return _like(result.movedim(1, -1), inputs), every.movedim(2, -1)
 
     def _stacks(self, volume: Tensor, places: list[list[int]]) -> Tensor:
-        """(n, neighbours, H, W) for n places (batch index, slice index)."""
+        """Return the stacks (n, neighbours, H, W) at n places (batch index, slice index)."""
         return torch.stack([slice_stack(volume[b], k, self.neighbours) for b, k in places])
 
 
@@ -194,7 +226,7 @@ def _plain(image: Tensor) -> Tensor:
 
 
 def _like(result: Tensor, inputs: Tensor) -> Tensor:
-    """Give the result the metadata (affine, applied operations) of the input, if that has any."""
+    """Copy the metadata (affine, applied operations) of the input to the result, if the input has any."""
     if not isinstance(inputs, MetaTensor):
         return result
     return MetaTensor(result).copy_meta_from(inputs, copy_attr=False)

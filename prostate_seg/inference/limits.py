@@ -1,4 +1,4 @@
-"""Limits of the numbers in a bundle's settings, held before anything is built of them."""
+"""Limits of the numbers in a bundle's settings, checked before any object is built."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..errors import BundleError
 from ..system.checked_files import shortened
 
 MOST_PARAMETERS = 1_000_000_000
-_LARGEST = 1e6  # of a number without limits of its own
-_LONGEST = 256  # entries of a list
+_LARGEST = 1e6  # largest absolute value of a number without an entry in _RANGES
+_LONGEST = 256  # most entries of a list without an entry in _LENGTHS
 _RANGES: dict[str, tuple[float, float]] = {
     "axes": (2, 3),
     "channels": (1, 4096),
@@ -37,11 +37,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "width": (1, 4096),
 }
 _LENGTHS = {"flip_axes": 3, "scales": 16}
-_PRODUCTS = {"roi_size": 1 << 24, "spatial_size": 1 << 26}  # voxels
+_PRODUCTS = {"roi_size": 1 << 24, "spatial_size": 1 << 26}  # most voxels
 
 
 def check_limits(settings: Any) -> None:
-    """Raise BundleError for the first number, list or size that is beyond its limit; names tell what it is."""
+    """Raise BundleError if a number, list or size exceeds its limit.
+
+    The limit depends on the name of the setting. The text names the first setting that exceeds its limit.
+    """
     found = list(_named(settings, ""))
     axes = next((len(value) for name, value in found if name == "patch_size" and isinstance(value, list)), 3)
     copies = 1
@@ -82,7 +85,7 @@ def _called(name: str) -> str:
 
 
 def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Each number and list with the name that it stands under."""
+    """Yield each number and each list together with the name of its setting."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _named(part, key)

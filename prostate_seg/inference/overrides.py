@@ -1,4 +1,4 @@
-"""Overrides of a bundle's configuration, held against the names that it has: MONAI accepts any."""
+"""Check of the names in a bundle's overrides. MONAI itself accepts any name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ from ..errors import BundleError, SettingsError
 
 
 def check_overrides(arguments: Sequence[str] | None = None) -> None:
-    """Stop ``python -m monai.bundle run`` whose command line sets a name that its configuration does not have.
+    """Raise SettingsError if ``python -m monai.bundle run`` sets a name that the configuration does not have.
 
-    arguments: those after ``monai.bundle``; by default this process's own, if it is such a run. Names may be
-    nested (``--train::trainer::max_epochs``, also with ``#``), values dicts. Raises SettingsError.
+    Names may be nested (``--train::trainer::max_epochs``, also with ``#``). Values may be dicts. BundleError is
+    raised if the configuration cannot be read.
+
+    Parameters
+    ----------
+    arguments
+        Command line after ``monai.bundle``. By default it is the command line of this process, if this process
+        is ``python -m monai.bundle``; otherwise nothing is checked.
     """
     if arguments is None:
         if Path(sys.argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py"):
@@ -39,9 +45,9 @@ def check_overrides(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_names(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raise SettingsError for the first name that a configuration does not have, with the closest one.
+    """Raise SettingsError for the first override that names no setting; the text gives the most similar name.
 
-    An optional argument of an object (``_target_``) counts as a name, also where the file leaves it out.
+    An optional argument of an object (``_target_``) counts as a setting, even if the configuration omits it.
     """
     known = set(_names(config))
     for name in _override_names(overrides):
@@ -54,7 +60,7 @@ def check_names(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Configuration files and overrides, as MONAI's own command line (fire) understands them."""
+    """Return the configuration files and the overrides, parsed as on MONAI's own command line (with fire)."""
     found: dict[str, Any] = {}
 
     def run(  # noqa: PLR0913, PLR0917 - the signature of monai.bundle.run
@@ -105,7 +111,7 @@ def _names(config: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _is_argument(setting: str, config: Any) -> bool:
-    """Whether the last part of a nested name is an argument of the object that the part before it describes."""
+    """Return whether a nested name ends in an argument of the object described by the part before it."""
     *path, last = setting.split("::")
     for key in path:
         try:

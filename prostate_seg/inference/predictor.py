@@ -1,4 +1,4 @@
-"""A bundle folder becomes a predictor, from literal settings and an allow-list: nothing is evaluated."""
+"""Predictor of a bundle folder. It is built from literal settings and an allow-list; no expression is evaluated."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """Which model made a mask: name and version from metadata.json, SHA-256 of the weights and of the settings.
+    """Identity of the model that made a mask: name, version, SHA-256 of the weights and of the settings.
 
-    The name says so if the weights are not the bundle's ``released`` ones, or the settings not those that its score
-    was fitted with.
+    Name and version are from metadata.json. A remark is appended to the name if the weights are not the
+    ``released`` ones of the bundle, or if the settings differ from those that its score was fitted with.
     """
 
     name: str
@@ -59,20 +59,20 @@ class BundleInfo:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says of a volume.
+    """Output of the network for a volume.
 
     Attributes
     ----------
     segmentation
-        On the volume's grid.
+        Mask on the volume's grid.
     image
-        As the network saw it: (1, I', J', K') on the model's grid.
+        Input of the network: (1, I', J', K') on the model's grid.
     passes
-        Foreground of each pass (member, scale, flip): (N, I', J', K').
+        Foreground probability of each pass (member, scale, flip): (N, I', J', K').
     unrepaired
-        Their mean before the shape model: (I', J', K').
+        Foreground probability before the shape model: (I', J', K').
     probability
-        The same after it, as it was brought to the volume's grid.
+        Final foreground probability, before it was resampled to the volume's grid: (I', J', K').
     """
 
     segmentation: Segmentation
@@ -83,15 +83,12 @@ class Prediction:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Of the model's grid."""
+        """Return the voxel spacing of the model's grid."""
         return spacing_of(np.asarray(self.image.affine))
 
 
 class Predictor:
-    """Segments volumes: ``predictor(volume)``. Made by :func:`load_bundle`.
-
-    judge: assesses what was segmented.
-    """
+    """Function that segments volumes, made by :func:`load_bundle`; ``judge`` assesses the segmentations."""
 
     def __init__(
         self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, judge: Judge | None = None
@@ -109,16 +106,13 @@ class Predictor:
             )
 
     def __call__(self, volume: Volume) -> Segmentation:
-        """Label the CTV on the volume's own grid; ``probability`` is float32 before thresholding.
-
-        Raises InputError if the volume is black everywhere.
-        """
+        """Return the CTV and its float32 probability on the volume's grid; InputError for a black volume."""
         return self.predict(volume).segmentation
 
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
-        """The same segmentation, and how far it can be trusted; None without a judge.
+        """Return the segmentation and its assessment. The assessment is None if there is no judge.
 
-        recognise: whether to tell what the scan looks like.
+        If ``recognise`` is true, also recognise the kind of the scan (see :meth:`kinds`), but not from one slice.
         """
         found = self.predict(volume)
         if self.judge is None:
@@ -130,7 +124,7 @@ class Predictor:
         )
 
     def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
-        """What a volume, prepared as image, looks like to this network or the released one; None if unknown."""
+        """Return the probability of each kind of scan, by this network or the released one; None if unknown."""
         own = self.judge.recognition if self.judge else None
         if own is not None:
             features = self._features(image)
@@ -143,7 +137,7 @@ class Predictor:
 
     @cached_property
     def _released(self) -> Predictor | None:
-        """The released predictor, None where it is not there or damaged."""
+        """Load the released predictor. The result is None if it is missing or damaged."""
         try:
             return load_bundle(device=self.device.type)
         except (BundleError, InputError) as error:
@@ -151,7 +145,7 @@ class Predictor:
             return None
 
     def features(self, volume: Volume) -> np.ndarray:
-        """What recognition looks at, (2, D): of the scan, and of it turned upside down. Raises SettingsError."""
+        """Return the features (2, D) of the scan and of the scan upside down; SettingsError without a Segmenter."""
         found = self._features(self._prepared(volume)["image"])
         if found is None:
             raise SettingsError("The network is no Segmenter, so scans have no features.")
@@ -167,7 +161,7 @@ class Predictor:
         return sample
 
     def predict(self, volume: Volume) -> Prediction:
-        """What the network says of a volume. Raises InputError if it is black everywhere."""
+        """Compute the output of the network for a volume. Raise InputError if the volume is black everywhere."""
         sample = self._prepared(volume)
         image = sample["image"]
         with _of_the_bundle("inferer"), torch.inference_mode():
@@ -190,7 +184,7 @@ class Predictor:
         return Prediction(segmentation, image, passes, _array(first), _array(probability))
 
     def _features(self, image: MetaTensor) -> np.ndarray | None:
-        """Of the image, and of it turned upside down: (2, D); None where the network is no Segmenter."""
+        """Return the features (2, D) of the image and of the image upside down; None without a Segmenter."""
         first = network.members_of(self.network)[0]
         if not isinstance(first, network.Segmenter):
             return None
@@ -213,16 +207,22 @@ def load_bundle(
     shape_model: str | Path | None = None,
     refine: bool = True,
 ) -> Predictor:
-    """Make the predictor of a bundle folder, by default the released one.
+    """Load the predictor of a bundle folder, by default the released one. Raise BundleError or SettingsError.
 
-    weights: ``released`` (the bundle's models/model.pt), ``phantoms`` (its models/model_phantoms.pt, which never
-    saw a patient) or a file of torch.save. device: ``auto`` (CUDA where there is one, else CPU), ``cpu``,
-    ``cuda`` or ``mps``. ensembling: ``none`` one pass, ``flip`` with its mirror image, ``full`` also at scales
-    0.75 and 1.25; by default what the bundle says. refine: whether the shape model moves blurred edges;
-    shape_model: a file of ``prostate-seg shape-model`` instead of the bundle's.
-
-    Raises BundleError (missing, corrupted, not allowed) and
-    SettingsError.
+    Parameters
+    ----------
+    weights
+        ``released`` (the bundle's models/model.pt), ``phantoms`` (its models/model_phantoms.pt, trained without
+        patients), or the path of a file written by torch.save.
+    device
+        ``auto`` (CUDA if present, else CPU), ``cpu``, ``cuda`` or ``mps``.
+    ensembling
+        ``none`` (one pass), ``flip`` (also the mirror image) or ``full`` (also scales 0.75 and 1.25). None: as in
+        the bundle.
+    shape_model
+        File written by ``prostate-seg shape-model``, used instead of the bundle's shape model.
+    refine
+        Whether the shape model moves blurred edges.
     """
     place = released_bundle() if folder is None else Path(folder)
     settings = read_settings(place)
@@ -253,7 +253,7 @@ def load_bundle(
 
 
 def name_and_version(bundle: Path) -> tuple[str, str]:
-    """A bundle's name and version, by metadata.json. Raises BundleError."""
+    """Read a bundle's name and version from metadata.json. Raise BundleError if they are invalid."""
     path = bundle / "configs" / "metadata.json"
     metadata = read_json(path)
     name, version = metadata.get("name", bundle.name), metadata.get("version", "")
@@ -268,7 +268,7 @@ def name_and_version(bundle: Path) -> tuple[str, str]:
 
 @contextmanager
 def _of_the_bundle(part: str) -> Iterator[None]:
-    """Raise BundleError for what a step of a bundle raises; lack of memory and this package's errors stay."""
+    """Turn errors of a bundle's step into BundleError, except lack of memory and this package's own errors."""
     try:
         yield
     except ProstateSegError:
@@ -282,7 +282,7 @@ def _of_the_bundle(part: str) -> Iterator[None]:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU. Raises SettingsError for one that is not there."""
+    """Return the device; ``auto`` is CUDA if present, else the CPU. Raise SettingsError if it is not present."""
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if present["cuda"] else "cpu")

@@ -1,4 +1,4 @@
-"""Our reader as a MONAI ImageReader: MONAI's own lose the geometry of ultrasound DICOM."""
+"""MONAI ImageReader for ultrasound. MONAI's own readers lose the geometry of ultrasound DICOM."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..reading.cases import find_cases, read_case
 
 
 class UltrasoundReader(ImageReader):
-    """For ``LoadImaged(reader="prostate_seg.inference.UltrasoundReader")``.
+    """Reader of one ultrasound volume, for ``LoadImaged(reader="prostate_seg.inference.UltrasoundReader")``.
 
-    Reads one ultrasound volume (DICOM file, files, folder or zip, NIfTI, NRRD, MetaImage) exactly as
-    :func:`prostate_seg.reading.cases.read_case`, whose options it takes: pixels outside the field of view are 0,
-    the affine is in RAS mm. Raises InputError and GeometryError.
+    It reads a DICOM file, several DICOM files, a folder or a zip, NIfTI, NRRD and MetaImage. Result and options are
+    those of :func:`prostate_seg.reading.cases.read_case`: pixels outside the field of view are 0, and the affine is
+    in RAS mm. It raises InputError and GeometryError.
     """
 
     def __init__(
@@ -37,11 +37,14 @@ class UltrasoundReader(ImageReader):
         }
 
     def verify_suffix(self, filename: Any) -> bool:
-        """True for anything: what the file holds is decided on reading."""
+        """Return True for any file: its type is determined when it is read."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> list[Volume]:
-        """The one volume that a path holds, or that the files of one series are together."""
+        """Read the one volume at a path, or the one volume that several files of a series form.
+
+        InputError is raised if there are several cases.
+        """
         cases, _ = find_cases([data] if isinstance(data, str | Path) else list(data))
         if len(cases) > 1:
             raise InputError(
@@ -50,25 +53,25 @@ class UltrasoundReader(ImageReader):
         return [read_case(cases[0], **(self.options | kwargs))]
 
     def get_data(self, img: Sequence[Volume]) -> tuple[np.ndarray, dict[str, Any]]:
-        """The array (I, J, K) and MONAI's meta data."""
+        """Return the array (I, J, K) and MONAI's metadata."""
         return _from_black(img[0]), _meta(img[0])
 
 
 def cases_in(folder: str) -> list[dict[str, Any]]:
-    """The ultrasound cases in a folder (or of one file) as a MONAI data list: ``image`` and ``case``."""
+    """Return the ultrasound cases in a folder, or in one file, as a MONAI data list of ``image`` and ``case``."""
     cases, _ = find_cases([folder])
     return [{"image": [str(file) for file in case.files], "case": case.name} for case in cases]
 
 
 def metatensor_of(volume: Volume) -> MetaTensor:
-    """A Volume as ``LoadImaged`` and ``EnsureChannelFirstd`` would give it: (1, I, J, K), float32."""
+    """Convert a Volume to what ``LoadImaged`` and ``EnsureChannelFirstd`` would return: (1, I, J, K), float32."""
     meta = _meta(volume) | {"filename_or_obj": ""}
     affine = torch.as_tensor(meta.pop("affine"))
     return MetaTensor(torch.as_tensor(_from_black(volume))[None], affine=affine, meta=meta)
 
 
 def _from_black(volume: Volume) -> np.ndarray:
-    """Pixels as float32, black at 0: an image with negative values (a normalised one) is lifted."""
+    """Return the pixels as float32. If there are negative values, shift all values so that the smallest is 0."""
     array = volume.array.astype(np.float32)
     return array - min(0.0, float(array.min()))
 

@@ -1,4 +1,4 @@
-"""A bundle's settings: literals and an allow-list become objects; nothing in them is evaluated."""
+"""A bundle's settings. Objects are built from literals and an allow-list; no expression is evaluated."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ from .vocabulary import ALLOWED
 
 Ensembling = Literal["none", "flip", "full"]
 
-PARTS = ("network_def", "inferer", "preprocessing", "postprocessing")  # of inference.json: they decide the mask
+PARTS = ("network_def", "inferer", "preprocessing", "postprocessing")  # of inference.json; they determine the mask
 _UNFIT = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, OSError),
     *(RuntimeError, TypeError, ValueError),
 )
 _FULL_SCALES = (0.75, 1.0, 1.25)
-_FILES = {"LoadImaged", "EnsureChannelFirstd", "SaveImaged"}  # the parts that deal with files
+_FILES = {"LoadImaged", "EnsureChannelFirstd", "SaveImaged"}  # transforms that read or write files
 
 
 def build(definition: Any) -> Any:
-    """Make the object that a literal definition with ``_target_`` describes. Raises BundleError."""
+    """Build the object that a literal definition with ``_target_`` describes.
+
+    A list is built element by element. Any other literal is returned unchanged. BundleError is raised for an
+    expression, for a ``_target_`` that is not allowed, and for arguments that do not fit it.
+    """
     if isinstance(definition, list):
         return [build(part) for part in definition]
     if isinstance(definition, str) and definition[:1] in ("$", "@", "%"):
@@ -60,14 +64,17 @@ def build(definition: Any) -> Any:
 
 
 def build_network(definition: Any) -> torch.nn.Module:
-    """The network of a definition, drawn up first. Raises BundleError."""
+    """Build the network of a definition after a check of its size. Raise BundleError if it is invalid."""
     draw_network(definition)
     network: torch.nn.Module = build(definition)
     return network
 
 
 def draw_network(definition: Any) -> torch.nn.Module:
-    """The network of a definition with parameters that take no memory. Raises BundleError if it is too large."""
+    """Build the network of a definition on PyTorch's ``meta`` device, so that its parameters take no memory.
+
+    BundleError is raised if the definition is not a network, or if the network is too large.
+    """
     check_limits(definition)
     with torch.device("meta"):
         drawn = build(definition)
@@ -82,7 +89,10 @@ def draw_network(definition: Any) -> torch.nn.Module:
 
 
 def read_settings(bundle: Path) -> dict[str, Any]:
-    """What decides a mask, from a bundle's inference.json, its form and numbers checked. Raises BundleError."""
+    """Read the parts of a bundle's inference.json that determine the mask.
+
+    Form and numbers are checked. BundleError is raised if they are invalid.
+    """
     path = bundle / "configs" / "inference.json"
     content = read_json(path)
     missing = set(PARTS) - set(content)
@@ -100,9 +110,10 @@ def read_settings(bundle: Path) -> dict[str, Any]:
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of what decides a mask beside the weights: settings without remarks, and the shape models' bytes.
+    """Return the hexadecimal SHA-256 of everything that determines a mask, except the weights.
 
-    Parts that deal with files do not count. Raises BundleError.
+    These are the settings without their remarks (``_desc_``), and the bytes of the shape models. Transforms that
+    read or write files are left out. BundleError is raised if a shape model cannot be read.
     """
     parts = {part: _bare(settings[part]) for part in PARTS[:2]}
     parts |= {part: _bare(steps_of(settings, part)) for part in PARTS[2:]}
@@ -124,7 +135,7 @@ def _bare(value: Any) -> Any:
 
 
 def _target(definition: Any, part: str) -> str:
-    """What a definition makes. Raises BundleError if it does not say so."""
+    """Return the ``_target_`` of a definition. Raise BundleError if there is none."""
     target = definition.get("_target_") if isinstance(definition, dict) else None
     if not isinstance(target, str):
         raise BundleError(f"The bundle's {part} holds {shortened(definition)}, expected an object with a _target_.")
@@ -132,7 +143,10 @@ def _target(definition: Any, part: str) -> str:
 
 
 def _check_inferer(inferer: Any) -> None:
-    """Raise BundleError unless probabilities come out: a ScaleFlipInferer, or one within a SliceStackInferer."""
+    """Raise BundleError if the inferer gives no probabilities.
+
+    A ScaleFlipInferer gives probabilities, alone or inside a SliceStackInferer.
+    """
     target = _target(inferer, "inferer")
     if target.endswith(".SliceStackInferer"):
         target = _target(inferer.get("inferer"), "inferer")
@@ -144,7 +158,7 @@ def _check_inferer(inferer: Any) -> None:
 
 
 def steps_of(settings: Mapping[str, Any], block: str) -> list[dict[str, Any]]:
-    """The transforms of a block that do not deal with files. Raises BundleError."""
+    """Return the transforms of a block that do not read or write files. Raise BundleError if there is no list."""
     try:
         return [step for step in settings[block]["transforms"] if step["_target_"] not in _FILES]
     except (AttributeError, LookupError, TypeError) as error:
@@ -152,7 +166,10 @@ def steps_of(settings: Mapping[str, Any], block: str) -> list[dict[str, Any]]:
 
 
 def with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) -> dict[str, Any]:
-    """The settings with other passes: see ``load_bundle``. Raises SettingsError."""
+    """Return the settings with the passes of ``ensembling`` (see ``load_bundle``).
+
+    SettingsError is raised for an unknown value.
+    """
     if ensembling is None:
         return settings
     if ensembling not in ("none", "flip", "full"):
@@ -168,7 +185,10 @@ def with_ensembling(settings: dict[str, Any], ensembling: Ensembling | None) -> 
 
 
 def with_refinement(settings: dict[str, Any], *, refine: bool, shape_model: str | Path | None) -> dict[str, Any]:
-    """The settings without the refinement, or with another shape model."""
+    """Return the settings without the refinement, or with another shape model.
+
+    SettingsError is raised if a shape model is given but nothing is refined.
+    """
     if refine and shape_model is None:
         return settings
     if shape_model is not None and not refine:
@@ -185,7 +205,7 @@ def with_refinement(settings: dict[str, Any], *, refine: bool, shape_model: str 
 
 
 def shape_model_in(settings: Mapping[str, Any]) -> Path:
-    """The file of the shape model that refines; the released one where nothing does."""
+    """Return the file of the shape model that refines, or of the released one if the settings refine nothing."""
     for step in settings["postprocessing"]["transforms"]:
         if _refines(step):
             return _shape_model(step)
@@ -197,7 +217,7 @@ def _refines(step: Mapping[str, Any]) -> bool:
 
 
 def _shape_model(step: Mapping[str, Any]) -> Path:
-    """The file of a step that refines. Raises BundleError."""
+    """Return the file of the shape model in a refining step. Raise BundleError if the entry is not a string."""
     file = step.get("shape_model", "released")
     if not isinstance(file, str):
         raise BundleError(f"The bundle's shape_model is {shortened(file)}, expected a file's path or released.")
@@ -205,7 +225,7 @@ def _shape_model(step: Mapping[str, Any]) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object of a bundle's file. Raises BundleError."""
+    """Read a JSON file of a bundle. Raise BundleError if it is missing, damaged, or not a JSON object."""
     try:
         content = checked_files.read_json(path)
     except OSError as error:

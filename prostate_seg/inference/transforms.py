@@ -1,8 +1,7 @@
-"""MONAI dictionary transforms that ultrasound needs and MONAI does not have.
+"""MONAI dictionary transforms for ultrasound that MONAI does not have.
 
-Images are MetaTensors (C, I, J, K) whose affine maps voxel indices to RAS mm. The model's grid is an
-axis-aligned rescaling of the source grid, so every resampling here is separable and exact about
-half-voxel offsets.
+Images are MetaTensors (C, I, J, K). Their affine maps voxel indices to RAS mm. The model's grid is a rescaled
+source grid with parallel axes. Therefore every resampling here is separable, and half-voxel offsets are exact.
 """
 
 from __future__ import annotations
@@ -25,30 +24,38 @@ from ..reading.field_of_view import field_of_view
 from .released import released_bundle
 
 Sample = dict[Hashable, Any]
-FOREGROUND = 1  # the class of the CTV among the channels of a prediction; 0 is the background
+FOREGROUND = 1  # channel of the CTV in a prediction; channel 0 is the background
 
 
 def unrepaired(key: str) -> str:
-    """The key of a foreground (I', J', K') before the shape model."""
+    """Return the key of the foreground (I', J', K') before the shape model."""
     return f"{key}_unrepaired"
 
 
 def on_model_grid(key: str) -> str:
-    """The key of a foreground (I', J', K') on the model's grid."""
+    """Return the key of the foreground (I', J', K') on the model's grid."""
     return f"{key}_on_model_grid"
 
 
 def on_source_grid(key: str) -> str:
-    """The key of a probability (I, J, K) on the grid of the input, before it is cut."""
+    """Return the key of the probability (I, J, K) on the grid of the input, before it is thresholded."""
     return f"{key}_on_source_grid"
 
 
 class ModelGridd(MapTransform):
-    """Rescale (1, I, J, K) to about ``spacing_mm``, anti-aliased; the affine keeps the exact spacing.
+    """Anti-aliased rescaling of (1, I, J, K) to approximately ``spacing_mm``.
 
-    The new size is the old size times old spacing over ``spacing_mm``, rounded, at least 1. ``labels``
-    names keys that are masks: these are rescaled as occupancy and cut at 0.5. An axis of length 1 (a
-    single slice) keeps its length.
+    The new size is (old size) x (old spacing) / ``spacing_mm``, rounded, at least 1. The affine holds the exact new
+    spacing. An axis of length 1 (a single slice) keeps its length.
+
+    Parameters
+    ----------
+    keys
+        Keys of the images to rescale.
+    spacing_mm
+        Requested spacing along the three axes.
+    labels
+        Those of the keys that are masks. A mask is rescaled like an image and then thresholded at 0.5.
     """
 
     def __init__(
@@ -59,7 +66,7 @@ class ModelGridd(MapTransform):
         self.labels = set(ensure_tuple(labels))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Rescale each image; masks stay masks."""
+        """Rescale each image and each mask."""
         out = dict(data)
         for key in self.key_iterator(out):
             image = out[key]
@@ -76,7 +83,10 @@ class ModelGridd(MapTransform):
 
 
 def rescale(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Rescale (I, J, K) to ``shape`` linearly, anti-aliased where it shrinks; outer edges coincide."""
+    """Rescale (I, J, K) to ``shape`` by linear interpolation, with anti-aliasing along axes that become shorter.
+
+    The outer edges of both grids coincide.
+    """
 
     def linear(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
         return F.interpolate(x[:, None], size, mode="bilinear", antialias=True)[:, 0]
@@ -88,10 +98,11 @@ def rescale(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 class NormalizeUltrasoundd(MapTransform):
-    """Bring the gain of (C, I, J, K) to a common one: values in [0, 1], black stays 0.
+    """Normalisation of the gain of (C, I, J, K): values in [0, 1]; black stays 0.
 
-    The 99th percentile of the pixels above zero becomes 1; then a power (between 1/2 and 2) brings
-    their median to ``median``. A constant factor on the input changes nothing unless it saturates.
+    First the 99th percentile of the pixels above zero becomes 1. Then a power between 1/2 and 2 brings their median
+    to ``median``, or as close as this range allows. A constant factor on the input changes nothing, unless the
+    input saturates.
     """
 
     def __init__(self, keys: KeysCollection, median: float = 0.35) -> None:
@@ -99,7 +110,7 @@ class NormalizeUltrasoundd(MapTransform):
         self.median = median
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Normalise each image by itself."""
+        """Normalise each image separately."""
         out = dict(data)
         for key in self.key_iterator(out):
             image = out[key]
@@ -113,14 +124,14 @@ class NormalizeUltrasoundd(MapTransform):
 
 
 class ClipToFieldOfViewd(MapTransform):
-    """Set the foreground probability of (C, I, J, K) to 0 where the scanner drew nothing."""
+    """Clipping of the foreground probability (C, I, J, K): it becomes 0 outside the image's field of view."""
 
     def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
         super().__init__(keys)
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Clip the foreground channels."""
+        """Clip the foreground channels of each prediction."""
         out = dict(data)
         image = torch.as_tensor(out[self.image_key])[0]
         drawn = torch.as_tensor(field_of_view(image.cpu().numpy()))[..., None]  # (I, J, 1)
@@ -132,10 +143,10 @@ class ClipToFieldOfViewd(MapTransform):
 
 
 class RefineShaped(MapTransform):
-    """Move the edge of the foreground (2, I, J, K) to the shape model's if it is blurred.
+    """Refinement of the foreground (2, I, J, K): blurred edges move to the edge of the fitted shape.
 
-    The foreground as it was is left in the sample under ``unrepaired(key)``. Foreground and background still sum
-    to 1. shape_model: the path of a model, or ``released``.
+    The original foreground stays in the sample under ``unrepaired(key)``. Foreground and background still sum to 1.
+    ``shape_model`` is the path of a shape model, or ``released``.
     """
 
     def __init__(self, keys: KeysCollection, shape_model: str = "released", image_key: str = "image") -> None:
@@ -155,33 +166,37 @@ class RefineShaped(MapTransform):
             out.setdefault(unrepaired(str(key)), pred[FOREGROUND])
             refined = self.model.refine(field, spacing.tolist(), seen)
             if refined is not field:
-                kept = np.where(seen, refined, np.minimum(refined, field))  # nothing grows where nothing is seen
+                kept = np.where(seen, refined, np.minimum(refined, field))  # no growth outside ``seen``
                 foreground = torch.as_tensor(kept, dtype=torch.float32)
                 out[key] = torch.stack([1 - foreground, foreground])
         return out
 
 
 def released_shape_model() -> Path:
-    """The file of the shape model that comes with the package."""
+    """Return the file of the shape model in the released bundle."""
     return released_bundle() / "models" / "shape_model.npz"
 
 
 def seen_in(image: torch.Tensor) -> np.ndarray:
-    """Where an image (1, I, J, K) on the model's grid shows anything: bool (I, J, K).
+    """Return a bool mask (I, J, K) of the voxels where an image (1, I, J, K) on the model's grid shows ultrasound.
 
-    That is the fan of all slices, in the slices that are not black: padding shows nothing.
+    These voxels lie in the common field of view of all slices, and in slices that are not black. Padding is
+    excluded.
     """
     array = torch.as_tensor(image)[0].cpu().numpy()
     return np.asarray(field_of_view(array)[..., None] & array.any(axis=(0, 1)))
 
 
 class ToSourceGridd(MapTransform):
-    """Bring the foreground of (2, I', J', K') on the model's grid back to (1, I, J, K) on the source's.
+    """Resampling of the foreground from (2, I', J', K') on the model's grid to (1, I, J, K) on the source grid.
 
-    One channel is interpolated, linearly; outside the model's grid it is 0. The grids come from
-    ``image_key``: its affine now, and the ``original_affine`` and ``spatial_shape`` of its meta data. The
-    result is named after ``case`` if the sample has one, so that two folders of equal files stay apart. It also
-    stays in the sample under ``on_source_grid(key)``, and what it was made of under ``on_model_grid(key)``.
+    Only the foreground channel is interpolated, linearly. It is 0 outside the model's grid. The image at
+    ``image_key`` defines both grids: its affine is that of the model's grid, its metadata ``original_affine`` and
+    ``spatial_shape`` are those of the source grid. The result takes its name from the sample's ``case``, if there
+    is one; so files of equal names in two folders do not overwrite each other.
+
+    The resampled foreground also stays in the sample under ``on_source_grid(key)``. The foreground on the model's
+    grid stays there under ``on_model_grid(key)``.
     """
 
     def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
@@ -189,7 +204,7 @@ class ToSourceGridd(MapTransform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Bring each prediction back; the result is a MetaTensor on the source's grid."""
+        """Resample each prediction. The result is a MetaTensor on the source grid."""
         out = dict(data)
         image = out[self.image_key]
         source = np.asarray(image.meta["original_affine"], float)
@@ -207,13 +222,29 @@ class ToSourceGridd(MapTransform):
 def resample_axes(
     volume: torch.Tensor, affine: np.ndarray, target_affine: np.ndarray, shape: tuple[int, ...]
 ) -> torch.Tensor:
-    """Interpolate (I', J', K') at the voxels of a grid whose axes are parallel to its own, in any order.
+    """Interpolate a volume (I', J', K') linearly at the voxels of a second grid.
 
-    Linear; positions up to half a voxel outside take the border's value, further ones 0. Raises
-    ValueError where the axes are not parallel.
+    The axes of the two grids must be parallel, in any order. A position up to half a voxel outside the volume takes
+    the border's value. A position further outside takes 0.
+
+    Parameters
+    ----------
+    volume
+        Volume to interpolate.
+    affine
+        Affine of the volume.
+    target_affine
+        Affine of the second grid.
+    shape
+        Shape of the second grid.
+
+    Raises
+    ------
+    ValueError
+        The axes are not parallel.
     """
     index = np.linalg.inv(affine) @ target_affine  # target voxel -> volume voxel
-    order = np.abs(index[:3, :3]).argmax(axis=0)  # which volume axis each target axis runs along
+    order = np.abs(index[:3, :3]).argmax(axis=0)  # for each target axis, the parallel axis of the volume
     rest = index[:3, :3].copy()
     rest[order, range(3)] = 0
     if len(set(order)) != 3 or np.abs(rest * np.array(shape)).max() > 0.5:

@@ -1,7 +1,7 @@
-"""The objects that the parts of inference.json which decide a mask may be made of, by their names there.
+"""Allow-list of the objects that inference.json may name in the parts that determine a mask.
 
-Bundles that users have trained hold these names, so none is taken away or gets another meaning
-(docs/bundle-vocabulary.md). Nothing else can be made from a bundle.
+No other object can be built from a bundle. Bundles trained by users contain these names, so we never remove a name
+or change its meaning (docs/bundle-vocabulary.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Weights into networks: our own, a ViT's in timm's or DeiT's naming, an official Segmenter release.
+"""Loading of weights: this package's own, a ViT with the names of timm or DeiT, an official Segmenter release.
 
-Files are read by ``torch.load(weights_only=True)`` and a safe YAML loader: nothing in them is executed. All
-that cannot be used raises BundleError, which names the file and the parameters.
+Files are read by ``torch.load(weights_only=True)`` and a safe YAML loader, so no code in them is executed.
+BundleError is raised for weights that cannot be used; its text names the file and the parameters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..network import (
 from ..system.checked_files import MOST_BYTES, check_plain, shortened
 from .limits import check_limits
 
-_UNREADABLE = (  # what torch.load raises on files with flipped or missing bytes
+_UNREADABLE = (  # raised by torch.load for files with changed or missing bytes
     OSError,
     EOFError,
     RuntimeError,
@@ -53,10 +53,22 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class OfficialRelease:
-    """What a folder of the authors' model zoo holds.
+    """Content of a folder of the authors' model zoo.
 
-    network: in evaluation mode. window_size, window_stride: pixels, of the published inference
-    (``infer.paper_inferer``). mean, std: of the three channels in [0, 1]; the network takes (x - mean) / std.
+    The input of the network is (x - mean) / std for three channels x in [0, 1].
+
+    Attributes
+    ----------
+    network
+        The network, in evaluation mode.
+    window_size
+        Side of a window of the published inference, in pixels (see :func:`.inferers.paper_inferer`).
+    window_stride
+        Distance between these windows, in pixels.
+    mean
+        Mean of each channel.
+    std
+        Standard deviation of each channel.
     """
 
     network: Segmenter
@@ -67,7 +79,10 @@ class OfficialRelease:
 
 
 def from_official(folder: str | Path) -> OfficialRelease:
-    """Load a release of github.com/rstrudel/segmenter: a folder of ``checkpoint.pth`` and ``variant.yml``."""
+    """Load a release of github.com/rstrudel/segmenter from a folder with ``checkpoint.pth`` and ``variant.yml``.
+
+    BundleError is raised if a file is missing, damaged, or does not describe a Segmenter.
+    """
     path = Path(folder) / "variant.yml"
     variant = _read_variant(path)
     try:
@@ -87,12 +102,19 @@ def from_official(folder: str | Path) -> OfficialRelease:
 
 
 def load_pretrained(network: Segmenter | VisionTransformer, source: str | Path | Mapping[str, Any]) -> None:
-    """Load a ViT pre-trained on images, in timm's or DeiT's naming, into an encoder with a PatchEmbed.
+    """Load a ViT pre-trained on images, with the names of timm or DeiT, into an encoder with a PatchEmbed.
 
-    source: a file or its state dict. Its position embedding is interpolated to the encoder's grid; a
-    distillation token is left out, with its position, unless the encoder is ``distilled``; classification
-    heads are dropped. An RGB patch embedding is summed over its colours and divided among the input channels,
-    so that C equal channels give what a gray RGB image gives; with 3 channels it stays as it is.
+    The position embedding is interpolated to the encoder's grid. A distillation token and its position are left
+    out, unless the encoder is ``distilled``. Classification heads are left out. If the encoder does not have 3
+    input channels, the RGB patch embedding is summed over its colours and divided by the number of input channels
+    C. Then C equal channels give the same tokens as a gray RGB image.
+
+    Parameters
+    ----------
+    network
+        The encoder, or a Segmenter with this encoder.
+    source
+        Path of the weights, or their state dict.
     """
     encoder = network.encoder if isinstance(network, Segmenter) else network
     name = "the given state dict" if isinstance(source, Mapping) else str(source)
@@ -113,7 +135,11 @@ def load_pretrained(network: Segmenter | VisionTransformer, source: str | Path |
 
 
 def read_state(path: str | Path) -> State:
-    """Read a state dict from a file of torch.save, also from under its key ``model`` or ``state_dict``."""
+    """Read a state dict from a file written by torch.save.
+
+    The state dict may also be the entry ``model`` or ``state_dict`` of the file. BundleError is raised if the file
+    is missing, damaged, or contains anything but tensors with names.
+    """
     try:
         check_plain(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -128,9 +154,10 @@ def read_state(path: str | Path) -> State:
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load a state dict whose parameters must be the module's: no more, no fewer, of equal shapes, finite.
+    """Load a state dict into a module.
 
-    name: where it came from, for the BundleError.
+    The state dict must have exactly the parameters of the module, with equal shapes and finite values. Otherwise
+    BundleError is raised. Its text contains ``name``, the origin of the state dict.
     """
     expected = module.state_dict()
     common = {key: value for key, value in state.items() if key in expected}
@@ -157,12 +184,12 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Whether a tensor holds real numbers one by one: not sparse, quantised, complex, or without content."""
+    """Return whether a tensor stores each of its floating-point numbers: not sparse, quantised, complex or meta."""
     return value.layout is torch.strided and value.is_floating_point() and value.device.type != "meta"
 
 
 class _VariantLoader(yaml.SafeLoader):
-    """The safe loader, and tuples as the authors' files have them."""
+    """PyYAML's safe loader, extended by the tuples of the authors' files."""
 
 
 _VariantLoader.add_constructor(
@@ -234,7 +261,7 @@ def _without_heads(state: State, prefix: str) -> State:
 
 
 def _fitted_positions(embedding: Tensor, encoder: VisionTransformer, name: str) -> Tensor:
-    """The position embedding (1, T, D) of a square grid, interpolated to the encoder's."""
+    """Interpolate a position embedding (1, T, D) of a square grid to the encoder's grid."""
     extra = encoder.pos_embed.shape[1] - math.prod(encoder.grid)
     side = math.isqrt(max(embedding.shape[1] - extra, 0))
     if embedding.shape == encoder.pos_embed.shape:
@@ -248,13 +275,16 @@ def _fitted_positions(embedding: Tensor, encoder: VisionTransformer, name: str) 
 
 
 def _listed(names: list[str]) -> str:
-    """The first five names, and how many more."""
+    """Return the first five names, and the number of further names."""
     first = [name if name.isprintable() and len(name) <= 200 else shortened(name) for name in names[:5]]
     return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
-    """Load ``weights`` (path of a state dict) into ``network``; ``none`` leaves it random."""
+    """Load weights into a network, and store its convolutions channels last.
+
+    ``weights`` is the path of a state dict, or ``none`` to keep the random weights.
+    """
     if weights.lower() != "none":
         load_state(network, read_state(weights), weights)
     return channels_last(network)

@@ -1,11 +1,12 @@
-"""The Segmenter.
+"""The Segmenter network in 2D and 3D.
 
-Strudel, Garcia, Laptev, Schmid: "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, arXiv 2105.05633,
-in 2D and 3D: a vision transformer encodes patches, a decoder gives each patch its classes.
+Strudel, Garcia, Laptev, Schmid: "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, arXiv 2105.05633.
+A vision transformer encodes patches. A decoder classifies each patch.
 
-Parts come through the constructors, whose arguments are literals or other parts; parameters carry the names
-of the authors' release, and so of timm's ViT. Shape letters: B batch, C input channels, K classes, D width,
-N patches, T tokens (patches and class tokens), H heads; ``*grid`` is the number of patches along each axis.
+The parts of a network are arguments of its constructor; arguments are literals or other parts. Parameters have the
+names of the authors' release, which are also those of timm's ViT. Shape letters: B batch, C input channels, K
+classes, D width, N patches, T tokens (patches and class tokens), H heads. ``*grid`` is the number of patches along
+each axis.
 """
 
 from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder
@@ -23,7 +24,7 @@ from .segmenter import (
     slice_stack,
 )
 
-PARTS = (  # what a bundle's network_def may be made of
+PARTS = (  # the classes that a bundle's network_def may use
     *(Ensemble, Segmenter, VisionTransformer),
     *(ConvStem, PatchEmbed),
     *(CosineScale, LinearDecoder, MaskTransformer, SkipDecoder),

@@ -1,4 +1,4 @@
-"""Decoders: patch tokens to class masks, on the grid of patches or of a stem's finest map."""
+"""Decoders: from patch tokens to class masks, on the grid of the patches or of the stem's finest map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .encoder import INTERPOLATION, Refinement, blocks, initialise
 
 
 class LinearDecoder(nn.Module):
-    """One linear layer from a patch token to its class logits: (B, N, D) -> (B, K, *grid)."""
+    """Linear layer from patch tokens to class logits: (B, N, D) -> (B, K, *grid)."""
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
@@ -27,10 +27,10 @@ class LinearDecoder(nn.Module):
 
 
 class CosineScale(nn.Module):
-    """A learned temperature and bias for each class: (..., K) cosines in [-1, 1] -> (..., K) logits.
+    """Learned factor and bias for each class: (..., K) cosines in [-1, 1] -> (..., K) logits.
 
-    Takes the place of the published LayerNorm over classes, which at K = 2 maps (a, b) to about the sign of
-    a - b and so lets hardly any gradient through, and at K = 1 is constant.
+    It replaces the published LayerNorm over classes. For K = 2 that LayerNorm maps (a, b) approximately to the sign
+    of a - b, so its gradient is almost zero. For K = 1 it is constant.
     """
 
     def __init__(self, num_classes: int, temperature: float = 10.0) -> None:
@@ -39,17 +39,17 @@ class CosineScale(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, cosines: Tensor) -> Tensor:
-        """Scale and shift every class by its own numbers."""
+        """Multiply the cosines of each class by its factor, and add its bias."""
         return cosines * self.log_temperature.exp() + self.bias
 
 
 class MaskTransformer(nn.Module):
-    """Class tokens attend to the patches; a class's mask is its cosine to each patch.
+    """Transformer over patch tokens and class tokens: (B, N, D) -> (B, K, *grid).
 
-    (B, N, D) -> (B, K, *grid). Paper, section "Mask Transformer", as released: heads of width 64, class
-    tokens last, l2-normalised projections.
-    mask_norm: maps (B, N, K) cosines to logits; by default the published ``nn.LayerNorm`` over classes where
-    there are three or more, else CosineScale.
+    The mask of a class is the cosine between its token and each patch token. This is the section "Mask Transformer"
+    of the paper, as in the authors' release: heads of width 64, class tokens last, l2-normalised projections.
+    ``mask_norm`` maps the cosines (B, N, K) to logits. By default it is the published ``nn.LayerNorm`` over classes
+    for three or more classes, and CosineScale for fewer.
     """
 
     def __init__(
@@ -90,11 +90,24 @@ class MaskTransformer(nn.Module):
 
 
 class SkipDecoder(nn.Module):
-    """Tokens enlarged step by step, joined at each by the stem's map of that grid: boundaries finer than a patch.
+    """Decoder with skip connections from the stem, for boundaries finer than a patch.
 
-    (B, N, D) and maps -> (B, K, *grid of the finest map), half the image's. channels: the stem's, finest
-    first. axes: 2 or 3. refine: Refinements after each step. Not in the paper: its decoders see the patches
-    alone.
+    It is not in the paper, where decoders see only the patches. The map of tokens is upsampled step by step. At
+    each step it is concatenated with the stem's map of the same grid. The result is (B, K, *grid of the finest
+    map). This grid has half the image's size along each axis with a patch size above 1.
+
+    Parameters
+    ----------
+    width
+        Width D of the tokens.
+    num_classes
+        Number of classes K.
+    channels
+        Channels of the stem's maps, finest map first.
+    axes
+        Number of spatial axes, 2 or 3.
+    refine
+        Number of Refinements after each step.
     """
 
     def __init__(
@@ -113,7 +126,7 @@ class SkipDecoder(nn.Module):
         self.head = convolution(self.channels[0], num_classes, 1)
 
     def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:
-        """Decode tokens (B, N, D) that lie on the grid in row-major order, with the stem's maps, finest first."""
+        """Decode tokens (B, N, D), in row-major order on the grid, with the stem's maps, finest map first."""
         x = x.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, *grid)
         x = self.join(torch.cat([x, maps[-1]], dim=1))  # (B, C', *grid)
         for step, fine in zip(self.steps, reversed(maps[:-1]), strict=True):

@@ -1,4 +1,4 @@
-"""The vision transformer that encodes patches, and its parts."""
+"""Vision transformer that encodes patches, and its parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Let every token look at every token."""
+        """Compute the attention of every token to every token."""
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, T, 3, H, D/H)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D/H)
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
@@ -35,7 +35,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers, four times as wide between them: (B, T, D) -> (B, T, D)."""
+    """Two linear layers with a hidden width of 4 D: (B, T, D) -> (B, T, D)."""
 
     def __init__(self, width: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -44,12 +44,15 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Treat every token by itself."""
+        """Transform every token separately."""
         return self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(x)))))
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block; in training a branch is left out of a sample with probability drop_path."""
+    """Pre-norm transformer block with stochastic depth.
+
+    During training each branch is skipped with probability ``drop_path``, independently for each sample.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class Block(nn.Module):
         self.mlp = FeedForward(width, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
+        """Apply the block: (B, T, D) -> (B, T, D)."""
         x = x + self._kept(self.attn(self.norm1(x)))
         return x + self._kept(self.mlp(self.norm2(x)))
 
@@ -72,13 +75,13 @@ class Block(nn.Module):
 
 
 def blocks(depth: int, width: int, heads: int, *, dropout: float, drop_path: float) -> nn.ModuleList:
-    """Blocks whose drop_path rises linearly from 0 at the first to drop_path at the last."""
+    """Return transformer blocks. Their drop rate rises linearly from 0 (first) to ``drop_path`` (last block)."""
     rates = [drop_path * index / max(depth - 1, 1) for index in range(depth)]
     return nn.ModuleList(Block(width, heads, dropout, rate) for rate in rates)
 
 
 class PatchEmbed(nn.Module):
-    """The published embedding, one linear map a patch: (B, C, *spatial) -> (B, D, *grid)."""
+    """Published patch embedding, the same linear map for each patch: (B, C, *spatial) -> (B, D, *grid)."""
 
     def __init__(self, in_channels: int, width: int, patch_size: Sequence[int]) -> None:
         super().__init__()
@@ -88,12 +91,15 @@ class PatchEmbed(nn.Module):
         self.channels: tuple[int, ...] = ()
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Embed an image whose sides are multiples of the patch's; there are no finer maps."""
+        """Embed an image; its sides must be multiples of the patch size. The list of finer maps is empty."""
         return self.proj(x), []
 
 
 class Refinement(nn.Module):
-    """Two 3x3 convolutions beside the identity, which they are at first: (B, C, *grid) -> (B, C, *grid)."""
+    """Residual block of two convolutions of side 3: (B, C, *grid) -> (B, C, *grid).
+
+    Before training it adds only a constant to each channel, because the second convolution has zero weights.
+    """
 
     def __init__(self, channels: int, axes: int) -> None:
         super().__init__()
@@ -104,19 +110,30 @@ class Refinement(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the convolutions see."""
+        """Add the output of the convolutions to the input."""
         return x + self.conv2(F.gelu(self.norm(self.conv1(x))))
 
 
 class ConvStem(nn.Module):
-    """A convolutional embedding, for training from random weights (Xiao et al., "Early convolutions help
-    transformers see better", NeurIPS 2021): (B, C, *spatial) -> (B, D, *grid).
+    """Convolutional patch embedding, for training from random weights: (B, C, *spatial) -> (B, D, *grid).
 
-    One 3x3 convolution, group norm and GELU for each halving, then a 1x1 convolution. Channels double from
-    about D / patch to D / 2, so that the fine grids stay cheap: at D = 192, patch 8 and 128 x 128 pixels it
-    is 30 million multiply-adds, against 830 for six blocks. patch_size: powers of two, not all 1; an axis
-    that has its patch size already keeps stride 1. refine: Refinements after each halving. ``channels``: of
-    the maps after each halving, finest first.
+    Xiao et al., "Early convolutions help transformers see better", NeurIPS 2021. Each halving of the grid is a
+    convolution of side 3, a group norm and GELU. A convolution of side 1 follows. The channels double from about D
+    / patch to D / 2, so that the fine grids cost little. For D = 192, patch 8 and 128 x 128 pixels the stem takes
+    30 million multiply-adds; six transformer blocks take 830 million. The attribute ``channels`` holds the number
+    of channels after each halving, finest map first.
+
+    Parameters
+    ----------
+    in_channels
+        Number of input channels C.
+    width
+        Width D of the tokens.
+    patch_size
+        Patch size along each axis: powers of two, not all 1. An axis is no longer halved after its patch size is
+        reached.
+    refine
+        Number of Refinements after each halving.
     """
 
     def __init__(self, in_channels: int, width: int, patch_size: Sequence[int], *, refine: int = 0) -> None:
@@ -139,7 +156,7 @@ class ConvStem(nn.Module):
         self.proj = convolution(channels[-1], width, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Embed an image whose sides are multiples of the patch's; also the maps after each halving."""
+        """Embed an image; its sides must be multiples of the patch size. Also return the map after each halving."""
         maps = []
         for stage in self.stages:
             x = stage(x)
@@ -148,11 +165,26 @@ class ConvStem(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """The encoder: (B, C, *spatial) -> patch tokens (B, N, D), the class token taken off.
+    """Encoder: (B, C, *spatial) -> patch tokens (B, N, D), without the class token.
 
-    image_size: what the learned position embedding is laid out for; other sizes interpolate it.
-    patch_embed: a PatchEmbed or ConvStem. drop_path: of the last block, rising linearly from 0 at the first.
-    distilled: DeiT's second token. Sides must be multiples of the patch size (Segmenter pads).
+    The sides of the image must be multiples of the patch size; Segmenter pads the image.
+
+    Parameters
+    ----------
+    image_size
+        Image size of the learned position embedding. For other image sizes the embedding is interpolated.
+    patch_embed
+        Patch embedding: a PatchEmbed or a ConvStem.
+    depth
+        Number of transformer blocks.
+    heads
+        Number of attention heads H.
+    dropout
+        Dropout rate.
+    drop_path
+        Drop rate of the last block. The rate rises linearly from 0 in the first block.
+    distilled
+        Whether there is a distillation token, as in DeiT.
     """
 
     def __init__(
@@ -186,11 +218,14 @@ class VisionTransformer(nn.Module):
                 nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode an image (B, C, *spatial)."""
+        """Encode an image (B, C, *spatial) as tokens (B, N, D)."""
         return self.encode(x)[0]
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Tokens (B, N, D) of an image, and the maps of a ConvStem, finest first (none of a PatchEmbed)."""
+        """Return the tokens (B, N, D) of an image, and the maps of the stem, finest first.
+
+        A PatchEmbed has no maps.
+        """
         x, maps = self.patch_embed(x)  # (B, D, *grid)
         grid = tuple(x.shape[2:])
         x = x.flatten(2).transpose(1, 2)  # (B, N, D)
@@ -209,10 +244,11 @@ def _convolution(patch_size: tuple[int, ...]) -> Callable[..., nn.Module]:
 
 
 def resize_position_embedding(embedding: Tensor, grid: Sequence[int], new_grid: Sequence[int]) -> Tensor:
-    """Interpolate the patches' part of a position embedding (1, T, D) linearly from one grid to another.
+    """Interpolate the patch positions of an embedding (1, T, D) linearly from one grid to another.
 
-    The tokens before the last prod(grid) (class, distillation) keep theirs. Equal grids change nothing; grids
-    of equal count but other shape (32 x 32, 64 x 16) are told apart, which the authors' release does not.
+    The last prod(grid) entries belong to the patches. The entries before them (class token, distillation token) do
+    not change. Equal grids change nothing. Two grids of equal size but different shape, such as 32 x 32 and 64 x
+    16, are interpolated correctly; the authors' release treats them as equal.
     """
     if tuple(grid) == tuple(new_grid):
         return embedding
@@ -225,7 +261,10 @@ def resize_position_embedding(embedding: Tensor, grid: Sequence[int], new_grid: 
 
 
 def initialise(module: nn.Module) -> None:
-    """The published initialisation: linear weights from a truncated normal of deviation 0.02, biases zero."""
+    """Apply the published initialisation to a linear layer.
+
+    The weights are drawn from a truncated normal distribution of standard deviation 0.02. The biases are zero.
+    """
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

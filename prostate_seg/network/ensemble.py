@@ -1,4 +1,4 @@
-"""Several networks of one form that answer together."""
+"""Ensemble of networks of the same architecture."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from ..errors import SettingsError
 
 
 class Ensemble(nn.Module):
-    """Members of equal form with weights of their own: image -> the logarithm of the mean of their probabilities.
+    """Networks of the same architecture with different weights: (B, C, *spatial) -> (B, K, *spatial).
 
-    member: a network of logits (B, K, *spatial), copied ``count`` times; weights are named ``members.0.`` and on.
-    Softmax of the result is the mean of the members' softmax, so it may stand where one network stands.
+    The result is the logarithm of the mean of the members' probabilities. Its softmax is this mean. Therefore an
+    ensemble can replace a single network. The names of the weights start with ``members.0.``, ``members.1.`` and
+    so on.
+
+    Parameters
+    ----------
+    member
+        Network that returns logits (B, K, *spatial). Each member is a copy.
+    count
+        Number of members.
     """
 
     def __init__(self, member: nn.Module, count: int = 5) -> None:
@@ -26,11 +34,11 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(copy.deepcopy(member) for _ in range(count))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *spatial) -> (B, K, *spatial)."""
+        """Return the logarithm of the mean probabilities: (B, C, *spatial) -> (B, K, *spatial)."""
         each = torch.stack([member(x).float().log_softmax(dim=1) for member in self.members])  # (M, B, K, *spatial)
         return each.logsumexp(dim=0) - math.log(len(self.members))
 
 
 def members_of(network: Callable[..., Tensor]) -> list[Callable[..., Tensor]]:
-    """The members of an ensemble; a network alone is one."""
+    """Return the members of an ensemble. For a single network, return a list with this network."""
     return [*network.members] if isinstance(network, Ensemble) else [network]

@@ -1,4 +1,4 @@
-"""Segmenter, its published sizes, and the slices that a 2D network sees of a volume."""
+"""Segmenter, its published sizes, and the stack of slices that a 2D network takes from a volume."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .encoder import INTERPOLATION, ConvStem, PatchEmbed, VisionTransformer
 class Segmenter(nn.Module):
     """Encoder and decoder: image (B, C, *spatial) -> logits (B, K, *spatial), float32, any spatial size.
 
-    The image is padded with zeros at the end of each axis to a multiple of the patch; the decoder's logits
-    are interpolated linearly to the padded size and cropped, as published.
+    The image is padded with zeros at the end of each axis to a multiple of the patch size. The logits of the
+    decoder are interpolated linearly to the padded size and then cropped, as published.
     """
 
     def __init__(self, encoder: VisionTransformer, decoder: LinearDecoder | MaskTransformer | SkipDecoder) -> None:
@@ -36,11 +36,11 @@ class Segmenter(nn.Module):
         self.decoder = decoder
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of every pixel; softmax over axis 1 gives probabilities."""
+        """Return the logits of every pixel. Their softmax over axis 1 gives probabilities."""
         return self.with_features(x)[0]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits (B, K, *spatial), and :meth:`features` (B, D) from the same pass."""
+        """Return the logits (B, K, *spatial), and :meth:`features` (B, D) of the same pass."""
         size = tuple(x.shape[2:])
         x, grid = self._padded(x)  # (B, C, *padded)
         padded = tuple(x.shape[2:])
@@ -50,12 +50,12 @@ class Segmenter(nn.Module):
         return logits[(slice(None), slice(None), *map(slice, size))], tokens.mean(dim=1)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the encoder makes of an image as a whole, (B, D): the mean of its patches' tokens."""
+        """Return the features (B, D) of an image: the mean of its patch tokens."""
         tokens, _ = self.encoder.encode(self._padded(x)[0])  # (B, N, D)
         return tokens.mean(dim=1)
 
     def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """The image padded to whole patches, and how many there are along each axis."""
+        """Return the image padded to whole patches, and the number of patches along each axis."""
         patch = self.encoder.patch_size
         size = tuple(x.shape[2:])
         if len(size) != len(patch):
@@ -77,9 +77,24 @@ def segmenter_of_size(
     decoder: type[LinearDecoder | MaskTransformer] = MaskTransformer,
     patch_embed: type[PatchEmbed | ConvStem] = PatchEmbed,
 ) -> Segmenter:
-    """Segmenter of size (width, depth, heads), with stochastic depth 0.1 in its encoder as in the paper.
+    """Build a Segmenter with stochastic depth 0.1 in its encoder, as in the paper.
 
-    image_size: two or three sides in pixels, which make it 2D or 3D. patch_size: along each axis.
+    Parameters
+    ----------
+    size
+        Width, depth and number of heads.
+    image_size
+        Two or three sides in pixels, for a 2D or 3D network.
+    patch_size
+        Side of a patch in pixels, the same along each axis.
+    in_channels
+        Number of input channels.
+    num_classes
+        Number of classes.
+    decoder
+        Class of the decoder.
+    patch_embed
+        Class of the patch embedding.
     """
     width, depth, heads = size
     embed = patch_embed(in_channels, width, (patch_size,) * len(image_size))
@@ -88,27 +103,30 @@ def segmenter_of_size(
 
 
 def segmenter_tiny(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
-    """Seg-T; options as in :func:`segmenter_of_size`."""
+    """Build Seg-T; options as in :func:`segmenter_of_size`."""
     return segmenter_of_size((192, 12, 3), image_size, patch_size, **options)
 
 
 def segmenter_small(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
-    """Seg-S; options as in :func:`segmenter_of_size`."""
+    """Build Seg-S; options as in :func:`segmenter_of_size`."""
     return segmenter_of_size((384, 12, 6), image_size, patch_size, **options)
 
 
 def segmenter_base(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
-    """Seg-B; options as in :func:`segmenter_of_size`."""
+    """Build Seg-B; options as in :func:`segmenter_of_size`."""
     return segmenter_of_size((768, 12, 12), image_size, patch_size, **options)
 
 
 def segmenter_large(image_size: Sequence[int], patch_size: int = 16, **options: Any) -> Segmenter:
-    """Seg-L; options as in :func:`segmenter_of_size`."""
+    """Build Seg-L; options as in :func:`segmenter_of_size`."""
     return segmenter_of_size((1024, 24, 16), image_size, patch_size, **options)
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """Store convolution weights channels last: training took a fifth less time on a CPU; same results."""
+    """Store the convolution weights channels last.
+
+    The results are the same. Training on a CPU took a fifth less time.
+    """
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -118,10 +136,18 @@ def channels_last(network: nn.Module) -> nn.Module:
 
 
 def slice_stack(volume: Tensor, index: int, neighbours: int) -> Tensor:
-    """Slice ``index`` of a volume between its neighbours, as the channels of a 2D network.
+    """Return a slice of a volume and its neighbours, as input channels (neighbours, H, W) of a 2D network.
 
-    volume: (1, H, W, D). neighbours: odd, the channels of the result (neighbours, H, W); the slice itself is
-    the middle one. Beyond the first and last slice these are repeated, so that D = 1 works too.
+    The first and the last slice are repeated beyond the ends of the volume. So a volume of one slice works too.
+
+    Parameters
+    ----------
+    volume
+        Volume (1, H, W, D).
+    index
+        Index of the middle slice of the stack.
+    neighbours
+        Number of slices in the stack, odd.
     """
     if neighbours < 1 or neighbours % 2 == 0:
         raise SettingsError(f"The number of stacked slices is odd, so that one is the middle; got {neighbours}.")

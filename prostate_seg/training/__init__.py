@@ -1,7 +1,8 @@
-"""Cases to weights.
+"""Training: from cases to weights.
 
-Datalists, augmentation, the loop that MONAI's bundle runs, ensembles, corrected cases. The names that
-train.json and evaluate.json may use are attributes of this package (docs/bundle-vocabulary.md).
+The package holds datalists, augmentation, parts of the loop that MONAI's bundle runs, ensembles, and the collection
+of corrected cases. The names that train.json and evaluate.json may use are attributes of this package
+(docs/bundle-vocabulary.md).
 """
 
 import lazy_loader

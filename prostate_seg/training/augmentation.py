@@ -1,4 +1,4 @@
-"""Augmentation: what varies between scanners and patients, drawn anew for each training case and epoch."""
+"""Random augmentation: variation between scanners and patients, drawn anew for each training case and epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Sample = dict[Hashable, Any]
 
 
 class RandFewSlicesd(RandomizableTransform, MapTransform):
-    """With probability ``prob`` keep a random run of 1 to ``most`` slices of (C, I, J, K), the others black."""
+    """Random reduction of (C, I, J, K) to 1 to ``most`` consecutive slices; the other slices become black.
+
+    It is applied with probability ``prob``.
+    """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.1, most: int = 8) -> None:
         MapTransform.__init__(self, keys)
@@ -23,7 +26,7 @@ class RandFewSlicesd(RandomizableTransform, MapTransform):
         self.most = most
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Blacken the same slices of each image."""
+        """Set the same slices of each image to black."""
         out = dict(data)
         if self.R.random() >= self.prob:
             return out
@@ -38,10 +41,11 @@ class RandFewSlicesd(RandomizableTransform, MapTransform):
 
 
 class RandUltrasoundd(RandomizableTransform, MapTransform):
-    """Vary (1, I, J, K) in [0, 1] as scanners and patients do: power, gain, depth gain, shadow, blur, speckle.
+    """Random variation of (1, I, J, K) in [0, 1] between scanners and patients.
 
-    The probe is at high j; shadows and depth gain follow rays from a point below the image and are the
-    same in all slices. Black voxels stay black. Each effect is drawn on its own with probability ``prob``.
+    The effects are gain with power, depth gain, shadow, blur and speckle. Each effect is applied independently with
+    probability ``prob``. The probe is at high j. Shadows and depth gain follow rays from a point outside the image,
+    beyond high j. They are the same in all slices. Black voxels stay black.
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.25) -> None:
@@ -49,7 +53,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         RandomizableTransform.__init__(self, prob)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Vary each image by itself."""
+        """Vary each image separately."""
         out = dict(data)
         for key in self.key_iterator(out):
             image = torch.as_tensor(out[key])[0].movedim(-1, 0)  # (K, I, J)
@@ -65,7 +69,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         return (image * gain).clamp(0, 1) ** power
 
     def _rays(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Depth in [0, 1] and angle in radians of every pixel seen from the probe: two (I, J) maps."""
+        """Return two maps (I, J): depth in [0, 1] and angle in radians of each pixel, as seen from the probe."""
         i = torch.linspace(-0.5, 0.5, image.shape[1])[:, None]
         j = torch.linspace(1.1, 0.1, image.shape[2])[None]
         return torch.hypot(i, j).clamp(max=1), torch.atan2(i, j)

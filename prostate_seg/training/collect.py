@@ -72,7 +72,7 @@ def collect(
     Raises
     ------
     InputError
-        No case can be taken, two cases have the same name, or ``patients`` lacks a case.
+        No case can be taken, a folder holds no case, two cases have the same name, or ``patients`` lacks a case.
     OutputError
         The output exists or cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Training data: cases from disk or phantoms from seeds, drawn and augmented reproducibly."""
+"""Training data: cases from disk and phantoms from seeds, with reproducible order and augmentation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .datalist import READING
 
 
 class LoadCased(Transform):
-    """Load a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
+    """Loader of a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
 
-    Gives ``image`` and, where there is one, ``label``: MetaTensors (1, I, J, K) on the same grid; the label's meta
-    data name its ``case``, ``patient`` and ``orientation``.
-    Raises GeometryError where the two grids differ.
+    The result has ``case``, ``image`` and, if the case has one, ``label``. Image and label are MetaTensors (1, I,
+    J, K) on the same grid. The label's metadata contain ``case``, ``patient`` and ``orientation``. GeometryError is
+    raised if the two grids differ. ``frame_spacing_mm`` is used for cases that do not give their own.
     """
 
     def __init__(self, frame_spacing_mm: float | None = None) -> None:
@@ -67,16 +67,17 @@ class LoadCased(Transform):
 
 
 def _as_read(image: Volume) -> Volume:
-    """A phantom's image as a reader would give it: black outside the field of view."""
+    """Set a phantom's image to black outside the field of view, as a reader does."""
     array = image.array.copy()
     blacken_outside(array, field_of_view(array))
     return image.with_array(array)
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffled indices that carry the epoch: epoch · length + index, so that a worker can draw from both.
+    """Sampler of shuffled indices that include the epoch: epoch · length + index.
 
-    Set ``epoch`` (0-based) before each pass; the order depends on (seed, epoch) only.
+    A worker gets both numbers from such an index, to draw its random transforms. Set ``epoch`` (0-based) before
+    each pass. The order depends only on (seed, epoch).
     """
 
     def __init__(self, dataset: Sequence[Any], seed: int = 0) -> None:
@@ -93,10 +94,10 @@ class EpochSampler(Sampler[int]):
 
 
 class SeededDataset(CacheDataset):
-    """A CacheDataset whose random transforms draw from (seed, epoch, index) and from nothing else.
+    """CacheDataset with random transforms that depend only on (seed, epoch, index).
 
-    Takes the indices of :class:`EpochSampler`. The part of ``transform`` before its first random
-    transform runs once a case and is kept in memory; equal entries of ``data`` share it.
+    It takes the indices of :class:`EpochSampler`. The transforms before the first random one run once for each
+    case. Their result is kept in memory and shared by equal entries of ``data``.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class SeededDataset(CacheDataset):
         self.seed = seed
 
     def distinct(self) -> tuple[list[dict[Any, Any]], np.ndarray]:
-        """The different cases before any random transform, and for each index which of them it is."""
+        """Return the different cases before any random transform, and for each index the number of its case."""
         keys = [self.hash_func(item) for item in self.data]
         return list(self._cache), np.array([self._hash_keys.index(key) for key in keys])
 

@@ -1,4 +1,4 @@
-"""The datalist: which cases train, which validate. Plain JSON, checked before anything runs.
+"""The datalist: JSON that lists the cases for training and validation. It is checked before training starts.
 
 ::
 
@@ -6,10 +6,10 @@
      "validation": [{"image": "p02/", "label": "p02_ctv.nii.gz", "frame_spacing_mm": 5.0,
                      "frame_order": "base-to-apex", "probe_side": "bottom"}, ...]}
 
-``image`` is anything that ``prostate-seg segment`` reads; ``label`` a mask on its grid. Paths are
-relative to the datalist. ``frame_spacing_mm``, ``frame_order`` and ``probe_side`` are the options of ``segment``,
-for a file that is silent. ``patient`` keeps one patient's cases on one side. ``provenance`` tells where a case
-is from (``prostate-seg collect`` writes it); training does not look at it.
+``image`` is any input of ``prostate-seg segment``. ``label`` is a mask on the same grid. Paths are relative to the
+datalist. ``frame_spacing_mm``, ``frame_order`` and ``probe_side`` are the options of ``segment``, for files that
+lack this information. All cases of one ``patient`` must be in one section. ``provenance`` is the origin of a case,
+written by ``prostate-seg collect``; training does not use it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,35 @@ from ..system.checked_files import read_json, shortened
 from ..system.input_files import stem
 
 SECTIONS = ("training", "validation", "testing")
-READING = ("frame_spacing_mm", "frame_order", "probe_side")  # what a case says of its acquisition
+READING = ("frame_spacing_mm", "frame_order", "probe_side")  # entries of a case on its acquisition
 _KEYS = {"image", "label", "patient", "case", "provenance", *READING}
 
-LONGEST_PATH = 4096  # characters that a message shows
+LONGEST_PATH = 4096  # characters of a path that a message shows in full
 TRAINING_SEEDS = 1_000_000
 VALIDATION_SEEDS = 2_000_000
 
 
 def items(datalist: str | None, section: str, phantoms: int = 0, repeats: int = 1) -> list[dict[str, Any]]:
-    """The cases of one section, each ``repeats`` times, and ``phantoms`` phantoms after them.
+    """Return the cases of one section, followed by phantoms.
 
-    Training phantoms have the seeds 1000000, 1000001, ...; the other sections' start at 2000000: use
-    smaller seeds for tests. Without a datalist there are phantoms only. Raises SettingsError.
+    The seeds of phantoms for training are 1000000, 1000001, ...; those of the other sections start at 2000000. Use
+    smaller seeds for tests.
+
+    Parameters
+    ----------
+    datalist
+        Path of the datalist; without one there are only phantoms.
+    section
+        ``training``, ``validation`` or ``testing``.
+    phantoms
+        Number of phantoms.
+    repeats
+        How often each case of the datalist is repeated.
+
+    Raises
+    ------
+    SettingsError
+        The datalist is invalid, or there is neither a case nor a phantom.
     """
     first = TRAINING_SEEDS if section == "training" else VALIDATION_SEEDS
     drawn = [{"phantom": first + n, "case": f"phantom{first + n}"} for n in range(phantoms)]
@@ -50,7 +66,10 @@ def items(datalist: str | None, section: str, phantoms: int = 0, repeats: int = 
 
 
 def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """Read and check a datalist; every section is there, paths are absolute. Raises SettingsError."""
+    """Read and check a datalist. Raise SettingsError if it is invalid.
+
+    The result has all three sections. A section that the file lacks is empty. Paths are absolute.
+    """
     path = Path(path)
     try:
         content = read_json(path)
@@ -99,7 +118,7 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
 
 
 def _check_kinds(where: str, case: dict[str, Any]) -> None:
-    """Raise SettingsError if what a case says of itself is of another kind, or impossible."""
+    """Raise SettingsError if an entry of a case, other than its paths, has a wrong type or an impossible value."""
     for key in ("patient", "case"):
         value = case.get(key)
         if key not in case or (value is None and key == "patient"):

@@ -1,4 +1,4 @@
-"""Parts of the training engine: autocast, seeding, averaged weights, a state that can be resumed."""
+"""Parts of the training engine: autocast, seeds, averaged weights, and a state from which training can resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ STATE_FILE = "training_state.pt"
 
 
 class AutocastInferer(Inferer):
-    """Call the network on the whole input, in bfloat16 if ``amp`` is set and the device computes in it."""
+    """Inferer that calls the network on the whole input.
+
+    It computes in bfloat16 if ``amp`` is true and the device has hardware for it.
+    """
 
     def __init__(self, amp: bool = True) -> None:
         super().__init__()
@@ -30,20 +33,24 @@ class AutocastInferer(Inferer):
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """(B, C, ...) -> float32 logits (B, K, ...)."""
+        """Return the logits as float32: (B, C, ...) -> (B, K, ...)."""
         with autocast(inputs.device.type, enabled=self.amp):
             return network(inputs, *args, **kwargs).float()
 
 
 class SeedHandler:
-    """Make each epoch's order and each iteration's stochastic depth depend on (seed, position) only."""
+    """Handler that makes training reproducible.
+
+    The order of an epoch and the random numbers of an iteration (stochastic depth) depend only on the seed and the
+    number of the epoch or iteration.
+    """
 
     def __init__(self, sampler: EpochSampler, seed: int = 0) -> None:
         self.sampler = sampler
         self.seed = seed
 
     def attach(self, engine: Engine) -> None:
-        """Hook into a trainer."""
+        """Attach the handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
         engine.add_event_handler(Events.ITERATION_STARTED, self._iteration)
 
@@ -55,9 +62,10 @@ class SeedHandler:
 
 
 def averaged(network: torch.nn.Module, decay: float = 0.998) -> AveragedModel:
-    """A copy of the network whose weights follow it as an exponential moving average; ``module`` is the copy.
+    """Return a copy of the network that holds the exponential moving average of its weights.
 
-    After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the first random weights fade fast.
+    The attribute ``module`` of the result is the copy. After n updates the decay is min(decay, (1 + n) / (10 + n)),
+    so that the influence of the initial random weights decreases quickly.
     """
 
     @torch.no_grad()
@@ -69,10 +77,27 @@ def averaged(network: torch.nn.Module, decay: float = 0.998) -> AveragedModel:
 
 
 class TrainingState:
-    """Average the weights after each iteration; save all that training needs after each epoch; resume from it.
+    """Handler that averages the weights after each iteration, and saves the state of training after each epoch.
 
-    state: what has a state dict, by name. The position of the trainer and the best validation of ``validator``
-    are saved with it, to ``folder``/training_state.pt, by way of a temporary file. Attach it last.
+    The state is written to ``folder``/training_state.pt through a temporary file. It includes the position of the
+    trainer and the best validation so far. Attach this handler last.
+
+    Parameters
+    ----------
+    network
+        Network that is trained.
+    average
+        Its averaged copy (see :func:`averaged`).
+    state
+        Further objects with a state dict, by name.
+    validator
+        Evaluator that holds the best validation.
+    folder
+        Folder of the state file.
+    device
+        Device to which a state is loaded.
+    resume
+        Whether training resumes from an existing state file.
     """
 
     def __init__(
@@ -91,7 +116,7 @@ class TrainingState:
         self.path, self.device, self.resume = Path(folder) / STATE_FILE, device, resume
 
     def attach(self, engine: Engine) -> None:
-        """Hook into a trainer."""
+        """Attach the handler to a trainer."""
         if self.resume and self.path.is_file():
             engine.add_event_handler(Events.STARTED, self._load)
         engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.average.update_parameters(self.network))
@@ -111,7 +136,7 @@ class TrainingState:
     def _load(self, engine: Engine) -> None:
         try:
             content = torch.load(self.path, map_location=self.device, weights_only=True)
-            content.setdefault("sampler", {"weights": None})  # of a run that was begun before there were any
+            content.setdefault("sampler", {"weights": None})  # a state of an older version has none
             for name, part in self.state.items():
                 part.load_state_dict(content[name])
             position = content["position"]
@@ -126,13 +151,13 @@ class TrainingState:
 
 
 class BestWeights:
-    """Keep the weights of the best validation as ``folder``/model.pt; attach it to the validator."""
+    """Handler that saves the weights of the best validation as ``folder``/model.pt. Attach it to the validator."""
 
     def __init__(self, network: torch.nn.Module, folder: str) -> None:
         self.network, self.path = network, Path(folder) / "model.pt"
 
     def attach(self, engine: Engine) -> None:
-        """Hook into an evaluator with a key metric."""
+        """Attach the handler to an evaluator with a key metric."""
         engine.add_event_handler(Events.COMPLETED, self._save)
 
     def _save(self, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""An ensemble by cross-validation: each member is trained without its part of the patients, which then test it."""
+"""Ensemble by cross-validation. Each member is trained without one part of the patients, and validated on it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ..system.digests import sha256_of_file
 from .datalist import READING, load
 from .run import check_same, plan, rewrite, train
 
-FEWEST_OF_EACH = 5  # cases below and above 5 mm of which a score is fitted
-NAMES = ("residual_mm", "cut", "shape_sd")  # what one member and the mean of all have in common
+FEWEST_OF_EACH = 5  # fewest cases with HD95 above 5 mm, and fewest others, for which a score is fitted
+NAMES = ("residual_mm", "cut", "shape_sd")  # numbers that are comparable for one member and for the ensemble's mean
 
 
 def train_folds(
@@ -40,13 +40,31 @@ def train_folds(
     settings: Mapping[str, Any],
     trust: bool = False,
 ) -> Path:
-    """Train ``folds`` members and put them into one bundle; returns its folder, ``run/bundle``.
+    """Train the members of an ensemble and combine them in one bundle; return its folder, ``run/bundle``.
 
-    Training and validation cases of the datalist are pooled and parted by patient. ``run/fold-0`` and on keep the
-    members' runs: a finished one is not run again, an interrupted one goes on, and other
-    cases or settings stop. The bundle's score of doubt is
-    fitted on what each member makes of its held-out cases, where at least 5 have an HD95 above 5 mm and 5 have not.
-    Raises SettingsError for fewer patients than folds.
+    The training and validation cases of the datalist are pooled and then divided by patient. The runs of the
+    members are in ``run/fold-0``, ``run/fold-1`` and so on. A finished member is not trained again. An interrupted
+    member is continued.
+
+    The bundle's score of doubt is fitted on each member's segmentations of its held-out cases. It is fitted only if
+    at least 5 cases have an HD95 above 5 mm and at least 5 have not; cases without a found gland do not count.
+
+    Parameters
+    ----------
+    run
+        Folder of the whole run.
+    datalist
+        Path of the datalist.
+    folds
+        Number of members.
+    init, bundle, settings, trust
+        As in :func:`.run.plan`, for each member. The seed of a member is its number, unless the settings have one.
+
+    Raises
+    ------
+    SettingsError
+        There is no datalist, there are fewer patients than folds, or a member was started with other cases or
+        settings.
     """
     if datalist is None:
         raise SettingsError("--folds parts the patients of a datalist; give --data.")
@@ -96,7 +114,7 @@ def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
 
 
 def _patient(case: Mapping[str, Any]) -> str:
-    """Of a case; one without a patient is its own, told by its file."""
+    """Return the patient of a case. A case without a patient is its own patient, identified by its image file."""
     return str(case.get("patient", case["image"]))
 
 
@@ -122,7 +140,7 @@ def _together(run: Path, members: list[Path]) -> Path:
 
 
 def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
-    """Fitted on the held-out cases of all members; None where too few are right, or wrong."""
+    """Fit the score on the held-out cases of all members. Return None if fewer than 5 are right, or wrong."""
     doubts: list[Doubt] = []
     wrong: list[bool] = []
     for member, part in zip(members, parts, strict=True):

@@ -1,4 +1,4 @@
-"""The training loss: Dice and cross entropy, and where asked for a Hausdorff term in millimetres."""
+"""Training loss: Dice, cross entropy, and an optional Hausdorff term in millimetres."""
 
 from __future__ import annotations
 
@@ -14,11 +14,23 @@ from ..inference.transforms import FOREGROUND
 
 
 class DiceCEHausdorffLoss(DiceCELoss):
-    """MONAI's DiceCELoss of the foreground, plus ``hausdorff_weight`` times the distance-transform Hausdorff loss.
+    """MONAI's DiceCELoss of the foreground, plus ``hausdorff_weight`` times a distance-transform Hausdorff loss.
 
-    That (Karimi & Salcudean, IEEE TMI 39(2), 2020) is the mean over voxels of (p - q)^2 (d_p^2 + d_q^2), with d the
-    distance to the boundary of either mask, here in units of ``unit_mm``; MONAI's own counts voxels. Logits
-    (B, 2, I, J, K) and labels (B, 1, I, J, K) lie on a grid of ``spacing_mm``. Weight 0 is DiceCELoss itself.
+    The Hausdorff loss (Karimi & Salcudean, IEEE TMI 39(2), 2020) is the mean over voxels of (p - q)^2 (d_p^2 +
+    d_q^2). Here p is the foreground probability, q is the label, and d_p and d_q are the distances to the
+    boundaries of their masks. MONAI's own loss measures these distances in voxels. The logits are (B, 2, I, J, K),
+    the labels (B, 1, I, J, K).
+
+    Parameters
+    ----------
+    spacing_mm
+        Voxel spacing.
+    hausdorff_weight
+        Weight of the Hausdorff loss. With 0 the loss is DiceCELoss.
+    unit_mm
+        Unit of the distances.
+    lambda_dice, lambda_ce, label_smoothing
+        As in DiceCELoss.
     """
 
     def __init__(
@@ -42,7 +54,7 @@ class DiceCEHausdorffLoss(DiceCELoss):
         self.spacing_mm, self.hausdorff_weight, self.unit_mm = tuple(spacing_mm), hausdorff_weight, unit_mm
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:  # noqa: A002 - MONAI's name
-        """The sum of both."""
+        """Return the sum of both losses."""
         loss = torch.as_tensor(super().forward(input, target))
         if self.hausdorff_weight == 0:
             return loss
@@ -51,7 +63,7 @@ class DiceCEHausdorffLoss(DiceCELoss):
         return loss + self.hausdorff_weight * ((p - q) ** 2 * weights).mean()
 
     def _squared(self, field: torch.Tensor) -> torch.Tensor:
-        """The squared distance to the boundary of field >= 0.5 in units; 0 where there is no boundary."""
+        """Return the squared distance to the boundary of ``field >= 0.5``, in units; 0 if there is no boundary."""
         mask = field.cpu().numpy() >= 0.5
         if mask.all() or not mask.any():
             return torch.zeros_like(field)

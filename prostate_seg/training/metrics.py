@@ -1,4 +1,4 @@
-"""The metrics of ``prostate-seg evaluate`` in ignite engines: the same numbers by the same code, in mm."""
+"""Metrics of ``prostate-seg evaluate`` for ignite engines. Code and numbers are the same; lengths are in mm."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from ..report import write_cohort
 class SegmentationMetrics(Metric):
     """Means over volumes of all metrics of :class:`prostate_seg.evaluation.metrics.Metrics`.
 
-    Takes (predictions, labels): sequences of (1, I, J, K) masks, the labels with their affines (RAS mm) and, in
-    their meta data, ``case``, ``patient`` and ``orientation`` as :class:`.LoadCased` gives them. Under its own name
-    it puts the mean Dice into ``engine.state.metrics``, the other means under the metrics' names; an infinite
-    distance (a missed case) counts as the image's diagonal, what is undefined in all cases is left out.
-    ``engine.state.metric_details[name]`` keeps a CaseResult a case.
+    The input is (predictions, labels): sequences of masks (1, I, J, K). The labels have their affines (RAS mm).
+    Their metadata contain ``case``, ``patient`` and ``orientation``, as returned by :class:`.LoadCased`.
+
+    The results are in ``engine.state.metrics``: the mean Dice under the name given to ``attach``, the others under
+    the names of the metrics. An infinite distance (a missed case) counts as the diagonal of the image. A metric
+    that is undefined in all cases is left out. ``engine.state.metric_details[name]`` holds one CaseResult for each
+    case.
     """
 
     def __init__(self, output_transform: Callable[[Any], Any]) -> None:
         super().__init__(output_transform)
 
     def reset(self) -> None:
-        """Forget all cases."""
+        """Remove all cases."""
         self.results: list[CaseResult] = []
 
     def update(self, output: tuple[Sequence[Any], Sequence[Any]]) -> None:
@@ -41,7 +43,7 @@ class SegmentationMetrics(Metric):
             self.results.append(_result(prediction, label, case=f"case{len(self.results) + 1}"))
 
     def compute(self) -> dict[str, float]:
-        """The means over the cases so far."""
+        """Return the means over the cases so far."""
         if not self.results:
             raise NotComputableError("SegmentationMetrics has seen no case.")
         rows = [result.metrics for result in self.results if result.metrics is not None]
@@ -50,7 +52,7 @@ class SegmentationMetrics(Metric):
         return {name: one.mean for name, one in summary.items() if one.mean is not None}
 
     def completed(self, engine: Engine, name: str) -> None:
-        """Publish the means and the rows at the end of a run."""
+        """Store the means and the results of the cases in the engine's state at the end of a run."""
         means = self.compute()
         engine.state.metrics[name] = means.pop("dice")
         engine.state.metrics.update(means)
@@ -59,16 +61,17 @@ class SegmentationMetrics(Metric):
 
 
 class EvaluationTables:
-    """Write ``metrics.csv``, ``metrics.json`` and ``report.html`` of a SegmentationMetrics at the end of a run.
+    """Handler that writes ``metrics.csv``, ``metrics.json`` and ``report.html`` at the end of a run.
 
-    metric: the name that it is attached under. Attach this to the evaluator.
+    ``metric`` is the name under which a SegmentationMetrics is attached to the evaluator. Attach this handler to
+    the same evaluator.
     """
 
     def __init__(self, folder: str, metric: str = "val_dice") -> None:
         self.folder, self.metric = Path(folder), metric
 
     def attach(self, engine: Engine) -> None:
-        """Hook into an evaluator."""
+        """Attach the handler to an evaluator."""
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Training through the bundle: plan it, run it, and leave a bundle that ``segment`` takes."""
+"""Training with a bundle: plan a run, run it, and write a new bundle for ``segment``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .datalist import items
 from .engine import STATE_FILE
 from .trust import check_trusted
 
-SETTINGS = "settings.json"  # of a run
+SETTINGS = "settings.json"  # record of a run
 _OPTIONS = {"init": "--init", "datalist": "--data", "ckpt_dir": "--output", "bundle_root": "--bundle"}
-_SHARED = ("prepare", "pad")  # also written in inference.json: changing one side only would train another grid
+_SHARED = ("prepare", "pad")  # must be equal in inference.json, or training and inference use different grids
 _CONFIGS = ("train.json", "inference.json", "metadata.json", "logging.conf")
-_TRAVEL = ("LICENSE", "docs/metadata.schema.json")  # with the configurations into the new bundle
+_TRAVEL = ("LICENSE", "docs/metadata.schema.json")  # further files that the new bundle gets
 _NEEDED = ("datalist", "init", "ckpt_dir", "bundle_root", "network_def", "phantoms", "validation_phantoms")
 _EPOCHS = "train::trainer::max_epochs"
 _WHOLE = {
@@ -57,9 +57,10 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Plan:
-    """A training run: the bundle it starts from, where it goes, and the settings that it changes.
+    """Training run: the bundle it starts from, its folder, and the settings that it changes.
 
-    record: what settings.json of the run tells: these settings, and digests of the files that decide the run.
+    ``record`` is the content of the run's settings.json: these settings, and SHA-256 of the files that it depends
+    on.
     """
 
     bundle: Path
@@ -77,14 +78,21 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> Plan:
-    """Check a run before it starts.
+    """Check a run before it starts. Raise BundleError for a bad bundle, SettingsError for bad settings or cases.
 
-    run: folder for checkpoints and the new bundle; an interrupted run in it goes on, if it has these settings.
-    datalist: see :mod:`.datalist`; None trains on phantoms. init: ``released``, ``phantoms``, ``none``
-    (random weights) or the path of a state dict. settings: names of train.json, nested with ``::``, and their
-    values. trust: run whatever code the bundle's train.json holds. Raises BundleError and SettingsError, the latter
-    for a name that train.json does not have, or that has an option of its own, and for other settings than those of
-    a run that was begun in this folder.
+    Parameters
+    ----------
+    run
+        Folder of checkpoints and new bundle. Settings must equal those of an interrupted run there, which
+        continues.
+    datalist
+        Path of a datalist (see :mod:`.datalist`). None: train on phantoms.
+    init
+        Initial weights: ``released``, ``phantoms``, ``none`` (random) or the path of a state dict.
+    settings
+        Values by their names in train.json, nested with ``::``. Names with an option of their own are refused.
+    trust
+        Run any code in the bundle's train.json.
     """
     source = bundle or released_bundle()
     _check_whole(source)
@@ -125,13 +133,13 @@ def plan(
 
 
 def check_same(file: Path, expected: Mapping[str, Any]) -> None:
-    """Raise SettingsError if a run was begun with other cases or settings than expected; name three of them."""
+    """Raise SettingsError if a run was started with other cases or settings; the text names up to three."""
     try:
         found = read_json(file)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file} of the run cannot be read; give another -o.") from error
     told = json.loads(json.dumps(dict(expected)))
-    if isinstance(found, dict) and not any(name.endswith("_sha256") for name in found):  # as earlier versions wrote
+    if isinstance(found, dict) and not any(name.endswith("_sha256") for name in found):  # of earlier versions
         told = {name: value for name, value in told.items() if not name.endswith("_sha256")}
     if found == told:
         return
@@ -144,14 +152,14 @@ def check_same(file: Path, expected: Mapping[str, Any]) -> None:
 
 
 def _is_begun(run: Path) -> bool:
-    """Whether a run got so far that it would go on: it has an epoch behind it, or a bundle."""
+    """Return whether a run can be continued: it has completed an epoch, or it has a bundle."""
     return (run / SETTINGS).is_file() and (
         (run / "checkpoints" / STATE_FILE).is_file() or (run / "bundle").is_dir()
     )
 
 
 def _check_whole(source: Path) -> None:
-    """Raise BundleError if the new bundle could not be made of this one: a file or an entry is missing."""
+    """Raise BundleError if this bundle lacks a file or an entry that the new bundle needs."""
     for name in (*(f"configs/{config}" for config in _CONFIGS), *_TRAVEL):
         if not (source / name).is_file():
             raise BundleError(
@@ -169,7 +177,7 @@ def _is_ensemble(source: Path) -> bool:
 
 
 def _checked(source: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], ConfigParser]:
-    """train.json of a bundle, and the same with its overrides, after these were held against it."""
+    """Return a bundle's train.json, without and with the overrides. Names and values are checked."""
     config = read_object(source / "configs" / "train.json")
     missing = [name for name in _NEEDED if name not in config]
     if missing:
@@ -195,7 +203,7 @@ def _checked(source: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def _check_value(name: str, value: Any, *, given: bool) -> None:
-    """Raise SettingsError for a value that no run can have; an expression of a trusted train.json may stand."""
+    """Raise SettingsError for an invalid value. An expression in a trusted train.json is allowed."""
     if value is _ABSENT or (isinstance(value, str) and not given and name not in _COUNTED):
         return
     if name in _SWITCHES:
@@ -210,7 +218,7 @@ def _check_value(name: str, value: Any, *, given: bool) -> None:
 
 
 def _interval(changed: ConfigParser, overrides: Mapping[str, Any]) -> dict[str, int]:
-    """A val_interval for a run that would end before its first validation. Raises SettingsError if one is given."""
+    """Return a val_interval for a run too short to be validated. Raise SettingsError if the user gave one."""
     epochs, interval = changed.get(_EPOCHS), changed.get("val_interval")
     if type(epochs) is not int or type(interval) is not int or epochs >= interval:
         return {}
@@ -223,7 +231,7 @@ def _interval(changed: ConfigParser, overrides: Mapping[str, Any]) -> dict[str, 
 
 
 def train(planned: Plan) -> Path:
-    """Run a plan to its end; returns the new bundle's folder, whose weights are the best validated ones."""
+    """Run a plan. Return the folder of the new bundle, with the weights of the best validation."""
     configs = planned.bundle / "configs"
     try:
         planned.run.mkdir(parents=True, exist_ok=True)
@@ -245,7 +253,7 @@ def train(planned: Plan) -> Path:
         workflow.initialize()
         workflow.run()
         workflow.finalize()
-    except RuntimeError as error:  # MONAI wraps what an expression raises
+    except RuntimeError as error:  # MONAI wraps errors of expressions
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ProstateSegError):
             cause = cause.__cause__
@@ -254,7 +262,7 @@ def train(planned: Plan) -> Path:
 
 
 def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
-    """Configurations, schema and licence of the source bundle with the new weights; nothing else travels."""
+    """Write the new bundle: the new weights, and configurations, schema and licence of the source bundle."""
     best = planned.run / "checkpoints" / "model.pt"
     if not best.is_file():
         raise SettingsError(

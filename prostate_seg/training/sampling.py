@@ -1,9 +1,9 @@
-"""Hard-example sampling: groups of like cases that the network gets wrong are drawn more often.
+"""Hard-example sampling: groups of similar cases with large errors are drawn more often.
 
-After Karimi et al. 2019: cases are clustered by features, and clusters with larger errors get a larger share. What
-the paper leaves open is our choice: features are the means of the encoder's tokens, the error is HD95 in mm, and a
-case's weight is ``(1 - share) + share · E / mean E`` with E the mean error of its cluster, the largest at most
-four times the smallest.
+The method follows Karimi et al. 2019: cases are clustered by features, and clusters with larger errors get a larger
+share. The paper does not define the following details. Our features are the means of the encoder's tokens. Our
+error is HD95 in mm. The weight of a case is ``(1 - share) + share · E / mean E``, with E the mean error of its
+cluster. The largest weight is at most four times the smallest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ COMPONENTS = 32
 
 
 def clusters_of(features: np.ndarray, count: int = CLUSTERS, seed: int = 0) -> np.ndarray:
-    """Clusters (n,) of features (n, D): k-means of their first 32 principal components; ``seed`` tells the draw."""
+    """Return the cluster numbers (n,) of features (n, D), by k-means on their first 32 principal components.
+
+    There are at most ``count`` clusters. Equal seeds give equal clusters.
+    """
     count = min(count, len(features))
     centred = features - features.mean(axis=0)
     left, scale, _ = np.linalg.svd(centred, full_matrices=False)
@@ -36,9 +39,18 @@ def clusters_of(features: np.ndarray, count: int = CLUSTERS, seed: int = 0) -> n
 
 
 def sampling_weights(errors: Sequence[float] | np.ndarray, clusters: np.ndarray, share: float) -> np.ndarray:
-    """Probabilities (n,) of drawing each case: equal where share is 0, else larger for clusters of larger errors.
+    """Return the probabilities (n,) of drawing each case, larger for clusters with larger errors.
 
-    errors: (n,) in mm, finite. clusters: (n,) integers. share: 0 to 1. The largest is at most 4 times the smallest.
+    The largest probability is at most 4 times the smallest.
+
+    Parameters
+    ----------
+    errors
+        Finite errors (n,) in mm.
+    clusters
+        Integers (n,), the cluster of each case.
+    share
+        Influence of the errors, 0 to 1. With 0 all cases have the same probability.
     """
     if not 0 <= share <= 1:
         raise SettingsError(f"The share of hard examples is between 0 and 1, got {share}.")
@@ -52,7 +64,10 @@ def sampling_weights(errors: Sequence[float] | np.ndarray, clusters: np.ndarray,
 
 
 class HardExampleSampler(EpochSampler):
-    """Cases drawn by ``weights`` with replacement, as many as there are; without them an :class:`EpochSampler`."""
+    """Sampler that draws cases with replacement, with probabilities ``weights``.
+
+    An epoch has as many draws as there are cases. If ``weights`` is None, this is an :class:`EpochSampler`.
+    """
 
     def __init__(self, dataset: Sequence[Any], seed: int = 0) -> None:
         super().__init__(dataset, seed)
@@ -66,18 +81,33 @@ class HardExampleSampler(EpochSampler):
         yield from (self.epoch * self.length + drawn).tolist()
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights, for a run that is resumed."""
+        """Return the weights, so that a run can be resumed."""
         return {"weights": None if self.weights is None else self.weights.tolist()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore the weights."""
         self.weights = None if state["weights"] is None else np.array(state["weights"])
 
 
 class HardExamples:
-    """Every ``interval`` epochs, look at all training cases and give the sampler new weights; share 0 does nothing.
+    """Handler for a trainer that computes new weights for the sampler every ``interval`` epochs.
 
-    network: the one whose errors and ``features`` count. inferer: gives its probabilities. For a trainer.
+    The weights are computed from all training cases.
+
+    Parameters
+    ----------
+    share
+        Influence of the errors, 0 to 1. With 0 the handler does nothing.
+    sampler
+        Sampler that gets the weights.
+    dataset
+        Training cases.
+    network
+        Network for which errors and ``features`` are computed.
+    inferer
+        Computes the probabilities of the network.
+    interval
+        Number of epochs between two computations.
     """
 
     def __init__(
@@ -96,12 +126,12 @@ class HardExamples:
         self.network, self.inferer = network, inferer
 
     def attach(self, engine: Engine) -> None:
-        """Hook into a trainer."""
+        """Attach the handler to a trainer."""
         if self.share > 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.look)
 
     def look(self, engine: Engine) -> None:
-        """New weights from the network as it is."""
+        """Compute new weights with the current state of the network."""
         training = self.network.training
         self.network.eval()
         cases, index = self.dataset.distinct()
@@ -119,7 +149,10 @@ class HardExamples:
 
 
 def error_mm(mask: np.ndarray, label: Any) -> float:
-    """HD95 of a mask (I, J, K) against a MetaTensor (1, I, J, K); the grid's diagonal where one is empty."""
+    """Return the HD95 in mm of a mask (I, J, K) against a label, a MetaTensor (1, I, J, K).
+
+    The result is the diagonal of the grid if HD95 is not finite, for example if one of the two is empty.
+    """
     truth = label[0].cpu().numpy() > 0.5
     spacing = tuple(float(side) for side in label.pixdim)
     hd95 = evaluate_masks(mask, truth, spacing).hd95_mm

@@ -1,4 +1,4 @@
-"""Masks and phantoms as a shape model takes them: axes to the left, posterior and superior."""
+"""Shape models of masks and phantoms. Masks are reoriented: axes to the left, posterior and superior."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 
 def upright(mask: Segmentation) -> tuple[Array, tuple[float, ...]]:
-    """Label 1 as bool with axes to the left, posterior and superior, and its spacing in mm along them."""
+    """Return label 1 as bool with axes to the left, posterior and superior, and its spacing in mm along them."""
     turn = ornt_transform(io_orientation(mask.affine), axcodes2ornt("LPS"))
     spacing = orthogonal_spacing_mm(mask.affine)
     source = np.argsort(turn[:, 0])
@@ -29,9 +29,23 @@ def upright(mask: Segmentation) -> tuple[Array, tuple[float, ...]]:
 
 
 def shape_model_of(paths: Sequence[Path], phantoms: int = 0) -> ShapeModel:
-    """The model of mask files, of all masks in folders, and of phantoms. Raises InputError, SettingsError.
+    """Make a shape model of mask files, of all masks in folders, and of phantoms.
 
     A file in a folder that is no mask is skipped with a warning.
+
+    Parameters
+    ----------
+    paths
+        Mask files, and folders of masks.
+    phantoms
+        Number of phantoms.
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or a file is no mask.
+    SettingsError
+        There are too few masks.
     """
     return ShapeModel.of([*_masks(paths), *_phantoms(phantoms)])
 

@@ -1,4 +1,4 @@
-"""Whether a bundle's training configuration may run: MONAI evaluates it and makes any object that it names."""
+"""Check of a bundle's training configuration before it runs. MONAI would evaluate it and build any object in it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ _SPECIAL = ("$", "@", "%")  # first characters of MONAI's expressions, reference
 
 
 def check_trusted(bundle: Path, *, trust: bool) -> None:
-    """Raise BundleError if training from a bundle would run anything that the released one does not.
+    """Raise BundleError if training from a bundle could run code that the released bundle does not run.
 
-    Free are numbers, true, false and null in train.json, entries left out, and a network_def that ``segment`` would
-    build too; the rest of train.json and all of logging.conf are as released. trust: let it run anyway.
+    In train.json a bundle may change numbers, true, false, null and remarks (``_desc_``), omit entries, and have
+    any network_def that ``segment`` accepts. Everything else in train.json must be as released. The whole
+    logging.conf must be as released. metadata.json may hold no expression and no ``_target_``. If ``trust`` is
+    true, nothing is checked.
     """
     if trust:
         return
@@ -42,7 +44,11 @@ def check_trusted(bundle: Path, *, trust: bool) -> None:
 
 
 def _foreign(own: Any, known: Any, place: str) -> Iterator[str]:
-    """What stands in a configuration and not, at the same place, in the known one; each as a phrase."""
+    """Yield a phrase for each entry of a configuration that the known one does not have at the same place.
+
+    Numbers, true, false, null and remarks are ignored. An element of a list may match any element of the known
+    list.
+    """
     if own is None or isinstance(own, bool | int | float):
         return
     if isinstance(own, dict) and isinstance(known, dict):
@@ -72,7 +78,7 @@ def _told(place: str, value: Any) -> str:
 
 
 def _evaluated(bundle: Path) -> Iterator[str]:
-    """What MONAI could evaluate in metadata.json, which it takes into the configuration."""
+    """Yield a phrase for each entry of metadata.json that MONAI could evaluate: it is part of the configuration."""
     level: list[tuple[str, Any]] = [("metadata.json", read_json(bundle / "configs" / "metadata.json"))]
     while level:
         name, value = level.pop()

@@ -1,4 +1,4 @@
-"""Is A better than B? Evaluations of the same cases, paired."""
+"""Paired comparison of evaluations of the same cases."""
 
 from .differences import HEAD, MAIN, Difference, check_comparison, compare, worst_first, write_comparison
 from .tables import Table, paired, read_table, remarks

@@ -1,8 +1,11 @@
-"""Is A better than B? Paired differences of two or more evaluations of the same cases.
+"""Paired differences between two or more evaluations of the same cases.
 
-Cases are paired by name, patients are what is drawn and flipped: a bootstrap interval of the mean difference,
-and a sign-flip permutation test (exact up to 12 patients) whose p values are corrected by Holm over all pairs and
-metrics. A missed case counts with the diagonal of its image, so missing one never makes a difference look better.
+Cases are paired by name. The mean difference has a bootstrap interval and a p value of a sign-flip permutation
+test, which is exact up to 12 patients. Both methods resample whole patients. The p values are corrected with Holm's
+method over all pairs and metrics.
+
+The diagonal of the image replaces an infinite distance of a missed case. A missed case therefore never makes a
+difference look better.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from ..metrics import SCORES
 from .tables import SIGNIFICANT, Table, paired, remarks
 
 MAIN = ("dice", "hd_mm", "hd95_mm", "assd_mm", "surface_dice_2mm", "slice_dice")
-EXACT_UP_TO = 12  # patients: 4096 sign patterns
+EXACT_UP_TO = 12  # patients, which give 4096 sign patterns
 FLIPS = 9999
 RESAMPLES = 2000
 INFINITE = "replaced by the diagonal of the reference image in mm"
@@ -34,11 +37,26 @@ _MARKS = {"comparison.json": f'"infinite_distances": "{INFINITE}"', "cases.csv":
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of ``second`` minus that of ``first`` over their common cases.
+    """Difference of one metric over the common cases: ``second`` minus ``first``.
 
-    better: whether the mean difference is for the better, None where it is 0; :attr:`verdict` says whether that is
-    shown. low, high: 95 % bootstrap interval over patients. p: two-sided; p_holm: corrected for all differences of
-    the comparison. None below two patients.
+    Attributes
+    ----------
+    first, second
+        Names of the two evaluations.
+    metric
+        Name of the metric.
+    cases, patients
+        Number of common cases and of their patients.
+    mean_first, mean_second, mean_difference
+        Means over the common cases.
+    low, high
+        95 % bootstrap interval of the mean difference over patients; None below two patients.
+    p
+        Two-sided p value; None below two patients.
+    p_holm
+        P value corrected for all differences of the comparison; None below two patients.
+    better
+        Whether the mean difference is an improvement; None if it is 0. See :attr:`verdict` for significance.
     """
 
     first: str
@@ -57,13 +75,13 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` where p_holm is below SIGNIFICANT, else ``not shown``."""
+        """``better`` or ``worse`` if p_holm is below SIGNIFICANT, otherwise ``not shown``."""
         if self.better is None or self.p_holm is None or self.p_holm >= SIGNIFICANT:
             return "not shown"
         return "better" if self.better else "worse"
 
     def as_line(self) -> str:
-        """The difference as ``compare`` prints it, under HEAD."""
+        """Return the difference as a line of the table that ``compare`` prints under HEAD."""
         interval = "-" if self.low is None else f"{self.low:+.4f} to {self.high:+.4f}"
         p = "-" if self.p_holm is None else f"{self.p_holm:.4f}"
         pair = f"{self.second} - {self.first}"
@@ -76,9 +94,16 @@ HEAD = f"{'difference':32s} {'metric':18s} {_NUMBERS} second is"
 
 
 def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Difference]:
-    """The differences of every pair of tables, in the order of their arguments, metric by metric.
+    """Compute the differences of every pair of tables, in the order of the arguments, metric by metric.
 
-    Raises SettingsError (fewer than two tables, an unknown metric), InputError (no common case).
+    A metric that is undefined in all common cases is left out.
+
+    Raises
+    ------
+    SettingsError
+        There are fewer than two tables, two tables have the same name, or a metric is unknown.
+    InputError
+        Two tables have no common case.
     """
     if len(tables) < 2:
         raise SettingsError(f"A comparison needs at least two evaluations, got {len(tables)}.")
@@ -97,19 +122,27 @@ def compare(tables: Sequence[Table], metrics: Sequence[str] = MAIN) -> list[Diff
 
 
 def worst_first(first: Table, second: Table, metric: str = "dice") -> list[tuple[str, float, float]]:
-    """The common cases with both values, those that got worse from first to second by most in front."""
+    """Return the common cases with both values, from the largest deterioration to the largest improvement."""
     names, a, b, _ = paired(first, second, metric)
     order = np.argsort(SCORES[metric] * (b - a), kind="stable")
     return [(names[index], float(a[index]), float(b[index])) for index in order]
 
 
 def check_comparison(folder: Path) -> None:
-    """Raise OutputError if the tables would take the place of files that this package did not write."""
+    """Raise OutputError if the tables would replace files that this package did not write."""
     check_replaceable(folder, _MARKS)
 
 
 def write_comparison(differences: Sequence[Difference], tables: Sequence[Table], folder: Path) -> list[Path]:
-    """Write ``comparison.json`` and ``cases.csv`` (worst first, by Dice, pair by pair). Raises OutputError."""
+    """Write ``comparison.json`` and ``cases.csv`` and return their paths.
+
+    ``cases.csv`` lists the cases of each pair of tables, with the largest deterioration in Dice first.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written, or it would replace a file that this package did not write.
+    """
     check_comparison(folder)
     folder.mkdir(parents=True, exist_ok=True)
     told = remarks(tables)
@@ -161,7 +194,7 @@ def _interval(sums: Array, sizes: Array) -> tuple[float, float]:
 
 
 def _sign_flip_p(sums: Array) -> float:
-    """Share of sign patterns over patients whose sum is at least as far from 0 as the one observed."""
+    """Return the fraction of sign patterns over patients with a sum at least as far from 0 as the observed sum."""
     observed = abs(sums.sum())
     if len(sums) <= EXACT_UP_TO:
         signs = np.array(list(itertools.product((-1, 1), repeat=len(sums))))
@@ -171,7 +204,7 @@ def _sign_flip_p(sums: Array) -> float:
 
 
 def _holm(differences: list[Difference]) -> list[Difference]:
-    """The differences with p values corrected step down (Holm 1979)."""
+    """Return the differences with p values corrected by the step-down method (Holm 1979)."""
     tested = sorted((one.p, index) for index, one in enumerate(differences) if one.p is not None)
     corrected: dict[int, float] = {}
     highest = 0.0

@@ -1,4 +1,4 @@
-"""Evaluations as they are compared: read from ``metrics.csv``, paired by case, with what must be said of them."""
+"""Evaluations for a comparison: read from ``metrics.csv``, paired by case, with remarks for the reader."""
 
 from __future__ import annotations
 
@@ -17,15 +17,27 @@ from ..metrics import DISTANCES, SCORES
 
 TABLE = "metrics.csv"
 SIGNIFICANT = 0.05
-SAME_ML = 1e-3  # of two readings of one reference
+SAME_ML = 1e-3  # largest difference in mL between two readings of the same reference
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One evaluation: values (cases,) by metric, NaN where undefined, infinite distances replaced.
+    """One evaluation.
 
-    failed: names of cases that could not be measured. reference_ml: (cases,), None where unknown. missed: how many
-    cases have infinite distances.
+    Attributes
+    ----------
+    name
+        Name of the evaluation.
+    cases, patients
+        Name of each measured case and of its patient.
+    values
+        Values (cases,) by metric. Undefined values are NaN, infinite distances are replaced by the diagonal.
+    failed
+        Names of the cases that could not be measured.
+    reference_ml
+        Volume of each reference in mL, (cases,); None if unknown.
+    missed
+        Number of cases with infinite distances.
     """
 
     name: str
@@ -38,10 +50,21 @@ class Table:
 
 
 def read_table(path: Path, name: str | None = None) -> Table:
-    """Read ``metrics.csv``, or the folder that ``evaluate -o`` wrote it to. Rows with an error are left out.
+    """Read the ``metrics.csv`` that ``evaluate -o`` wrote; rows with an error are left out.
 
-    name: of the table (None: its folder's). A column ``patient`` says whose cases they are; without it every case
-    is a patient. Raises InputError.
+    Without a column ``patient``, every case is a patient of its own.
+
+    Parameters
+    ----------
+    path
+        The file, or its folder.
+    name
+        Name of the table. None: the name of the folder.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or its content is not that of a table of ``evaluate``.
     """
     file = path / TABLE if path.is_dir() else path
     if not file.exists():
@@ -71,7 +94,13 @@ def read_table(path: Path, name: str | None = None) -> Table:
 
 
 def _column(file: Path, rows: Sequence[Mapping[str, str]], name: str) -> Array:
-    """A column's numbers (cases,): NaN for an empty cell, infinite only for a distance. Raises InputError."""
+    """Return the numbers of a column, (cases,); NaN for an empty cell.
+
+    Raises
+    ------
+    InputError
+        A cell is not a number, or it is infinite and the column is not a distance.
+    """
     texts = [row.get(name, "") for row in rows]
     for row, text in zip(rows, texts, strict=True):
         known = not text or (name in DISTANCES and text == "inf")
@@ -88,9 +117,9 @@ def _name(row: Mapping[str, str]) -> str:
 
 
 def paired(first: Table, second: Table, metric: str) -> tuple[list[str], Array, Array, Array]:
-    """The common cases in which a metric is defined: names, both values (cases,), patient numbers (cases,).
+    """Return the common cases in which a metric is defined: names, first values, second values, patient numbers.
 
-    Raises InputError where no case is common.
+    Each of the three arrays has the shape (cases,). Raise InputError if there is no common case.
     """
     there = {case: index for index, case in enumerate(second.cases)}
     pairs = [(index, there[case]) for index, case in enumerate(first.cases) if case in there]
@@ -107,9 +136,9 @@ def paired(first: Table, second: Table, metric: str) -> tuple[list[str], Array, 
 
 
 def remarks(tables: Sequence[Table]) -> list[str]:
-    """What a reader of a comparison must know: cases left out, missed ones, too few patients.
+    """Return remarks for the reader of a comparison: missed cases, cases left out, too few patients.
 
-    Raises InputError where a case has other references in two tables.
+    Raise InputError if a case has different references in two tables.
     """
     told = [
         f"{table.name}: {table.missed} of {len(table.cases)} cases are missed or invented altogether; their "

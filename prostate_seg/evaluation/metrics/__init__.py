@@ -1,12 +1,13 @@
-"""Overlap, surface distances in millimetres, volumes and where they go wrong, of binary masks.
+"""Metrics of binary masks: overlap, surface distances in mm, volumes, and regional errors.
 
-A mask is an array of 0 and 1 on an orthogonal grid, isotropic or not, along the patient's axes or
-oblique to them; a sheared grid is refused (:func:`orthogonal_spacing_mm`). Distances run between voxel
-centres of the masks' boundaries, in mm. The boundary of a mask is the mask minus its 6-connected
-erosion, and the image's border counts as outside. Axes of length 1 carry no boundary: a single slice
-is measured in its plane (4-connected) and has no volume.
+A mask is an array of 0 and 1 on an orthogonal grid. The grid may be isotropic or not, and aligned with the
+patient's axes or oblique to them. A sheared grid is refused (:func:`orthogonal_spacing_mm`).
 
-The empty-mask table (undefined: None):
+Distances are measured in mm between the voxel centres of the two boundaries. The boundary of a mask is the mask
+minus its 6-connected erosion; everything beyond the border of the image counts as outside. Axes of length 1 carry
+no boundary: a single slice is measured in its plane (4-connected) and has no volume.
+
+This table gives the values for empty masks (undefined: None):
 
 ============================================= ========== ================ ===============
 metric                                        both empty prediction empty reference empty
@@ -21,8 +22,9 @@ mean Dice of the slices                       1          0                0
 slices missed, slices too many                0, 0       all, 0           0, all
 ============================================= ========== ================ ===============
 
-Summaries over cases (``prostate_seg.evaluation.summary``) count infinite distances and replace each by the
-:func:`diagonal_mm` of its reference image, which no distance exceeds: a missed case never improves a score.
+Summaries over cases (``prostate_seg.evaluation.summary``) count infinite distances. They replace each by the
+diagonal of its reference image (:func:`diagonal_mm`). No finite distance exceeds this diagonal, so a missed case
+never improves a score.
 """
 
 from .calibration import Reliability, expected_calibration_error

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says (Guo et al., "On calibration of modern neural networks", ICML 2017)."""
+"""Calibration of probabilities (Guo et al., "On calibration of modern neural networks", ICML 2017)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from .masks import checked_mask
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Bins of equal width over [0, 1]: counts (B,), mean probability (B,) and share of the reference (B,).
+    """Reliability diagram with B bins of equal width over [0, 1]; the diagrams of several cases can be added.
 
-    Empty bins hold 0. Reliabilities of several cases add up.
+    Attributes
+    ----------
+    counts
+        Number of voxels in each bin, (B,).
+    confidence
+        Mean probability in each bin, (B,); 0 in an empty bin.
+    frequency
+        Fraction of voxels in each bin that belong to the reference, (B,); 0 in an empty bin.
     """
 
     counts: Array
@@ -31,7 +38,10 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean over voxels of the gap between a bin's probability and its frequency, in [0, 1]; 0 without any."""
+        """Mean over voxels of the absolute difference between confidence and frequency of their bin.
+
+        The value is in [0, 1]. It is 0 if there are no voxels.
+        """
         total = self.counts.sum()
         return float((self.counts @ np.abs(self.confidence - self.frequency)) / total) if total else 0.0
 
@@ -39,7 +49,24 @@ class Reliability:
 def reliability(
     probability: Array, reference: Array, *, bins: int = 10, within: Array | None = None
 ) -> Reliability:
-    """Bin the foreground probability of voxels. within: bool, which voxels count (None: all). SettingsError."""
+    """Bin the foreground probability of voxels.
+
+    Parameters
+    ----------
+    probability
+        Foreground probability in [0, 1].
+    reference
+        Reference mask of the same shape.
+    bins
+        Number of bins.
+    within
+        Bool array of the voxels to use. None: all voxels.
+
+    Raises
+    ------
+    SettingsError
+        The shapes differ, a probability is outside [0, 1], the reference is not a mask, or there is no bin.
+    """
     p = np.asarray(probability, np.float64)
     truth = checked_mask(np.asarray(reference), "reference")
     if p.shape != truth.shape or bins < 1 or not ((p >= 0) & (p <= 1)).all():
@@ -58,5 +85,5 @@ def reliability(
 
 
 def expected_calibration_error(probability: Array, reference: Array, *, bins: int = 10) -> float:
-    """The expected calibration error of one case's foreground probability, over all its voxels."""
+    """Return the expected calibration error of the foreground probability over all voxels of a case."""
     return reliability(probability, reference, bins=bins).expected_calibration_error

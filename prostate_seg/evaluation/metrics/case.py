@@ -1,4 +1,4 @@
-"""All metrics of one case."""
+"""Metrics of one case."""
 
 from __future__ import annotations
 
@@ -17,17 +17,39 @@ from .surface import SurfaceDistances, surface_distances
 
 @dataclass(frozen=True)
 class Metrics:
-    """One prediction measured against its reference. None: undefined, see the table in the package's docstring.
+    """Metrics of one prediction against its reference.
 
-    dice, iou, precision, recall: in [0, 1]. hd_mm, hd95_mm, assd_mm and mean distances each way:
-    :class:`SurfaceDistances`. surface_dice_1mm, ...: within 1, 2, 3 mm. volumes in mL; volume_error_ml is
-    prediction minus reference, relative_volume_error that over the reference (0.1 is 10 % too large).
-    centroid_shift_mm. The ``slice_`` metrics are
-    the 2D figures of much of the literature: means over the slices (axis k) that hold either mask; missed_slices,
-    extra_slices: how many hold only one of them.
+    None means undefined, see the table in the docstring of the package. The extents and all metrics below them are
+    None if the orientation is unknown.
 
-    Only where the orientation is known: extents and ellipsoid volume (π/6 times the extents), Dice and HD95 of the
-    reference's thirds from apex to base, mean surface distance by direction from the reference's centroid.
+    Attributes
+    ----------
+    dice, iou, precision, recall
+        Overlap, in [0, 1].
+    hd_mm, hd95_mm, assd_mm, mean_distance_to_reference_mm, mean_distance_to_prediction_mm
+        Surface distances, see :class:`SurfaceDistances`.
+    surface_dice_1mm, surface_dice_2mm, surface_dice_3mm
+        Surface Dice with a tolerance of 1, 2 and 3 mm, in [0, 1].
+    centroid_shift_mm
+        Distance between the two centroids.
+    volume_ml, reference_volume_ml
+        Volumes of prediction and reference.
+    volume_error_ml, absolute_volume_error_ml
+        Volume of the prediction minus volume of the reference, and its absolute value.
+    relative_volume_error, absolute_relative_volume_error
+        Volume error divided by the volume of the reference (0.1 is 10 % too large), and its absolute value.
+    slice_dice
+        Mean 2D Dice over the slices (axis k) that contain either mask. Much of the literature reports this value.
+    missed_slices, extra_slices
+        Number of slices that contain only the reference, and only the prediction.
+    left_right_mm, anterior_posterior_mm, superior_inferior_mm
+        Extents of the prediction along the patient's axes; with the prefix ``reference_`` those of the reference.
+    ellipsoid_ml, reference_ellipsoid_ml
+        Ellipsoid volumes: π/6 times the product of the three extents.
+    dice_apex, dice_mid, dice_base, hd95_apex_mm, hd95_mid_mm, hd95_base_mm
+        Dice and HD95 in the thirds of the reference from apex to base.
+    distance_anterior_mm, distance_posterior_mm, distance_left_mm, distance_right_mm
+        Mean surface distance by direction from the centroid of the reference.
     """
 
     dice: float
@@ -72,14 +94,14 @@ class Metrics:
     distance_right_mm: float | None = None
 
 
-# Distances: infinite for a missed case, and then worth the image's diagonal in a summary.
+# Distances. They are infinite for a missed case; a summary then uses the diagonal of the image instead.
 DISTANCES = (
     *("hd_mm", "hd95_mm", "assd_mm", "mean_distance_to_reference_mm", "mean_distance_to_prediction_mm"),
     *("centroid_shift_mm", "hd95_apex_mm", "hd95_mid_mm", "hd95_base_mm"),
     *("distance_anterior_mm", "distance_posterior_mm", "distance_left_mm", "distance_right_mm"),
 )
-# What tells better from worse: 1 where more is better, -1 where less is. Volumes and counts of slices describe;
-# they are no score, because a missed case may be nearer to the true volume than a grossly large mask.
+# Metrics that rank predictions: 1 if a higher value is better, -1 if a lower value is better. Volumes and slice
+# counts are not among them: a missed case may be closer to the true volume than a mask that is far too large.
 SCORES = {
     **dict.fromkeys(("dice", "iou", "precision", "recall", "slice_dice"), 1),
     **dict.fromkeys(("surface_dice_1mm", "surface_dice_2mm", "surface_dice_3mm"), 1),
@@ -95,12 +117,23 @@ def evaluate_masks(
     *,
     affine: Array | None = None,
 ) -> Metrics:
-    """All metrics of a prediction against its reference.
+    """Compute all metrics of a prediction against its reference.
 
-    prediction, reference: equal shapes, (I, J, K) or (I, J), values 0 and 1 only (a probability must be
-    thresholded first). spacing_mm: one positive length an axis of an orthogonal grid; or affine: RAS mm, of
-    (I, J, K) masks whose directions in the patient are known, for the metrics that need them. Raises
-    GeometryError (shapes, a sheared grid), SettingsError (values, spacing).
+    Parameters
+    ----------
+    prediction, reference
+        Masks of equal shape, (I, J, K) or (I, J). The only values are 0 and 1: threshold a probability first.
+    spacing_mm
+        Positive voxel spacing along each axis of an orthogonal grid. Not used if ``affine`` is given.
+    affine
+        Affine of (I, J, K) masks in RAS mm. It is required for the metrics that need the patient's directions.
+
+    Raises
+    ------
+    GeometryError
+        The shapes differ, the grid is sheared, or neither spacing nor affine is given.
+    SettingsError
+        A mask has another value than 0 and 1, or the spacing is invalid.
     """
     prediction, reference = checked_masks(prediction, reference)
     if affine is not None:
@@ -134,7 +167,7 @@ def evaluate_masks(
 
 
 def _missed(counts: Overlap) -> bool:
-    """Whether exactly one of the masks is empty."""
+    """Return whether exactly one of the masks is empty."""
     return (counts.prediction == 0) != (counts.reference == 0)
 
 
@@ -173,7 +206,7 @@ def _positions(
     affine: Array | None,
     spacing_mm: Sequence[float],
 ) -> dict[str, float | None]:
-    """Centroids; and, where the directions in the patient are known, extents, thirds and directions."""
+    """Return the centroid shift and, if the affine is known, extents and the metrics by third and direction."""
     place = (
         np.diag([*np.asarray(spacing_mm, np.float64), 1.0]) if affine is None else np.asarray(affine, np.float64)
     )

@@ -1,4 +1,4 @@
-"""What all metrics share: masks that are masks, their box, their boundary."""
+"""Functions that all metrics share: checks of masks and spacing, the diagonal, the boundary."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ...geometry.volume import Array, spacing_of
 
 
 def orthogonal_spacing_mm(affine: Array) -> tuple[float, float, float]:
-    """Spacing along i, j, k of a 4x4 affine in mm; GeometryError where its axes are sheared.
+    """Return the spacing in mm along i, j and k of a 4x4 affine. Raise GeometryError if its axes are sheared.
 
-    Axes may deviate from right angles by a cosine of 0.001 (0.06 degrees): distances err by about 0.1 %.
+    The cosine of the angle between two axes may be up to 0.001, which is 0.06 degrees from a right angle. The
+    resulting error of a distance is about 0.1 %.
     """
     axes = np.asarray(affine, np.float64)[:3, :3]
     axes = axes / np.linalg.norm(axes, axis=0)
@@ -27,12 +28,20 @@ def orthogonal_spacing_mm(affine: Array) -> tuple[float, float, float]:
 
 
 def diagonal_mm(shape: Sequence[int], spacing_mm: Sequence[float]) -> float:
-    """Diagonal of an image's outer box in mm: no distance between two of its voxels is longer."""
+    """Return the diagonal of an image in mm, from outer corner to outer corner; no two voxels are farther apart."""
     return float(np.linalg.norm(np.asarray(shape, np.float64) * np.asarray(spacing_mm, np.float64)))
 
 
 def checked_masks(prediction: Array, reference: Array) -> tuple[Array, Array]:
-    """Two masks of equal shape as bool. Raises GeometryError, SettingsError."""
+    """Return two masks of equal shape as bool.
+
+    Raises
+    ------
+    GeometryError
+        The shapes differ.
+    SettingsError
+        A mask has another value than 0 and 1.
+    """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     if prediction.shape != reference.shape or prediction.ndim == 0:
         raise GeometryError(
@@ -43,7 +52,7 @@ def checked_masks(prediction: Array, reference: Array) -> tuple[Array, Array]:
 
 
 def checked_mask(mask: Array, name: str) -> Array:
-    """A mask of 0 and 1 as bool. Raises SettingsError naming another value."""
+    """Return a mask of 0 and 1 as bool. Raise SettingsError if it has another value."""
     if mask.dtype == np.bool_:
         return mask
     inside = mask == 1
@@ -57,7 +66,7 @@ def checked_mask(mask: Array, name: str) -> Array:
 
 
 def checked_spacing(spacing_mm: Sequence[float], axes: int) -> Array:
-    """One positive length in mm an axis. Raises SettingsError."""
+    """Return the spacing in mm as an array. Raise SettingsError unless each axis has one positive length."""
     spacing = np.asarray(spacing_mm, np.float64)
     if spacing.shape != (axes,) or not np.isfinite(spacing).all() or (spacing <= 0).any():
         raise SettingsError(f"Spacing is {axes} positive lengths in mm, one an axis, got {spacing.tolist()}.")
@@ -65,7 +74,7 @@ def checked_spacing(spacing_mm: Sequence[float], axes: int) -> Array:
 
 
 def boundary(mask: Array, axes: Sequence[int]) -> Array:
-    """Mask minus its erosion by the two neighbours along each of the axes; beyond the array is outside."""
+    """Return the mask minus its erosion by the two neighbours along each axis; beyond the array is outside."""
     inside = mask.copy()
     for axis in axes:
         moved_mask, moved_inside = np.moveaxis(mask, axis, 0), np.moveaxis(inside, axis, 0)

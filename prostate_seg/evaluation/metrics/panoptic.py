@@ -1,8 +1,8 @@
 """Panoptic quality (Kirillov, He, Girshick, Rother and Dollar, CVPR 2019) of structures and of slices.
 
-A predicted segment and one of the reference match where their IoU is above one half, which no second pair
-can be. PQ = SQ · RQ: segmentation quality SQ is the matches' mean IoU, recognition quality RQ their F1.
-Counts are added up over the data set before they are divided; it is no mean of images.
+A predicted segment and a reference segment match if their IoU is above 0.5. A segment can have at most one match.
+PQ = SQ · RQ. The segmentation quality SQ is the mean IoU of the matches, the recognition quality RQ is their F1
+score. Counts are summed over the data set before the division, so the quality is not a mean over images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from .masks import checked_masks
 
 @dataclass(frozen=True)
 class Panoptic:
-    """Counts of one structure: matches, their IoU together, predictions and references without a match."""
+    """Counts of one structure; the counts of several images can be added.
+
+    Attributes
+    ----------
+    matched
+        Number of matches.
+    iou
+        Sum of the IoU of the matches.
+    unmatched_predictions, unmatched_references
+        Number of predicted segments and of reference segments without a match.
+    """
 
     matched: int = 0
     iou: float = 0.0
@@ -36,18 +46,18 @@ class Panoptic:
 
     @property
     def quality(self) -> float | None:
-        """PQ in [0, 1]; None where there is no segment at all."""
+        """PQ in [0, 1]; None if there is no segment at all."""
         found, drawn = self.segmentation_quality, self.recognition_quality
         return None if drawn is None else (found or 0.0) * drawn
 
     @property
     def segmentation_quality(self) -> float | None:
-        """SQ, the mean IoU of the matches; None without any."""
+        """SQ, the mean IoU of the matches; None if there is no match."""
         return self.iou / self.matched if self.matched else None
 
     @property
     def recognition_quality(self) -> float | None:
-        """RQ, matches over matches plus half of what is left; None where there is no segment at all."""
+        """RQ: matches / (matches + half of the unmatched segments); None if there is no segment at all."""
         total = self.matched + 0.5 * (self.unmatched_predictions + self.unmatched_references)
         return self.matched / total if total else None
 
@@ -55,11 +65,22 @@ class Panoptic:
 def panoptic_counts(
     prediction: Mapping[str, Array], reference: Mapping[str, Array], *, void: Array | None = None
 ) -> dict[str, Panoptic]:
-    """The counts of one image: structures by name, bool masks of one shape, each a segment where not empty.
+    """Count the matches in one image, by structure.
 
-    void: where nobody can know (outside the field of view): its voxels count in no union, and a prediction of
-    which more than half is void is no error. Structures are scored one by one and may nest. Raises
-    GeometryError.
+    Each structure is scored on its own, so structures may overlap.
+
+    Parameters
+    ----------
+    prediction, reference
+        Bool masks of equal shape by the name of the structure. Each mask that is not empty is one segment.
+    void
+        Voxels without known truth, for example outside the field of view. They do not count in any union. A
+        predicted segment with more than half of its voxels in the void is not an error.
+
+    Raises
+    ------
+    GeometryError
+        The shapes differ.
     """
     names = list(dict.fromkeys([*reference, *prediction]))
     counts = {}
@@ -76,7 +97,7 @@ def panoptic_counts(
 
 
 def panoptic_quality(images: Iterable[Mapping[str, Panoptic]]) -> dict[str, Panoptic]:
-    """The counts of a data set by structure: those of its images added up."""
+    """Add up the counts of all images of a data set, by structure."""
     total: dict[str, Panoptic] = {}
     for image in images:
         for name, counts in image.items():
@@ -85,7 +106,7 @@ def panoptic_quality(images: Iterable[Mapping[str, Panoptic]]) -> dict[str, Pano
 
 
 def slice_presence(prediction: Array, reference: Array) -> Panoptic:
-    """The counts with every slice (axis k) as an image: slices too many or missed at base and apex enter RQ."""
+    """Count with each slice (axis k) as an image, so that RQ falls for missed and extra slices at base and apex."""
     drawn, truth = checked_masks(prediction, reference)
     total = Panoptic()
     unknown = np.zeros(drawn.shape[:2], bool)
@@ -95,7 +116,7 @@ def slice_presence(prediction: Array, reference: Array) -> Panoptic:
 
 
 def _one(drawn: Array, truth: Array, void: Array) -> Panoptic:
-    """One segment against one."""
+    """Compare one predicted segment with one reference segment."""
     size, expected = int(np.count_nonzero(drawn)), int(np.count_nonzero(truth))
     shared, unknown = int(np.count_nonzero(drawn & truth)), int(np.count_nonzero(drawn & void))
     union = size + expected - shared - unknown

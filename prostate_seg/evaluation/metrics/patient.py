@@ -1,4 +1,4 @@
-"""Where in the patient: positions of voxels along left, posterior and superior; sizes; thirds and directions."""
+"""Measurements along the patient's axes: centroid, extents, thirds from apex to base, and directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIRECTIONS = ("anterior", "posterior", "left", "right")
 
 
 def centroid_lps_mm(mask: Array, affine: Array) -> Array | None:
-    """Centre of a mask's voxels in LPS mm, (3,); None where it is empty."""
+    """Return the centroid of a mask in LPS mm, (3,); None if the mask is empty."""
     box = bounding_box(mask)
     if box[0].stop == 0:
         return None
@@ -27,9 +27,10 @@ def centroid_lps_mm(mask: Array, affine: Array) -> Array | None:
 
 
 def extents_mm(mask: Array, affine: Array) -> tuple[float, float, float]:
-    """Size along left-right, anterior-posterior and superior-inferior in mm: from the outer faces of its voxels.
+    """Return the extents of a mask along left-right, anterior-posterior and superior-inferior in mm.
 
-    On an oblique grid a voxel counts with its own extent along the patient's axis. Zeros where it is empty.
+    They are measured between the outer faces of the voxels. On an oblique grid, the extent of a voxel along the
+    patient's axis is added. The extents of an empty mask are 0.
     """
     lps = swap_ras_lps(affine)[:3, :3]
     box = bounding_box(mask)
@@ -42,32 +43,33 @@ def extents_mm(mask: Array, affine: Array) -> tuple[float, float, float]:
 
 
 def ellipsoid_ml(extents: tuple[float, float, float]) -> float:
-    """π/6 times the three extents, in mL: what clinicians compute from callipers (Littrup et al. 1991)."""
+    """Return π/6 times the three extents, in mL, as in clinical calliper measurements (Littrup et al. 1991)."""
     return float(np.pi / 6 * np.prod(extents) / 1000.0)
 
 
 def third_bounds_mm(reference: Array, affine: Array) -> Array:
-    """The superior positions, (4,) mm, that cut the reference into apex, mid-gland and base of equal length."""
+    """Return the superior positions, (4,) in mm, that bound apex, mid-gland and base of equal length."""
     low, high = _superior_range(reference, affine)
     return np.linspace(low, high, 4)
 
 
 def thirds_of(shape: tuple[int, ...], affine: Array, bounds: Array) -> Array:
-    """The third, 0 (apex), 1 or 2 (base), of every voxel of an image: int8 (I, J, K) or broadcastable to it.
+    """Return the third of every voxel: 0 (apex), 1 (mid-gland) or 2 (base).
 
-    What lies beyond the reference belongs to the third beside it.
+    The result is an int8 array that can be broadcast to (I, J, K). Voxels below the reference count as apex, voxels
+    above it as base.
     """
     row = swap_ras_lps(affine)[2]
     position = np.zeros((1, 1, 1))
     for axis, length in enumerate(shape):
-        if abs(row[axis]) > 1e-9:  # an axial grid needs one axis only
+        if abs(row[axis]) > 1e-9:  # an axial grid needs only one axis
             sizes = [length if other == axis else 1 for other in range(3)]
             position = position + (row[axis] * np.arange(length)).reshape(sizes)
     return np.searchsorted(bounds[1:3], position + row[3], side="right").astype(np.int8)
 
 
 def directions_of(voxels: Array, affine: Array, centre_lps_mm: Array) -> Array:
-    """The index into DIRECTIONS of where voxels (N, 3) lie from a centre, in the transverse plane."""
+    """Return the index into DIRECTIONS for voxels (N, 3), seen from a centre in the transverse plane."""
     lps = swap_ras_lps(affine)
     left, posterior, _ = (voxels @ lps[:3, :3].T + lps[:3, 3] - centre_lps_mm).T
     sideways = np.abs(left) > np.abs(posterior)
@@ -75,7 +77,10 @@ def directions_of(voxels: Array, affine: Array, centre_lps_mm: Array) -> Array:
 
 
 def by_direction(distances: SurfaceDistances, affine: Array, centre_lps_mm: Array) -> dict[str, float]:
-    """Mean surface distance, both ways together, of the boundary voxels in each direction; inf for a miss."""
+    """Return the mean surface distance of the boundary voxels in each direction, over both masks together.
+
+    The distances are infinite if the prediction is empty.
+    """
     if not len(distances.prediction_voxels):
         return dict.fromkeys(DIRECTIONS, float("inf"))
     sides = [directions_of(voxels, affine, centre_lps_mm) for voxels in
@@ -86,7 +91,7 @@ def by_direction(distances: SurfaceDistances, affine: Array, centre_lps_mm: Arra
 
 
 def _superior_range(mask: Array, affine: Array) -> tuple[float, float]:
-    """The lowest and highest outer face of a mask's voxels along superior, mm."""
+    """Return the lowest and highest position of the outer voxel faces along superior, in mm."""
     row = swap_ras_lps(affine)[2]
     box = bounding_box(mask)
     inner = mask[box]
@@ -97,7 +102,7 @@ def _superior_range(mask: Array, affine: Array) -> tuple[float, float]:
 
 
 def _surrounded(mask: Array) -> Array:
-    """Voxels whose two neighbours along k are in the mask: none of them is its first or last along any axis."""
+    """Mark voxels with all six neighbours in the mask: no such voxel is the outermost along an axis."""
     inside = np.zeros_like(mask)
     inside[:, :, 1:-1] = mask[:, :, :-2] & mask[:, :, 2:]
     for axis in (0, 1):

@@ -17,11 +17,19 @@ from .overlap import overlap
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
-    """Distance in mm from each boundary voxel of one mask to the nearest boundary voxel of the other.
+    """Distances in mm from each boundary voxel of one mask to the nearest boundary voxel of the other mask.
 
-    to_reference: (P,), of the prediction's boundary voxels, whose indices (P, axes) are
-    prediction_voxels; to_prediction: (R,), likewise. Empty masks: both arrays are empty, or the one that
-    exists holds inf.
+    If both masks are empty, all arrays are empty. If only one mask is empty, the distances of the other mask are
+    inf.
+
+    Attributes
+    ----------
+    to_reference
+        Distances of the boundary voxels of the prediction, (P,).
+    to_prediction
+        Distances of the boundary voxels of the reference, (R,).
+    prediction_voxels, reference_voxels
+        Indices of these boundary voxels, (P, axes) and (R, axes).
     """
 
     to_reference: Array
@@ -50,15 +58,20 @@ class SurfaceDistances:
         return _or_zero(np.mean, self.to_reference), _or_zero(np.mean, self.to_prediction)
 
     def surface_dice(self, tolerance_mm: float) -> float:
-        """Share of the boundary voxels of both masks that lie within a tolerance; 1 where there are none."""
+        """Return the fraction of the boundary voxels of both masks within a tolerance; 1 if there are no voxels."""
         together = np.concatenate([self.to_reference, self.to_prediction])
         return float((together <= tolerance_mm).mean()) if together.size else 1.0
 
     def where(self, prediction: Array, reference: Array) -> SurfaceDistances:
-        """The distances of some of the boundary voxels only: two bool arrays, (P,) and (R,).
+        """Return the distances of selected boundary voxels only.
 
-        Where a region holds none of one mask's boundary, that direction has none to say, unless the other
-        mask is empty altogether: then all is infinite.
+        A mask without a selected boundary voxel adds no distance to the result. If one of the masks is empty, the
+        distances of the other mask stay infinite.
+
+        Parameters
+        ----------
+        prediction, reference
+            Bool arrays of the selected boundary voxels, (P,) and (R,).
         """
         return SurfaceDistances(
             self.to_reference[prediction],
@@ -69,10 +82,23 @@ class SurfaceDistances:
 
 
 def surface_distances(prediction: Array, reference: Array, spacing_mm: Sequence[float]) -> SurfaceDistances:
-    """Exact distances between the boundaries of two masks of equal shape.
+    """Compute the exact distances between the boundaries of two masks.
 
-    spacing_mm: distance of voxel centres along each axis, positive. The module's docstring defines the
-    boundary and the empty masks. Raises GeometryError for shapes, SettingsError for the spacing.
+    The docstring of the package defines the boundary and the values for empty masks.
+
+    Parameters
+    ----------
+    prediction, reference
+        Masks of equal shape, with the values 0 and 1.
+    spacing_mm
+        Positive distance of voxel centres along each axis.
+
+    Raises
+    ------
+    GeometryError
+        The shapes differ.
+    SettingsError
+        The spacing is invalid, or a mask has another value than 0 and 1.
     """
     prediction, reference = checked_masks(prediction, reference)
     spacing = checked_spacing(spacing_mm, prediction.ndim)
@@ -85,14 +111,14 @@ def surface_distances(prediction: Array, reference: Array, spacing_mm: Sequence[
     voxels = tuple(np.argwhere(part) + start for part in (surface, other))
     if 0 in counts:
         return SurfaceDistances(np.full(counts[0], np.inf), np.full(counts[1], np.inf), *voxels)
-    # Both ways are exact. A KD-tree wins where thin surfaces lie close, the distance transform elsewhere.
+    # Both methods are exact. The KD-tree is faster for thin surfaces close to each other, the transform otherwise.
     close = overlap(prediction, reference).dice > 0.7 and sum(counts) < 0.1 * surface.size
     measure = _to_nearest if close else _to_nearest_by_transform
     return SurfaceDistances(measure(surface, other, spacing), measure(other, surface, spacing), *voxels)
 
 
 def _to_nearest(surface: Array, target: Array, spacing: Array) -> Array:
-    """Distance in mm from each voxel of surface to the nearest of target, by a KD-tree."""
+    """Return the distance in mm from each voxel of surface to the nearest voxel of target, with a KD-tree."""
     distances = np.zeros(int(np.count_nonzero(surface)))
     apart = ~target[surface]  # a voxel on both surfaces is at distance 0
     tree = KDTree(np.argwhere(target) * spacing, balanced_tree=False, compact_nodes=False)
@@ -101,12 +127,12 @@ def _to_nearest(surface: Array, target: Array, spacing: Array) -> Array:
 
 
 def _to_nearest_by_transform(surface: Array, target: Array, spacing: Array) -> Array:
-    """The same by a Euclidean distance transform of the whole box."""
+    """Return the same distances as :func:`_to_nearest`, with a Euclidean distance transform of the whole box."""
     return np.asarray(distance_transform_edt(~target, sampling=spacing)[surface])
 
 
 def _percentile95(distances: Array) -> float:
-    # All distances are infinite or none is; interpolation between infinities would give NaN.
+    # Either all distances are infinite or none. Interpolation between infinite values would give NaN.
     return float(np.percentile(distances, 95.0)) if np.isfinite(distances[0]) else float("inf")
 
 
