@@ -18,7 +18,7 @@ import numpy as np
 
 from prostate_seg import read
 from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
-from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.contoured_volume import Author, ContouredVolume
 from prostate_seg.writing.dicom.ultrasound import write_us
 from prostate_seg.writing.formats import write_formats
 from prostate_seg.writing.request import Request
@@ -26,7 +26,7 @@ from prostate_seg.writing.request import Request
 FORMATS = ("dicom-seg", "dicom-probability", "rtstruct", "us-series", "stl", "slicer", "seg-nrrd", "nifti")
 
 
-def delivery_of(shape, folder):
+def contoured_of(shape, folder):
     spacing = np.array([80.0, 60.0, 60.0]) / shape
     rng = np.random.default_rng(0)
     image = rng.integers(20, 200, shape, np.uint8)
@@ -38,17 +38,17 @@ def delivery_of(shape, folder):
     )
     probability = (1 / (1 + np.exp(20 * (radius - 1)))).astype(np.float32)
     ctv = Segmentation((radius < 1).astype(np.uint8), volume.affine, probability=probability)
-    return Delivery(volume, ctv, Maker("benchmark", "0"))
+    return ContouredVolume(volume, ctv, Author("benchmark", "0"))
 
 
 def measure(name, shape, results):
     with tempfile.TemporaryDirectory() as folder:
-        delivery = delivery_of(shape, Path(folder) / "source")
-        small = delivery_of((40, 30, 10), Path(folder) / "small")
+        contoured = contoured_of(shape, Path(folder) / "source")
+        small = contoured_of((40, 30, 10), Path(folder) / "small")
         (Path(folder) / "warm").mkdir()
         write_formats(Path(folder) / "warm", Request(small, (name,)))  # imports
         start = time.perf_counter()
-        (output,) = write_formats(Path(folder), Request(delivery, (name,)))
+        (output,) = write_formats(Path(folder), Request(contoured, (name,)))
         seconds = time.perf_counter() - start
         place = Path(folder) / output
         size = sum(file.stat().st_size for file in (place.iterdir() if place.is_dir() else [place]))

@@ -34,8 +34,8 @@ from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
 from prostate_seg.reading.cases import read
 from prostate_seg.system.json_files import write_json
 from prostate_seg.writing import write
-from prostate_seg.writing.delivery import Delivery, Maker
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.contoured_volume import Author, ContouredVolume
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 from prostate_seg.writing.formats import write_formats
 from prostate_seg.writing.manifest import mask_digest
 from prostate_seg.writing.request import Request
@@ -160,7 +160,7 @@ def case_folder(formats: tuple[str, ...] = ("seg-nrrd", "nrrd")) -> Seed:
         volume = read(write_us(sweep(), Path(place, "scan"))[0])
         ctv, folder = gland(volume), Path(place, "case")
         folder.mkdir()
-        outputs = write_formats(folder, Request(Delivery(volume, ctv, Maker("fuzz", "1")), formats))
+        outputs = write_formats(folder, Request(ContouredVolume(volume, ctv, Author("fuzz", "1")), formats))
         about = {"acquisition": {"frame_spacing_mm": 2.0, "frame_order": None, "probe_side": None}}
         facts = {"input": {"kind": "us", "sha256": "00"}, "orientation": "assumed", "ctv_sha256": mask_digest(ctv)}
         bundle = {"bundle": {"name": "fuzz", "version": "1", "sha256": "00"}, "drawn": "automatic"}
@@ -227,7 +227,10 @@ def datalist() -> Seed:
 
 
 def rle() -> list[Seed]:
-    return [us(habits=ScannerHabits(rle=True)), us(habits=ScannerHabits(rle=True), photometric="RGB")]
+    return [
+        us(conventions=ScannerConventions(rle=True)),
+        us(conventions=ScannerConventions(rle=True), photometric="RGB"),
+    ]
 
 
 FORMATS: dict[str, Callable[[], list[Seed]]] = {

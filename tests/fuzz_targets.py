@@ -58,14 +58,14 @@ def bundle(file: Path) -> None:
 
 def manifest(file: Path) -> None:
     """Every verb that reads a case's folder: the mask that counts, hand-over, collection."""
-    from prostate_seg.cases.export import Order, hand_over
+    from prostate_seg.cases.export import ExportOptions, export_case
     from prostate_seg.training.collect import collect
 
-    order = Order(file.parent, ("nifti", "seg-nrrd"))
+    order = ExportOptions(file.parent, ("nifti", "seg-nrrd"))
     out = file.parent.with_name("out")
     shutil.rmtree(out, ignore_errors=True)
-    hand_over(order, out, overwrite=True)
-    hand_over(replace(order, source=file.parent / "trus.nrrd"), out, overwrite=True)
+    export_case(order, out, overwrite=True)
+    export_case(replace(order, source=file.parent / "trus.nrrd"), out, overwrite=True)
     collect([file.parent], out / "collected", unchanged=True)
 
 

@@ -13,12 +13,12 @@ from prostate_seg import read
 from prostate_seg.geometry.volume import Segmentation, affine_from_lps, swap_ras_lps
 from prostate_seg.phantom import make_phantom
 from prostate_seg.writing import write
-from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.contoured_volume import Author, ContouredVolume
 from prostate_seg.writing.dicom.ultrasound import write_us
 
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
 STEP_MM = 4.0
-MAKER = Maker("prostate_us_segmenter", "0.1.0")
+MAKER = Author("prostate_us_segmenter", "0.1.0")
 BIN = Path(sys.executable).parent
 
 
@@ -36,7 +36,7 @@ class Study:
     """A phantom as DICOM, as read, and what is handed over; truth: the CTV, bool (I, J, K)."""
 
     folder: Path
-    delivery: Delivery
+    contoured: ContouredVolume
     truth: np.ndarray
     affine: np.ndarray
 
@@ -55,7 +55,7 @@ def study(folder, kind, *, photometric="MONOCHROME2", turn="axial", probability=
     affine = phantom.image.affine if positioned else volume.affine
     ctv = Segmentation(phantom.truth.labels, volume.affine, probability=probability)
     structures = {"urethra": phantom.structures["urethra"]}
-    return Study(folder, Delivery(volume, ctv, MAKER, structures), phantom.structures["ctv"], affine)
+    return Study(folder, ContouredVolume(volume, ctv, MAKER, structures), phantom.structures["ctv"], affine)
 
 
 def world_points(mask, lps):

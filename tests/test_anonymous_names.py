@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from prostate_seg.cases.segment import Options, anonymised, segment_case
+from prostate_seg.cases.anonymous import anonymised
+from prostate_seg.cases.segment import Options, segment_case
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError
 from prostate_seg.geometry.volume import Segmentation

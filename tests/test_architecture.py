@@ -95,7 +95,7 @@ def test_every_name_in_the_released_json_is_a_word_of_the_vocabulary(repository)
 
 def test_1_row_adds_a_format_to_help_checks_and_results(monkeypatch, tmp_path, capsys, repository):
     (tmp_path / "toy_format.py").write_text(
-        "def write(path, request):\n    path.write_text(f'{request.delivery.ctv.volume_ml:.1f} mL')\n"
+        "def write(path, request):\n    path.write_text(f'{request.contoured.ctv.volume_ml:.1f} mL')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     toy = Format("toy", "toy.txt", "toy_format:write", "the volume as text", needs=("dicom",))

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from prostate_seg import BundleError, InputError, ProstateSegError, load_bundle
+from prostate_seg.assessment.assessor import Assessor
 from prostate_seg.assessment.doubt import Score
-from prostate_seg.assessment.judge import Judge
 from prostate_seg.assessment.recognition import Recognition
 from prostate_seg.assessment.shape_model import ShapeModel
 from prostate_seg.inference.released import released_bundle
@@ -244,7 +244,7 @@ def test_g10_a_bundle_with_one_other_number_says_so_in_name_and_digest_and_gives
 
     same, released = load_bundle(own), load_bundle()
     assert same.info == released.info
-    assert same.judge.score is not None
+    assert same.assessor.score is not None
     path = own / "configs" / "inference.json"
     path.write_text(path.read_text().replace('"overlap": 0.5', '"overlap": 0.25'))
     changed = load_bundle(own)
@@ -278,7 +278,7 @@ def test_g10_a_score_that_does_not_say_its_settings_gives_no_probability(own):
     score = json.loads(path.read_text())
     del score["settings_sha256"]
     path.write_text(json.dumps(score))
-    judge = load_bundle(own).judge
-    assert (judge.score, judge.changed) == (None, False)
-    assert judge.unscored == "the score does not say which settings it was fitted with"
-    assert isinstance(judge, Judge)
+    assessor = load_bundle(own).assessor
+    assert (assessor.score, assessor.changed) == (None, False)
+    assert assessor.unscored == "the score does not say which settings it was fitted with"
+    assert isinstance(assessor, Assessor)

@@ -19,7 +19,7 @@ from pydicom.data import get_testdata_file
 from prostate_seg import load_bundle
 from prostate_seg.cli import main
 from prostate_seg.system.digests import sha256_of_file
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 
 REFUSED = {  # file -> what is told; each is a case that fails, exit 1
     "uncalibrated.dcm": "neither a 2D tissue region in cm in (0018,6011) Sequence of Ultrasound Regions",
@@ -51,13 +51,13 @@ def bad(small_phantom, nifti_case, tmp_path_factory):
     """A folder of everything in REFUSED and SKIPPED, and good.nii.gz."""
     folder = tmp_path_factory.mktemp("bad")
     image = small_phantom.image
-    for name, habits in (
-        ("uncalibrated", ScannerHabits(region=False)),
-        ("gapless", ScannerHabits(frame_increment="none")),
-        ("cine", ScannerHabits(frame_increment="time")),
-        ("black", ScannerHabits()),
+    for name, conventions in (
+        ("uncalibrated", ScannerConventions(region=False)),
+        ("gapless", ScannerConventions(frame_increment="none")),
+        ("cine", ScannerConventions(frame_increment="time")),
+        ("black", ScannerConventions()),
     ):
-        write_us(image, folder / "made" / name, kind="multiframe", habits=habits)
+        write_us(image, folder / "made" / name, kind="multiframe", conventions=conventions)
         shutil.move(folder / "made" / name / f"{name}.dcm", folder / f"{name}.dcm")
     shutil.rmtree(folder / "made")
     whole = (folder / "black.dcm").read_bytes()

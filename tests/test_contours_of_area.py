@@ -21,9 +21,9 @@ ELSEWHERE = "1.2.826.0.1.3680043.8.498.1"
 def made(tmp_path_factory):
     """A study with its CTV as ``seg.dcm``, ``rt.dcm`` and ``ctv.nii.gz``."""
     made = study(tmp_path_factory.mktemp("made"), "multiframe")
-    write_dicom_seg(made.folder / "seg.dcm", made.delivery)
-    write_rtstruct(made.folder / "rt.dcm", made.delivery)
-    write(made.delivery.ctv, made.folder / "ctv.nii.gz")
+    write_dicom_seg(made.folder / "seg.dcm", made.contoured)
+    write_rtstruct(made.folder / "rt.dcm", made.contoured)
+    write(made.contoured.ctv, made.folder / "ctv.nii.gz")
     return made
 
 
@@ -51,7 +51,7 @@ def changed(**values):
 def test_g9_a_contour_that_encloses_no_area_or_is_broken_is_refused(made, change, said, tmp_path):
     path = edited(made.folder / "rt.dcm", change, tmp_path / "rt.dcm")
     with pytest.raises(InputError, match=said) as caught:
-        read_mask(path, like=made.delivery.ctv)
+        read_mask(path, like=made.contoured.ctv)
     assert "Doe" not in str(caught.value)
 
 
@@ -61,7 +61,7 @@ def test_g9_a_coordinate_that_is_nan_is_refused(made, tmp_path):
     assert content.count(first.encode()) >= 1
     (tmp_path / "rt.dcm").write_bytes(content.replace(first.encode(), b"nan".ljust(len(first)), 1))
     with pytest.raises(InputError, match=r"rt\.dcm"):
-        read_mask(tmp_path / "rt.dcm", like=made.delivery.ctv)
+        read_mask(tmp_path / "rt.dcm", like=made.contoured.ctv)
 
 
 def pixel_text(path):
@@ -98,11 +98,11 @@ def test_g9_nifti_names_no_frame_of_reference_and_the_row_says_so(made):
 def test_g9_a_case_s_folder_has_the_frame_of_reference_of_its_dicom_files(made, tmp_path):
     case = tmp_path / "case"
     case.mkdir()
-    write(made.delivery.ctv, case / "ctv.nii.gz")
+    write(made.contoured.ctv, case / "ctv.nii.gz")
     write_json(case / "manifest.json", {"orientation": "file"})
-    write_dicom_seg(case / "ctv_seg.dcm", made.delivery)
+    write_dicom_seg(case / "ctv_seg.dcm", made.contoured)
     (tmp_path / "ref").mkdir()
-    write_rtstruct(tmp_path / "ref" / "case.dcm", made.delivery)
+    write_rtstruct(tmp_path / "ref" / "case.dcm", made.contoured)
     (row,) = evaluate_folders(tmp_path, tmp_path / "ref")[:1]
     assert (row.case, row.error, row.note) == ("case", "", "")
     edited(case / "ctv_seg.dcm", lambda dataset: setattr(dataset, "FrameOfReferenceUID", ELSEWHERE))
@@ -113,6 +113,6 @@ def test_g9_a_case_s_folder_has_the_frame_of_reference_of_its_dicom_files(made, 
 def test_g9_an_empty_structure_is_an_empty_mask_and_a_grid_beyond_is_refused(made, tmp_path):
     path = edited(made.folder / "rt.dcm", lambda dataset: delattr(dataset.ROIContourSequence[0], "ContourSequence"),
                   tmp_path / "rt.dcm")  # fmt: skip
-    assert np.count_nonzero(read_mask(path, like=made.delivery.ctv).labels) == 0
+    assert np.count_nonzero(read_mask(path, like=made.contoured.ctv).labels) == 0
     with pytest.raises(GeometryError, match="has contours but no grid"):
         read_mask(path)

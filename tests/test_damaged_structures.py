@@ -36,8 +36,8 @@ def refusal(path, like):
 def made(tmp_path_factory):
     """A study with its CTV and urethra as ``seg.dcm`` and ``rt.dcm``."""
     made = study(tmp_path_factory.mktemp("made"), "multiframe")
-    write_dicom_seg(made.folder / "seg.dcm", made.delivery)
-    write_rtstruct(made.folder / "rt.dcm", made.delivery)
+    write_dicom_seg(made.folder / "seg.dcm", made.contoured)
+    write_rtstruct(made.folder / "rt.dcm", made.contoured)
     return made
 
 
@@ -86,7 +86,7 @@ def test_d1_a_broken_attribute_is_read_as_before_or_refused_in_one_sentence_with
                 continue  # pydicom itself does not write it
             capfd.readouterr()
             start = time.monotonic()
-            said = refusal(tmp_path / file, made.delivery.ctv)
+            said = refusal(tmp_path / file, made.contoured.ctv)
             assert MARK not in said or path[-1] in NAMES, path
             assert "\n" not in said, path
             assert said == "" or file in said, (path, said)
@@ -99,7 +99,7 @@ def test_d1_a_file_cut_at_any_of_20_places_is_refused_by_name(made, file, tmp_pa
     content = (made.folder / file).read_bytes()
     for part in range(20):
         (tmp_path / file).write_bytes(content[: len(content) * part // 20])
-        said = refusal(tmp_path / file, made.delivery.ctv)
+        said = refusal(tmp_path / file, made.contoured.ctv)
         assert said == "" or file in said
 
 

@@ -19,21 +19,21 @@ from prostate_seg.writing.dicom.structure_set import write_rtstruct
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_segmentation_comes_back_with_every_voxel_at_its_place(tmp_path, kind):
     made = study(tmp_path, kind, turn="oblique")
-    write_dicom_seg(tmp_path / "seg.dcm", made.delivery)
-    found = turned_like(read_mask(tmp_path / "seg.dcm"), made.delivery.ctv)
-    assert np.array_equal(found.labels, made.delivery.ctv.labels)
-    np.testing.assert_allclose(found.affine, made.delivery.volume.affine, atol=1e-3)
+    write_dicom_seg(tmp_path / "seg.dcm", made.contoured)
+    found = turned_like(read_mask(tmp_path / "seg.dcm"), made.contoured.ctv)
+    assert np.array_equal(found.labels, made.contoured.ctv.labels)
+    np.testing.assert_allclose(found.affine, made.contoured.volume.affine, atol=1e-3)
 
 
 def test_contours_on_the_grid_of_a_mask_give_it_back_exactly_with_holes_and_islands(tmp_path):
     made = study(tmp_path, "series", turn="oblique")
-    labels = made.delivery.ctv.labels.copy()
+    labels = made.contoured.ctv.labels.copy()
     middle = [int(v) for v in np.argwhere(labels).mean(axis=0)]
     labels[middle[0] - 4 : middle[0] + 5, middle[1] - 4 : middle[1] + 5, middle[2]] = 0
     labels[middle[0], middle[1], middle[2]] = 1
-    delivery = replace(made.delivery, ctv=Segmentation(labels, made.delivery.volume.affine))
-    write_rtstruct(tmp_path / "rt.dcm", delivery)
-    found = read_mask(tmp_path / "rt.dcm", like=delivery.ctv)
+    contoured = replace(made.contoured, ctv=Segmentation(labels, made.contoured.volume.affine))
+    write_rtstruct(tmp_path / "rt.dcm", contoured)
+    found = read_mask(tmp_path / "rt.dcm", like=contoured.ctv)
     assert np.array_equal(found.labels, labels)
 
 
@@ -41,9 +41,9 @@ def test_a_probability_is_cut_at_one_half(tmp_path):
     made = study(
         tmp_path, "multiframe", probability=np.linspace(0, 1, 80 * 60 * 12, dtype=np.float32).reshape(80, 60, 12)
     )
-    write_dicom_probability(tmp_path / "p.dcm", made.delivery)
-    found = turned_like(read_mask(tmp_path / "p.dcm"), made.delivery.ctv).labels
-    assert dice(found == 1, made.delivery.ctv.probability >= 0.5) > 0.999
+    write_dicom_probability(tmp_path / "p.dcm", made.contoured)
+    found = turned_like(read_mask(tmp_path / "p.dcm"), made.contoured.ctv).labels
+    assert dice(found == 1, made.contoured.ctv.probability >= 0.5) > 0.999
 
 
 def test_a_folder_of_nifti_is_evaluated_against_segmentations_and_structure_sets_mixed(tmp_path):
@@ -52,13 +52,13 @@ def test_a_folder_of_nifti_is_evaluated_against_segmentations_and_structure_sets
     references.mkdir()
     for name in "abc":
         made = study(tmp_path / name, "multiframe")
-        write(made.delivery.ctv, predictions / f"{name}.nii.gz")
+        write(made.contoured.ctv, predictions / f"{name}.nii.gz")
         if name == "a":
-            write_dicom_seg(references / "a.dcm", made.delivery)
+            write_dicom_seg(references / "a.dcm", made.contoured)
         elif name == "b":
-            write_rtstruct(references / "b.dcm", made.delivery)
+            write_rtstruct(references / "b.dcm", made.contoured)
         else:
-            write(made.delivery.ctv, references / "c.seg.nrrd")
+            write(made.contoured.ctv, references / "c.seg.nrrd")
     rows = evaluate_folders(predictions, references)
     assert [(row.case, row.error, row.metrics.dice, row.metrics.hd_mm) for row in rows] == [
         (name, "", 1.0, 0.0) for name in "abc"
@@ -71,15 +71,15 @@ def test_what_is_no_mask_is_refused(tmp_path):
     made = study(tmp_path, "multiframe")
     with pytest.raises(InputError, match="neither a DICOM Segmentation nor an RT Structure Set"):
         read_mask(next((tmp_path / "source").iterdir()))
-    write_rtstruct(tmp_path / "rt.dcm", made.delivery)
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured)
     with pytest.raises(GeometryError, match="has contours but no grid"):
         read_mask(tmp_path / "rt.dcm")
-    affine = np.array(made.delivery.volume.affine)
+    affine = np.array(made.contoured.volume.affine)
     affine[2, 3] += 1.7
     with pytest.raises(GeometryError, match="lies on no slice of the other mask's grid"):
-        read_mask(tmp_path / "rt.dcm", like=Segmentation(made.delivery.ctv.labels, affine))
-    two = {"urethra": made.delivery.structures["urethra"], "gland": made.truth}
-    write_dicom_seg(tmp_path / "seg.dcm", replace(made.delivery, structures=two))
+        read_mask(tmp_path / "rt.dcm", like=Segmentation(made.contoured.ctv.labels, affine))
+    two = {"urethra": made.contoured.structures["urethra"], "gland": made.truth}
+    write_dicom_seg(tmp_path / "seg.dcm", replace(made.contoured, structures=two))
     assert read_mask(tmp_path / "seg.dcm").labels.any()  # of three, the one called CTV
 
 

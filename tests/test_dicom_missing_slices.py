@@ -7,9 +7,9 @@ import pytest
 from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.geometry.volume import Volume, affine_from_lps
 from prostate_seg.reading.cases import find_cases, read, read_case
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 
-NO_SPACING = ScannerHabits(frame_increment="none")
+NO_SPACING = ScannerConventions(frame_increment="none")
 
 
 def sweep(slices=5):
@@ -21,8 +21,8 @@ def sweep(slices=5):
 def multiframe(tmp_path):
     """Writes a sweep of 5 frames as US Multi-frame after an edit of its data set, and returns its path."""
 
-    def write(edit=lambda dataset: None, habits=ScannerHabits(), slices=5):  # noqa: B008
-        dataset = pydicom.dcmread(write_us(sweep(slices), tmp_path / "written", habits=habits)[0])
+    def write(edit=lambda dataset: None, conventions=ScannerConventions(), slices=5):  # noqa: B008
+        dataset = pydicom.dcmread(write_us(sweep(slices), tmp_path / "written", conventions=conventions)[0])
         edit(dataset)
         dataset.save_as(tmp_path / "scan.dcm")
         return tmp_path / "scan.dcm"
@@ -177,10 +177,12 @@ class TestNumbers:
 
             return edit
 
-        habits = ScannerHabits(region=False, frame_increment="none")
+        conventions = ScannerConventions(region=False, frame_increment="none")
         with pytest.raises(GeometryError, match="no in-plane calibration"):
-            read(multiframe(private("ANOTHER MAKER"), habits))
-        assert read(multiframe(private("Eigen Artemis"), habits)).spacing_mm == pytest.approx((0.55, 0.55, 0.55))
+            read(multiframe(private("ANOTHER MAKER"), conventions))
+        assert read(multiframe(private("Eigen Artemis"), conventions)).spacing_mm == pytest.approx(
+            (0.55, 0.55, 0.55)
+        )
 
     def test_house_12_a_private_spacing_of_nan_is_refused_by_its_tag(self, multiframe):
         def private(dataset):
@@ -188,7 +190,7 @@ class TestNumbers:
             dataset.add_new(0x11291016, "UN", b"nan ")
 
         with pytest.raises(GeometryError, match=r"\(1129,1016\) private isotropic spacing holds nan"):
-            read(multiframe(private, ScannerHabits(region=False, frame_increment="none")))
+            read(multiframe(private, ScannerConventions(region=False, frame_increment="none")))
 
     def test_house_13_spacing_between_slices_of_2_and_3_mm_in_one_series_is_refused(self, series):
         folder = series(lambda dataset, k: setattr(dataset, "SpacingBetweenSlices", 3 if k == 4 else 2))

@@ -23,7 +23,7 @@ from prostate_seg.reading.cases import read
 from prostate_seg.reading.dicom.pixels import decode_luma
 from prostate_seg.reading.dicom.ultrasound import read_header
 from prostate_seg.reading.luma import luma
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 
 DATA = os.environ.get("PROSTATE_SEG_DATA")
 US_FILES = sorted(Path(DATA, "us_dicom").glob("*.dcm")) if DATA else []
@@ -38,8 +38,8 @@ def sweep(shape=(24, 20, 5), spacing_mm=(0.3, 0.4, 2.0)):
 def multiframe(tmp_path):
     """Writes a sweep as US Multi-frame after an edit of its data set, and returns its path."""
 
-    def write(edit=lambda dataset: None, habits=ScannerHabits(), volume=None):  # noqa: B008
-        path = write_us(volume or sweep(), tmp_path / "written", habits=habits)[0]
+    def write(edit=lambda dataset: None, conventions=ScannerConventions(), volume=None):  # noqa: B008
+        path = write_us(volume or sweep(), tmp_path / "written", conventions=conventions)[0]
         dataset = pydicom.dcmread(path)
         edit(dataset)
         dataset.save_as(tmp_path / "scan.dcm")

@@ -8,10 +8,10 @@ from prostate_seg.errors import GeometryError, SettingsError
 from prostate_seg.geometry.volume import Volume, affine_from_lps
 from prostate_seg.reading.acquisition import Acquisition
 from prostate_seg.reading.cases import read
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 
-NO_SPACING = ScannerHabits(frame_increment="none")
-CINE = ScannerHabits(frame_increment="time")
+NO_SPACING = ScannerConventions(frame_increment="none")
+CINE = ScannerConventions(frame_increment="time")
 
 
 def sweep(shape=(24, 20, 5), spacing_mm=(0.3, 0.4, 2.0)):
@@ -23,8 +23,8 @@ def sweep(shape=(24, 20, 5), spacing_mm=(0.3, 0.4, 2.0)):
 def multiframe(tmp_path):
     """Writes a sweep as US Multi-frame after an edit of its data set, and returns its path."""
 
-    def write(edit=lambda dataset: None, habits=ScannerHabits(), volume=None):  # noqa: B008
-        path = write_us(volume or sweep(), tmp_path / "written", habits=habits)[0]
+    def write(edit=lambda dataset: None, conventions=ScannerConventions(), volume=None):  # noqa: B008
+        path = write_us(volume or sweep(), tmp_path / "written", conventions=conventions)[0]
         dataset = pydicom.dcmread(path)
         edit(dataset)
         dataset.save_as(tmp_path / "scan.dcm")
@@ -55,12 +55,12 @@ class TestInPlaneCalibration:
         assert read(multiframe(negative)).spacing_mm == pytest.approx((0.3, 0.4, 2.0))
 
     def test_pixel_spacing_counts_rows_first_where_there_is_no_region(self, multiframe):
-        path = multiframe(habits=ScannerHabits(region=False, pixel_spacing=True))
+        path = multiframe(conventions=ScannerConventions(region=False, pixel_spacing=True))
         assert read(path).spacing_mm == pytest.approx((0.3, 0.4, 2.0))
 
     def test_neither_region_nor_pixel_spacing_is_refused_naming_both(self, multiframe):
         with pytest.raises(GeometryError, match=r"scan: no in-plane.*\(0018,6011\).*\(0028,0030\)"):
-            read(multiframe(habits=ScannerHabits(region=False)))
+            read(multiframe(conventions=ScannerConventions(region=False)))
 
     def test_pixel_spacing_that_differs_by_3_percent_from_the_region_is_refused(self, multiframe):
         def contradict(dataset):
@@ -74,8 +74,8 @@ class TestInPlaneCalibration:
             dataset.add_new(0x11290010, "LO", "Eigen, Inc")
             dataset.add_new(0x11291016, "UN", b"0.55")
 
-        habits = ScannerHabits(region=False, frame_increment="none")
-        assert read(multiframe(private, habits)).spacing_mm == pytest.approx((0.55, 0.55, 0.55))
+        conventions = ScannerConventions(region=False, frame_increment="none")
+        assert read(multiframe(private, conventions)).spacing_mm == pytest.approx((0.55, 0.55, 0.55))
 
     @pytest.mark.parametrize(
         ("keyword", "value"),
@@ -115,7 +115,7 @@ class TestInPlaneCalibration:
 
 class TestFrameGeometry:
     def test_no_distance_between_frames_is_refused_and_the_option_gives_it(self, multiframe):
-        path = multiframe(habits=NO_SPACING)
+        path = multiframe(conventions=NO_SPACING)
         with pytest.raises(GeometryError, match=r"\(0018,0088\) Spacing Between Slices is missing.*--frame-"):
             read(path)
         assert read(path, frame_spacing_mm=1.25).spacing_mm[2] == pytest.approx(1.25)
@@ -127,7 +127,7 @@ class TestFrameGeometry:
             read(path, frame_spacing_mm=2.04)
 
     def test_a_cine_loop_is_a_volume_only_on_the_users_word(self, multiframe):
-        path = multiframe(habits=CINE)
+        path = multiframe(conventions=CINE)
         with pytest.raises(GeometryError, match=r"5 frames increment by time \(\(0028,0009\)"):
             read(path)
         volume = read(path, frame_spacing_mm=0.5)
@@ -221,7 +221,7 @@ class TestFrameGeometry:
             read(folder, frame_spacing_mm=1.0)
 
     def test_one_frame_is_one_slice_with_a_warning(self, multiframe):
-        volume = read(multiframe(volume=sweep(shape=(24, 20, 1)), habits=NO_SPACING))
+        volume = read(multiframe(volume=sweep(shape=(24, 20, 1)), conventions=NO_SPACING))
         assert volume.array.shape == (24, 20, 1)
         assert volume.spacing_mm == pytest.approx((0.3, 0.4, 1.0))
         assert "One slice only" in volume.warnings[0]

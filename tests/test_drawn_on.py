@@ -28,8 +28,8 @@ def patients(tmp_path_factory):
         made = study(folder / name, "multiframe", photometric=photometric)
         if name == "a":
             first = made
-    digest = first.delivery.volume.source.sha256
-    return folder / "a" / "source", folder / "b" / "source", replace(first.delivery.ctv, source_sha256=digest)
+    digest = first.contoured.volume.source.sha256
+    return folder / "a" / "source", folder / "b" / "source", replace(first.contoured.ctv, source_sha256=digest)
 
 
 def export(*arguments):

@@ -19,14 +19,14 @@ from prostate_seg.writing.request import Request
 
 folder, limit, formats = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 values = np.random.default_rng(0).random((80, 60, 12), dtype=np.float32)
-delivery = replace(study(folder, "multiframe", probability=values).delivery, structures={})
+contoured = replace(study(folder, "multiframe", probability=values).contoured, structures={})
 for name in formats:  # loads the libraries, which must not meet the limit
-    write_formats(folder / "free", Request(delivery, (name,)))
+    write_formats(folder / "free", Request(contoured, (name,)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 for name in formats:
     try:
         with replacing_folder(folder / "out" / "case") as partial:
-            write_formats(partial, Request(delivery, (name,)))
+            write_formats(partial, Request(contoured, (name,)))
         print(name, "was written")
     except OutputError as error:
         print(name, "|", error)

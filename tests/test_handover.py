@@ -105,9 +105,9 @@ def test_another_study_or_one_that_has_changed_is_refused(case, export, tmp_path
 
 def test_a_mask_of_another_image_is_refused_by_its_place(case, export, tmp_path):
     source, _, made = case
-    far = np.array(made.delivery.volume.affine)
+    far = np.array(made.contoured.volume.affine)
     far[:3, 3] += 300
-    write(Segmentation(made.delivery.ctv.labels, far), tmp_path / "far.nii.gz")
+    write(Segmentation(made.contoured.ctv.labels, far), tmp_path / "far.nii.gz")
     status, _, err = export(tmp_path / "far.nii.gz", "--source", source, "--format", "rtstruct")
     assert status == 2
     assert "100.0 % of the segment far lies outside the image" in err
@@ -140,10 +140,10 @@ def test_what_cannot_be_meant_exits_2_with_one_sentence_and_writes_nothing(case,
 
 def test_several_segments_need_a_choice_and_an_empty_one_is_refused(case, export, tmp_path):
     source, _, made = case
-    labels = made.delivery.ctv.labels.copy()
+    labels = made.contoured.ctv.labels.copy()
     labels[0:3, 0:3, 0] = 2
     names = {1: "gland", 2: "other", 3: "nothing"}
-    write(Segmentation(labels, made.delivery.volume.affine, names), tmp_path / "several.seg.nrrd")
+    write(Segmentation(labels, made.contoured.volume.affine, names), tmp_path / "several.seg.nrrd")
     file = (tmp_path / "several.seg.nrrd", "--source", source, "--frame-spacing", "4", "--format", "nifti,seg-nrrd")
     status, _, err = export(*file)
     assert status == 2

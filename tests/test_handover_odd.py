@@ -11,7 +11,7 @@ import pytest
 from judges import MAKER, dicom_errors, study
 
 from prostate_seg import read
-from prostate_seg.cases.export import Order, hand_over
+from prostate_seg.cases.export import ExportOptions, export_case
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError, OutputError, SettingsError
 from prostate_seg.geometry.margin import Margin, enlarged
@@ -19,7 +19,7 @@ from prostate_seg.geometry.volume import Segmentation, Volume, affine_from_lps
 from prostate_seg.reading.acquisition import Acquisition
 from prostate_seg.reading.masks import read_mask
 from prostate_seg.writing import write
-from prostate_seg.writing.delivery import Delivery
+from prostate_seg.writing.contoured_volume import ContouredVolume
 from prostate_seg.writing.dicom.derived_series import write_derived_series
 from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
 from prostate_seg.writing.dicom.structure_set import write_rtstruct
@@ -34,15 +34,15 @@ def made(tmp_path):
 @pytest.fixture
 def mask(made, tmp_path):
     """The truth and its urethra as two files' masks on the volume's grid."""
-    write(made.delivery.ctv, tmp_path / "good.seg.nrrd")
+    write(made.contoured.ctv, tmp_path / "good.seg.nrrd")
     return tmp_path / "good.seg.nrrd"
 
 
 def test_a_second_structure_called_ctv_or_ptv_is_refused_and_never_replaces_the_first(made, tmp_path):
-    other = {" ctv": made.delivery.structures["urethra"]}
+    other = {" ctv": made.contoured.structures["urethra"]}
     with pytest.raises(SettingsError, match="Two structures are called ctv"):
-        replace(made.delivery, structures=other)
-    planned = replace(made.delivery, structures={"PTV": made.delivery.structures["urethra"]})
+        replace(made.contoured, structures=other)
+    planned = replace(made.contoured, structures={"PTV": made.contoured.structures["urethra"]})
     with pytest.raises(SettingsError, match="a structure called PTV already; leave out the margin"):
         write_rtstruct(tmp_path / "rt.dcm", planned, target=made.truth)
 
@@ -50,22 +50,24 @@ def test_a_second_structure_called_ctv_or_ptv_is_refused_and_never_replaces_the_
 def test_two_margins_and_two_probabilities_have_uids_of_their_own(made, tmp_path):
     uids = set()
     for number, mm in enumerate(("2", "3")):
-        target = enlarged(made.truth, made.delivery.volume.affine, Margin.parse(mm), "assumed")
-        write_rtstruct(tmp_path / f"{number}.dcm", made.delivery, target=target)
+        target = enlarged(made.truth, made.contoured.volume.affine, Margin.parse(mm), "assumed")
+        write_rtstruct(tmp_path / f"{number}.dcm", made.contoured, target=target)
         uids.add(pydicom.dcmread(tmp_path / f"{number}.dcm").SOPInstanceUID)
         values = np.full(made.truth.shape, 0.25 * (number + 1), np.float32)
-        unsure = replace(made.delivery, ctv=replace(made.delivery.ctv, probability=values))
+        unsure = replace(made.contoured, ctv=replace(made.contoured.ctv, probability=values))
         write_dicom_probability(tmp_path / f"p{number}.dcm", unsure)
         uids.add(pydicom.dcmread(tmp_path / f"p{number}.dcm").SOPInstanceUID)
     assert len(uids) == 4
 
 
 def test_an_export_into_its_own_folder_or_onto_its_source_is_refused(made, mask, tmp_path):
-    first = hand_over(Order(mask, ("seg-nrrd", "us-series"), tmp_path / "source"), tmp_path / "out").folder
+    first = export_case(
+        ExportOptions(mask, ("seg-nrrd", "us-series"), tmp_path / "source"), tmp_path / "out"
+    ).folder
     with pytest.raises(OutputError, match=r"holds ctv\.seg\.nrrd, which it would replace"):
-        hand_over(Order(first, ("rtstruct",), tmp_path / "source"), tmp_path / "out", overwrite=True)
+        export_case(ExportOptions(first, ("rtstruct",), tmp_path / "source"), tmp_path / "out", overwrite=True)
     with pytest.raises(OutputError, match="holds us_series, which it would replace"):
-        hand_over(Order(mask, ("nifti",), first / "us_series"), tmp_path / "out", overwrite=True)
+        export_case(ExportOptions(mask, ("nifti",), first / "us_series"), tmp_path / "out", overwrite=True)
     assert (first / "ctv.seg.nrrd").exists()
 
 
@@ -84,28 +86,28 @@ def test_of_two_masks_in_a_case_the_corrected_one_counts_and_two_corrections_tha
     mask, tmp_path
 ):
     source = tmp_path / "source"
-    case = hand_over(Order(mask, ("nifti", "seg-nrrd"), source), tmp_path / "out").folder
+    case = export_case(ExportOptions(mask, ("nifti", "seg-nrrd"), source), tmp_path / "out").folder
     labels = read_mask(mask).labels.copy()
     labels[30:34, 30:34, 5] = 1 - labels[30:34, 30:34, 5]
     write(Segmentation(labels, read_mask(mask).affine), case / "ctv.nii.gz")
-    done = hand_over(Order(case, ("nifti",), source), tmp_path / "again")
+    done = export_case(ExportOptions(case, ("nifti",), source), tmp_path / "again")
     assert np.array_equal(read_mask(done.folder / "ctv.nii.gz").labels, labels)
     labels[0, 0, 0] = 1
     write(Segmentation(labels, read_mask(mask).affine), case / "ctv.seg.nrrd")
     with pytest.raises(InputError, match="were both changed and differ; give the file that counts"):
-        hand_over(Order(case, ("nifti",), source), tmp_path / "third")
+        export_case(ExportOptions(case, ("nifti",), source), tmp_path / "third")
 
 
 def test_what_was_semiautomatic_stays_so_when_it_is_exported_again(mask, tmp_path):
-    case = hand_over(Order(mask, ("seg-nrrd",), tmp_path / "source"), tmp_path / "out").folder
-    again = hand_over(Order(case, ("dicom-seg",), tmp_path / "source"), tmp_path / "again").folder
+    case = export_case(ExportOptions(mask, ("seg-nrrd",), tmp_path / "source"), tmp_path / "out").folder
+    again = export_case(ExportOptions(case, ("dicom-seg",), tmp_path / "source"), tmp_path / "again").folder
     segment = pydicom.dcmread(again / "ctv_seg.dcm").SegmentSequence[0]
     assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
 def test_a_structure_beside_an_automatic_ctv_is_called_manual(made, tmp_path):
-    write_dicom_seg(tmp_path / "seg.dcm", made.delivery)
-    write_rtstruct(tmp_path / "rt.dcm", made.delivery)
+    write_dicom_seg(tmp_path / "seg.dcm", made.contoured)
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured)
     kinds = [segment.SegmentAlgorithmType for segment in pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence]
     assert kinds == ["AUTOMATIC", "MANUAL"]
     rois = pydicom.dcmread(tmp_path / "rt.dcm").StructureSetROISequence
@@ -114,9 +116,9 @@ def test_a_structure_beside_an_automatic_ctv_is_called_manual(made, tmp_path):
 
 
 def test_an_assumed_orientation_stays_assumed_without_its_source(mask, tmp_path):
-    case = hand_over(Order(mask, ("nrrd", "seg-nrrd"), tmp_path / "source"), tmp_path / "out").folder
+    case = export_case(ExportOptions(mask, ("nrrd", "seg-nrrd"), tmp_path / "source"), tmp_path / "out").folder
     assert json.loads((case / "manifest.json").read_text())["orientation"] == "assumed"
-    again = hand_over(Order(case, ("nifti",)), tmp_path / "again").folder
+    again = export_case(ExportOptions(case, ("nifti",)), tmp_path / "again").folder
     assert json.loads((again / "manifest.json").read_text())["orientation"] == "assumed"
 
 
@@ -124,38 +126,40 @@ def test_options_of_the_first_export_hold_for_the_next_and_single_ones_are_added
     source = tmp_path / "source"
     turned = Acquisition(frame_order="base-to-apex", probe_side="bottom")
     volume = read(source, frame_order="base-to-apex", probe_side="bottom")
-    write(Segmentation(made.delivery.ctv.labels, volume.affine), mask)
-    case = hand_over(Order(mask, ("nifti",), source, acquisition=turned), tmp_path / "out").folder
+    write(Segmentation(made.contoured.ctv.labels, volume.affine), mask)
+    case = export_case(ExportOptions(mask, ("nifti",), source, acquisition=turned), tmp_path / "out").folder
     more = Acquisition(frame_spacing_mm=4.0)
-    again = hand_over(Order(case, ("nifti",), source, acquisition=more), tmp_path / "again").folder
-    assert np.array_equal(read_mask(again / "ctv.nii.gz").labels, made.delivery.ctv.labels)
+    again = export_case(ExportOptions(case, ("nifti",), source, acquisition=more), tmp_path / "again").folder
+    assert np.array_equal(read_mask(again / "ctv.nii.gz").labels, made.contoured.ctv.labels)
 
 
 def test_interpolation_onto_the_images_grid_is_said(made, tmp_path):
-    affine = np.array(made.delivery.volume.affine)
+    affine = np.array(made.contoured.volume.affine)
     affine[:3, 3] += 0.3
-    write(Segmentation(made.delivery.ctv.labels, affine), tmp_path / "shifted.nii.gz")
-    done = hand_over(Order(tmp_path / "shifted.nii.gz", ("nifti",), tmp_path / "source"), tmp_path / "out")
+    write(Segmentation(made.contoured.ctv.labels, affine), tmp_path / "shifted.nii.gz")
+    done = export_case(
+        ExportOptions(tmp_path / "shifted.nii.gz", ("nifti",), tmp_path / "source"), tmp_path / "out"
+    )
     (told,) = [note for note in done.notes if "another grid" in note]
     assert told.startswith("The CTV was drawn on another grid and interpolated onto the image's, ")  # no file name
     before, after = (float(number) for number in re.findall(r"\d+\.\d\d", told))
-    assert before == pytest.approx(made.delivery.ctv.volume_ml, abs=0.006)
+    assert before == pytest.approx(made.contoured.ctv.volume_ml, abs=0.006)
     assert after == pytest.approx(before, rel=0.03)
     assert done.notes == json.loads((done.folder / "manifest.json").read_text())["warnings"]
 
 
 def test_a_further_structure_needs_a_format_that_holds_it(mask, tmp_path):
     with pytest.raises(SettingsError, match="--structure is about formats that hold several"):
-        hand_over(Order(mask, ("nifti", "stl"), tmp_path / "source", structures=("x",)), tmp_path / "out")
+        export_case(ExportOptions(mask, ("nifti", "stl"), tmp_path / "source", structures=("x",)), tmp_path / "out")
 
 
 def test_a_single_frame_of_a_multi_frame_becomes_a_segmentation_without_a_volume(made, tmp_path):
-    image = made.delivery.volume
+    image = made.contoured.volume
     write_us(Volume(image.array[:, :, 5:6], image.affine), tmp_path / "one", kind="multiframe")
     one = read(tmp_path / "one", frame_spacing_mm=4.0)
-    delivery = Delivery(one, Segmentation(made.delivery.ctv.labels[:, :, 5:6].copy(), one.affine), MAKER)
-    write_dicom_seg(tmp_path / "seg.dcm", delivery)
-    write_rtstruct(tmp_path / "rt.dcm", delivery)
+    contoured = ContouredVolume(one, Segmentation(made.contoured.ctv.labels[:, :, 5:6].copy(), one.affine), MAKER)
+    write_dicom_seg(tmp_path / "seg.dcm", contoured)
+    write_rtstruct(tmp_path / "rt.dcm", contoured)
     assert dicom_errors(tmp_path / "seg.dcm") == dicom_errors(tmp_path / "rt.dcm") == []
     assert "ROIVolume" not in pydicom.dcmread(tmp_path / "rt.dcm").StructureSetROISequence[0]
 
@@ -168,9 +172,11 @@ def test_a_japanese_structure_beside_a_patient_of_another_character_set_keeps_bo
     name = "Müller^Test" if charset == "ISO_IR 100" else "Yamada^Tarou=山田^太郎"
     dataset.SpecificCharacterSet, dataset.PatientName = charset, name
     dataset.save_as(file)
-    delivery = replace(made.delivery, volume=read(file), structures={"尿道": made.delivery.structures["urethra"]})
-    write_dicom_seg(tmp_path / "seg.dcm", delivery)
-    write_rtstruct(tmp_path / "rt.dcm", delivery)
+    contoured = replace(
+        made.contoured, volume=read(file), structures={"尿道": made.contoured.structures["urethra"]}
+    )
+    write_dicom_seg(tmp_path / "seg.dcm", contoured)
+    write_rtstruct(tmp_path / "rt.dcm", contoured)
     segmentation, structures = (pydicom.dcmread(tmp_path / name) for name in ("seg.dcm", "rt.dcm"))
     assert segmentation.SegmentSequence[1].SegmentLabel == "尿道"
     assert structures.StructureSetROISequence[1].ROIName == "尿道"
@@ -180,10 +186,10 @@ def test_a_japanese_structure_beside_a_patient_of_another_character_set_keeps_bo
 
 @pytest.mark.parametrize("name", ["a\\b", "line\nbreak", "x" * 65, " "])
 def test_names_that_dicom_cannot_hold_are_refused(made, tmp_path, name):
-    delivery = replace(made.delivery, structures={name: made.truth})
+    contoured = replace(made.contoured, structures={name: made.truth})
     for write_object in (write_dicom_seg, write_rtstruct):
         with pytest.raises(OutputError, match="expected 1 to 64 printable characters without a backslash"):
-            write_object(tmp_path / "x.dcm", delivery)
+            write_object(tmp_path / "x.dcm", contoured)
 
 
 def test_sexes_and_times_that_dicom_does_not_know_are_left_empty(tmp_path):
@@ -193,8 +199,8 @@ def test_sexes_and_times_that_dicom_does_not_know_are_left_empty(tmp_path):
         dataset = pydicom.dcmread(file)
         dataset.PatientSex, dataset.ContentTime, dataset.StudyDate = "X?", "12:00:00", "2020-01-04"
         dataset.save_as(file)
-        delivery = replace(made.delivery, volume=read(file))
-    write_dicom_seg(tmp_path / "seg.dcm", delivery)
+        contoured = replace(made.contoured, volume=read(file))
+    write_dicom_seg(tmp_path / "seg.dcm", contoured)
     written = pydicom.dcmread(tmp_path / "seg.dcm")
     assert (written.PatientSex, written.StudyDate, written.ContentTime) == ("", "", "120000")
 
@@ -228,7 +234,7 @@ def test_a_contour_of_20000_points_is_read_back_as_numbers(tmp_path):
     angle = np.arctan2(*(np.ogrid[:1600, :1400][n] - (800, 700)[n] for n in (0, 1)))
     radius = np.hypot(*(np.ogrid[:1600, :1400][n] - (800, 700)[n] for n in (0, 1)))
     labels = np.repeat((radius < 500 + 60 * np.sin(60 * angle))[..., None], 2, axis=2).astype(np.uint8)
-    write_rtstruct(tmp_path / "rt.dcm", Delivery(volume, Segmentation(labels, volume.affine), MAKER))
+    write_rtstruct(tmp_path / "rt.dcm", ContouredVolume(volume, Segmentation(labels, volume.affine), MAKER))
     contour = pydicom.dcmread(tmp_path / "rt.dcm").ROIContourSequence[0].ContourSequence[0]
     assert contour["ContourData"].VR == "DS"
     assert contour.NumberOfContourPoints * 3 == len(contour.ContourData) > 9000

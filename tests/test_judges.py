@@ -21,11 +21,11 @@ def handed_over(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(f"{kind}-{turn}-{photometric}")
     probability = np.random.default_rng(0).random((80, 60, 12), dtype=np.float32)
     made = study(folder, kind, photometric=photometric, turn=turn, probability=probability)
-    write_dicom_seg(folder / "seg.dcm", made.delivery)
-    write_dicom_probability(folder / "probability.dcm", made.delivery)
-    write_rtstruct(folder / "source.dcm", made.delivery)
-    write_rtstruct(folder / "derived.dcm", made.delivery, derived_series=True)
-    write_derived_series(folder / "series", made.delivery.volume)
+    write_dicom_seg(folder / "seg.dcm", made.contoured)
+    write_dicom_probability(folder / "probability.dcm", made.contoured)
+    write_rtstruct(folder / "source.dcm", made.contoured)
+    write_rtstruct(folder / "derived.dcm", made.contoured, derived_series=True)
+    write_derived_series(folder / "series", made.contoured.volume)
     return made
 
 
@@ -54,19 +54,19 @@ def test_highdicom_gives_back_the_probability_within_half_a_step_of_255(handed_o
     values = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
     index = np.linalg.inv(volume.affine) @ np.append(handed_over.world[0], 1)
     there = values[tuple(np.rint(index[:3]).astype(int))]
-    affine = handed_over.delivery.volume.affine * np.array([-1, -1, 1, 1])[:, None]
+    affine = handed_over.contoured.volume.affine * np.array([-1, -1, 1, 1])[:, None]
     at = np.rint(np.linalg.inv(affine) @ np.append(handed_over.world[0], 1))[:3].astype(int)
-    assert there == pytest.approx(handed_over.delivery.ctv.probability[tuple(at)], abs=0.5 / 255 + 1e-3)
-    assert values.sum() == pytest.approx(handed_over.delivery.ctv.probability.sum(), rel=1e-3)
+    assert there == pytest.approx(handed_over.contoured.ctv.probability[tuple(at)], abs=0.5 / 255 + 1e-3)
+    assert values.sum() == pytest.approx(handed_over.contoured.ctv.probability.sum(), rel=1e-3)
 
 
 def test_every_frame_of_the_segmentation_refers_to_the_source_frame_at_its_own_place(handed_over):
-    source = handed_over.delivery.volume.source
+    source = handed_over.contoured.volume.source
     segmentation = pydicom.dcmread(handed_over.folder / "seg.dcm")
     referred = []
     for frame in segmentation.PerFrameFunctionalGroupsSequence:
         position = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
-        affine = handed_over.delivery.volume.affine * np.array([-1, -1, 1, 1])[:, None]
+        affine = handed_over.contoured.volume.affine * np.array([-1, -1, 1, 1])[:, None]
         k = round(float((np.linalg.inv(affine) @ np.append(position, 1))[2]))
         images = [item for entry in frame.DerivationImageSequence for item in entry.SourceImageSequence]
         assert len(images) == 1
@@ -80,9 +80,9 @@ def test_every_frame_of_the_segmentation_refers_to_the_source_frame_at_its_own_p
 
 @pytest.mark.parametrize("name", ["source.dcm", "derived.dcm"])
 def test_plastimatch_rasterises_ctv_and_urethra_with_a_dice_of_at_least_0_999(handed_over, name, tmp_path):
-    masks = plastimatch_masks(handed_over.folder / name, handed_over.delivery.volume, tmp_path)
+    masks = plastimatch_masks(handed_over.folder / name, handed_over.contoured.volume, tmp_path)
     assert dice(masks["CTV"], handed_over.truth) >= 0.999
-    assert dice(masks["urethra"], handed_over.delivery.structures["urethra"]) >= 0.999
+    assert dice(masks["urethra"], handed_over.contoured.structures["urethra"]) >= 0.999
 
 
 def test_segmentation_structure_set_and_derived_series_share_a_frame_of_reference(handed_over):
@@ -94,7 +94,7 @@ def test_segmentation_structure_set_and_derived_series_share_a_frame_of_referenc
 
 
 def test_the_derived_series_read_again_is_the_same_volume_at_the_same_place(handed_over):
-    volume = handed_over.delivery.volume
+    volume = handed_over.contoured.volume
     again = read(handed_over.folder / "series")
     np.testing.assert_array_equal(again.array, volume.array)
     np.testing.assert_allclose(again.affine, volume.affine, atol=1e-4)

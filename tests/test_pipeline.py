@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from prostate_seg.cases.segment import Options, anonymised, segment_case, segment_cases
+from prostate_seg.cases.anonymous import anonymised
+from prostate_seg.cases.segment import Options, segment_case, segment_cases
 from prostate_seg.cli import main
 from prostate_seg.errors import OutputError
 from prostate_seg.geometry.volume import Segmentation

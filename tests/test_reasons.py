@@ -17,8 +17,8 @@ from prostate_seg.writing.dicom.structure_set import write_rtstruct
 def made(tmp_path_factory):
     """A study, its CTV as ``rt.dcm`` and ``ctv.nii.gz``."""
     made = study(tmp_path_factory.mktemp("made"), "multiframe")
-    write_rtstruct(made.folder / "rt.dcm", made.delivery)
-    write(made.delivery.ctv, made.folder / "ctv.nii.gz")
+    write_rtstruct(made.folder / "rt.dcm", made.contoured)
+    write(made.contoured.ctv, made.folder / "ctv.nii.gz")
     return made
 
 

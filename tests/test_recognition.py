@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from prostate_seg.assessment.assessor import Assessment, Kinds
 from prostate_seg.assessment.doubt import Doubt
-from prostate_seg.assessment.judge import Assessment, Kinds
 from prostate_seg.assessment.recognition import KINDS, Recognition, scan_features
 from prostate_seg.errors import InputError, SettingsError
 from prostate_seg.geometry.volume import Segmentation

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prostate_seg.cases.export import Order, hand_over
+from prostate_seg.cases.export import ExportOptions, export_case
 from prostate_seg.cli import main
 from prostate_seg.geometry.volume import Segmentation, Volume
 from prostate_seg.report import CaseReport, Layer, case_report_of, write_case_page
 from prostate_seg.report.page import script_json, table
 from prostate_seg.report.slices import paths, pictures, uncertainty
 from prostate_seg.writing import write
-from prostate_seg.writing.delivery import Delivery, Maker
+from prostate_seg.writing.contoured_volume import Author, ContouredVolume
 from prostate_seg.writing.dicom.ultrasound import write_us
 from prostate_seg.writing.view import view_of
 
@@ -153,8 +153,10 @@ def test_a_corrected_mask_has_a_report_with_its_structures_and_without_uncertain
     labels[30:33, 20:23, 3:5] = 2
     write(Segmentation(labels, small_phantom.truth.affine, {1: "CTV", 2: "urethra"}), tmp_path / "mine.seg.nrrd")
     write(small_phantom.image, tmp_path / "trus.nrrd")
-    order = Order(tmp_path / "mine.seg.nrrd", ("report",), tmp_path / "trus.nrrd", "CTV", structures=("urethra",))
-    done = hand_over(order, tmp_path / "out")
+    order = ExportOptions(
+        tmp_path / "mine.seg.nrrd", ("report",), tmp_path / "trus.nrrd", "CTV", structures=("urethra",)
+    )
+    done = export_case(order, tmp_path / "out")
     assert done.outputs == ["report.html", "manifest.json"]
     text, data = (done.folder / "report.html").read_text("utf-8"), data_of(done.folder / "report.html")
     assert data["uncertainty"] is None
@@ -162,12 +164,12 @@ def test_a_corrected_mask_has_a_report_with_its_structures_and_without_uncertain
     assert "semiautomatic" in text
 
 
-def test_the_report_of_a_delivery_tells_volume_extents_and_their_ellipsoid(small_phantom):
+def test_the_report_of_a_case_tells_volume_extents_and_their_ellipsoid(small_phantom):
     from prostate_seg.cases.folder import mask_facts
 
-    delivery = Delivery(small_phantom.image, small_phantom.truth, Maker("m", "1"))
+    contoured = ContouredVolume(small_phantom.image, small_phantom.truth, Author("m", "1"))
     manifest = mask_facts(small_phantom.image, small_phantom.truth) | {"warnings": [], "versions": {}}
-    told = dict(case_report_of(delivery, manifest).results)
+    told = dict(case_report_of(contoured, manifest).results)
     assert told["Volume"] == f"{small_phantom.truth.volume_ml:.1f} mL"
     lengths = [float(told[name].split()[0]) for name in ("Left-right", "Anterior-posterior", "Superior-inferior")]
     assert float(told["Ellipsoid of these extents"].split()[0]) == pytest.approx(

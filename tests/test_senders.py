@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
 from pydicom.uid import JPEGBaseline8Bit, RawDataStorage
 
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 
 PATIENT, NUMBER = "Zzyzx^Quirinus", "MRN-77031"
 ABOUT_PATIENT = ("Zzyzx", "Quirinus", NUMBER, "19470229")
@@ -125,7 +125,7 @@ def study(small_phantom, tmp_path_factory):
             file.unlink()
     without_preamble(next((folder / "raw3d").iterdir()))
     multiframe("rotational", rotational)
-    multiframe("cine", lambda *_: None, habits=ScannerHabits(frame_increment="time"))
+    multiframe("cine", lambda *_: None, conventions=ScannerConventions(frame_increment="time"))
     multiframe("cut", cut)
     multiframe("constant", constant, photometric="PALETTE COLOR")
     multiframe(os.fsdecode(b"gr\xfcn"), half)

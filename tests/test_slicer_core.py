@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from judges import study, world_points
 
-from prostate_seg.cases.export import Order, hand_over
+from prostate_seg.cases.export import ExportOptions, export_case
 from prostate_seg.geometry.volume import Segmentation, swap_ras_lps
 from prostate_seg.reading.masks import read_mask
 from prostate_seg.writing import write
@@ -23,7 +23,7 @@ def opened(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scene")
     probability = np.random.default_rng(0).random((80, 60, 12), dtype=np.float32)
     made = study(folder, "series", turn=request.param, probability=probability)
-    write_scene(folder / "case.mrb", made.delivery.volume, made.delivery.ctv)
+    write_scene(folder / "case.mrb", made.contoured.volume, made.contoured.ctv)
     return slicer_scene.Scene().open(folder / "case.mrb"), made
 
 
@@ -74,7 +74,7 @@ def test_the_surface_has_the_volume_of_the_segment_within_1_percent_and_its_cent
     properties.SetInputData(mesh)
     voxel_ml = abs(np.linalg.det(made.affine[:3, :3])) / 1000
     assert properties.GetVolume() / 1000 == pytest.approx(made.truth.sum() * voxel_ml, rel=0.01)
-    ours = surface_of(made.delivery.ctv).centroid_lps_mm @ RAS
+    ours = surface_of(made.contoured.ctv).centroid_lps_mm @ RAS
     np.testing.assert_allclose(ours, ras_of(made).mean(axis=0), atol=0.2)
     np.testing.assert_allclose(
         np.reshape(mesh.GetBounds(), (3, 2)).mean(axis=1), (ras_of(made).min(0) + ras_of(made).max(0)) / 2, atol=1.5
@@ -120,23 +120,23 @@ def test_a_correction_saved_by_slicer_comes_back_as_seg_rtstruct_and_nifti_with_
     from judges import dice, plastimatch_masks
 
     made = study(tmp_path, "multiframe")
-    write(made.delivery.ctv, tmp_path / "ctv.seg.nrrd")
+    write(made.contoured.ctv, tmp_path / "ctv.seg.nrrd")
     scene = slicer_scene.Scene()
     node = scene.load_segmentation(tmp_path / "ctv.seg.nrrd")
     node.GetSegmentation().GetNthSegment(0).SetName("corrected by hand")
     scene.save_segmentation(node, tmp_path / "Segmentation 1.seg.nrrd")
-    order = Order(
+    order = ExportOptions(
         tmp_path / "Segmentation 1.seg.nrrd",
         ("nifti", "seg-nrrd", "dicom-seg", "rtstruct"),
         source=tmp_path / "source",
     )
-    done = hand_over(order, tmp_path / "out")
+    done = export_case(order, tmp_path / "out")
     assert done.folder.name == "Segmentation 1"
     assert np.array_equal(read_mask(done.folder / "ctv.nii.gz").labels == 1, made.truth)
     assert np.array_equal(read_mask(done.folder / "ctv.seg.nrrd").labels == 1, made.truth)
     volume = highdicom.seg.segread(done.folder / "ctv_seg.dcm").get_volume(combine_segments=True)
     np.testing.assert_allclose(world_points(volume.array > 0, volume.affine), made.world, atol=1e-3)
-    masks = plastimatch_masks(done.folder / "ctv_rtstruct.dcm", made.delivery.volume, tmp_path)
+    masks = plastimatch_masks(done.folder / "ctv_rtstruct.dcm", made.contoured.volume, tmp_path)
     assert dice(masks["CTV"], made.truth) >= 0.999
 
 
@@ -145,7 +145,7 @@ def test_two_overlapping_segments_of_slicer_are_told_apart_by_their_names(tmp_pa
     import slicer_scene
 
     made = study(tmp_path, "series")
-    for name, mask in (("ctv", made.truth), ("urethra", made.delivery.structures["urethra"])):
+    for name, mask in (("ctv", made.truth), ("urethra", made.contoured.structures["urethra"])):
         write(Segmentation(mask.astype(np.uint8), made.affine, {1: name}), tmp_path / f"{name}.seg.nrrd")
     scene = slicer_scene.Scene()
     node, other = (scene.load_segmentation(tmp_path / f"{name}.seg.nrrd") for name in ("ctv", "urethra"))
@@ -153,9 +153,9 @@ def test_two_overlapping_segments_of_slicer_are_told_apart_by_their_names(tmp_pa
     segment.DeepCopy(other.GetSegmentation().GetNthSegment(0))
     node.GetSegmentation().AddSegment(segment, "second")
     scene.save_segmentation(node, tmp_path / "both.seg.nrrd")
-    order = Order(tmp_path / "both.seg.nrrd", ("nifti",), tmp_path / "source", segment="urethra")
-    found = read_mask(hand_over(order, tmp_path / "out").folder / "ctv.nii.gz")
-    assert np.array_equal(found.labels == 1, made.delivery.structures["urethra"])
+    order = ExportOptions(tmp_path / "both.seg.nrrd", ("nifti",), tmp_path / "source", segment="urethra")
+    found = read_mask(export_case(order, tmp_path / "out").folder / "ctv.nii.gz")
+    assert np.array_equal(found.labels == 1, made.contoured.structures["urethra"])
 
 
 def test_house_16_slicer_keeps_which_image_a_segment_was_drawn_on(tmp_path):

@@ -58,7 +58,7 @@ def test_a_study_is_segmented_loaded_and_handed_over_with_the_voxels_that_slicer
     )
     assert np.array_equal(read_mask(tmp_path / "exported" / "reviewed" / "ctv.nii.gz").labels, mask.labels)
     structures = pydicom.dcmread(tmp_path / "exported" / "reviewed" / "ctv_rtstruct.dcm")
-    assert structures.StudyInstanceUID == made.delivery.volume.source.header.StudyInstanceUID
+    assert structures.StudyInstanceUID == made.contoured.volume.source.header.StudyInstanceUID
 
 
 def test_what_prostate_seg_refuses_is_said_in_its_own_words(logic, tmp_path):

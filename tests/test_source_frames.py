@@ -9,7 +9,7 @@ from judges import MAKER, dicom_errors, study
 from prostate_seg import read
 from prostate_seg.errors import OutputError
 from prostate_seg.geometry.volume import FrameReference, Segmentation
-from prostate_seg.writing.delivery import Delivery
+from prostate_seg.writing.contoured_volume import ContouredVolume
 from prostate_seg.writing.dicom.segmentation import write_dicom_seg
 from prostate_seg.writing.dicom.source import source_header
 from prostate_seg.writing.dicom.structure_set import write_rtstruct
@@ -19,14 +19,14 @@ CLASSES |= {"image": "1.2.840.10008.5.1.4.1.1.6.1", "retired image": "1.2.840.10
 
 
 def reclassified(folder, kind, uid):
-    """A study of 12 slices whose files say another SOP class; the delivery of its CTV."""
+    """A study of 12 slices whose files say another SOP class; the contoured of its CTV."""
     made = study(folder, kind)
     for file in (folder / "source").iterdir():
         dataset = pydicom.dcmread(file)
         dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid
         dataset.save_as(file)
     volume = read(folder / "source", frame_spacing_mm=4.0)
-    return Delivery(volume, Segmentation(made.delivery.ctv.labels, volume.affine), MAKER)
+    return ContouredVolume(volume, Segmentation(made.contoured.ctv.labels, volume.affine), MAKER)
 
 
 def references(path):
@@ -48,10 +48,10 @@ def references(path):
 @pytest.mark.parametrize("uid", CLASSES.values(), ids=CLASSES)
 @pytest.mark.parametrize("kind", ["series", "series-without-positions"])
 def test_house_1_12_files_of_one_frame_are_12_images_without_frame_number_in_any_class(kind, uid, tmp_path):
-    delivery = reclassified(tmp_path, kind, uid)
-    write_dicom_seg(tmp_path / "seg.dcm", delivery)
-    write_rtstruct(tmp_path / "rt.dcm", delivery)
-    expected = {(uid, frame.sop_instance_uid, None) for frame in delivery.volume.source.frames}
+    contoured = reclassified(tmp_path, kind, uid)
+    write_dicom_seg(tmp_path / "seg.dcm", contoured)
+    write_rtstruct(tmp_path / "rt.dcm", contoured)
+    expected = {(uid, frame.sop_instance_uid, None) for frame in contoured.volume.source.frames}
     assert len(expected) == 12
     assert references(tmp_path / "seg.dcm") == expected
     assert {kind for kind, _, _ in references(tmp_path / "rt.dcm")} == {uid}
@@ -61,15 +61,15 @@ def test_house_1_12_files_of_one_frame_are_12_images_without_frame_number_in_any
 
 @pytest.mark.parametrize("uid", CLASSES.values(), ids=CLASSES)
 def test_house_1_12_frames_of_one_file_are_frames_1_to_12_of_one_image_in_any_class(uid, tmp_path):
-    delivery = reclassified(tmp_path, "multiframe", uid)
-    write_dicom_seg(tmp_path / "seg.dcm", delivery)
-    (image,) = {frame.sop_instance_uid for frame in delivery.volume.source.frames}
+    contoured = reclassified(tmp_path, "multiframe", uid)
+    write_dicom_seg(tmp_path / "seg.dcm", contoured)
+    (image,) = {frame.sop_instance_uid for frame in contoured.volume.source.frames}
     frames = {(uid, image, number) for number in range(1, 13)}
     assert references(tmp_path / "seg.dcm") - {(uid, image, None)} == frames
 
 
 def test_house_1_slices_that_share_some_but_not_all_of_their_uids_are_refused(tmp_path):
-    volume = study(tmp_path, "series").delivery.volume
+    volume = study(tmp_path, "series").contoured.volume
     first, second, *others = volume.source.frames
     for frames in ((first, first, *others), (first, FrameReference(first.sop_instance_uid, 2), *others)):
         odd = replace(volume, source=replace(volume.source, frames=frames))

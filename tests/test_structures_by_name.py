@@ -21,13 +21,13 @@ from prostate_seg.writing.dicom.structure_set import write_rtstruct
 def made(tmp_path_factory):
     """A study with a CTV and a urethra, and both as ``seg.dcm``, ``rt.dcm`` and ``two.seg.nrrd``."""
     made = study(tmp_path_factory.mktemp("made"), "multiframe")
-    write_dicom_seg(made.folder / "seg.dcm", made.delivery)
-    write_rtstruct(made.folder / "rt.dcm", made.delivery)
-    labels = made.delivery.ctv.labels.copy()
-    labels[made.delivery.structures["urethra"]] = 2
+    write_dicom_seg(made.folder / "seg.dcm", made.contoured)
+    write_rtstruct(made.folder / "rt.dcm", made.contoured)
+    labels = made.contoured.ctv.labels.copy()
+    labels[made.contoured.structures["urethra"]] = 2
     names = {1: "Prostate", 2: "urethra"}
-    write(Segmentation(labels, made.delivery.ctv.affine, names), made.folder / "two.seg.nrrd")
-    write(made.delivery.ctv, made.folder / "ctv.nii.gz")
+    write(Segmentation(labels, made.contoured.ctv.affine, names), made.folder / "two.seg.nrrd")
+    write(made.contoured.ctv, made.folder / "ctv.nii.gz")
     return made
 
 
@@ -46,18 +46,18 @@ def rename(old, new):
 def test_house_2_two_structures_called_ctv_are_refused_with_their_numbers_1_and_2(made, file, name, tmp_path):
     path = edited(made.folder / file, rename("urethra", name), tmp_path / file)
     with pytest.raises(InputError, match=rf"{file} has 2 structures called CTV \(numbers 1 and 2\)"):
-        read_mask(path, like=made.delivery.ctv)
+        read_mask(path, like=made.contoured.ctv)
 
 
 @pytest.mark.parametrize("file", ["seg.dcm", "rt.dcm"])
 def test_house_2_two_structures_of_a_name_that_is_not_chosen_do_not_matter(made, file, tmp_path):
-    three = replace(made.delivery, structures={**made.delivery.structures, "rectum": made.truth})
+    three = replace(made.contoured, structures={**made.contoured.structures, "rectum": made.truth})
     (write_dicom_seg if file == "seg.dcm" else write_rtstruct)(tmp_path / file, three)
     edited(tmp_path / file, rename("rectum", "urethra"))
-    found = read_mask(tmp_path / file, like=made.delivery.ctv)
+    found = read_mask(tmp_path / file, like=made.contoured.ctv)
     assert np.count_nonzero(found.labels) == np.count_nonzero(made.truth)
     with pytest.raises(InputError, match=r"2 structures called URETHRA \(numbers 2 and 3\)"):
-        read_mask(tmp_path / file, like=made.delivery.ctv, structure=("URETHRA",))
+        read_mask(tmp_path / file, like=made.contoured.ctv, structure=("URETHRA",))
 
 
 def test_house_2_two_rois_of_one_number_are_refused(made, tmp_path):
@@ -65,7 +65,7 @@ def test_house_2_two_rois_of_one_number_are_refused(made, tmp_path):
         dataset.StructureSetROISequence[1].ROINumber = 1
 
     with pytest.raises(InputError, match="gives the number 1 to CTV and to another structure"):
-        read_mask(edited(made.folder / "rt.dcm", change, tmp_path / "rt.dcm"), like=made.delivery.ctv)
+        read_mask(edited(made.folder / "rt.dcm", change, tmp_path / "rt.dcm"), like=made.contoured.ctv)
 
 
 def brachytherapy(dataset):
@@ -77,7 +77,7 @@ def brachytherapy(dataset):
 
 def test_house_3_a_needle_a_seed_and_an_outline_beyond_the_grid_do_not_keep_the_ctv_from_being_read(made, tmp_path):
     path = edited(made.folder / "rt.dcm", brachytherapy, tmp_path / "rt.dcm")
-    assert np.array_equal(read_mask(path, like=made.delivery.ctv).labels, made.truth)
+    assert np.array_equal(read_mask(path, like=made.contoured.ctv).labels, made.truth)
     (row,) = evaluate_folders(made.folder / "ctv.nii.gz", path)
     assert (row.error, row.metrics.dice) == ("", 1.0)
 
@@ -96,11 +96,11 @@ def test_house_3_a_structure_is_chosen_by_its_name_in_any_case_and_its_absence_l
 
 @pytest.mark.parametrize("file", ["seg.dcm", "rt.dcm", "two.seg.nrrd"])
 def test_house_3_every_file_with_names_gives_the_urethra_with_as_many_voxels_as_were_drawn(made, file):
-    found = read_mask(made.folder / file, like=made.delivery.ctv, structure=("Urethra",))
-    assert np.count_nonzero(found.labels) == np.count_nonzero(made.delivery.structures["urethra"])
+    found = read_mask(made.folder / file, like=made.contoured.ctv, structure=("Urethra",))
+    assert np.count_nonzero(found.labels) == np.count_nonzero(made.contoured.structures["urethra"])
     assert found.names == {1: "urethra"}
     with pytest.raises(InputError, match="expected one called bladder, choose with --structure NAME"):
-        read_mask(made.folder / file, like=made.delivery.ctv, structure=("bladder",))
+        read_mask(made.folder / file, like=made.contoured.ctv, structure=("bladder",))
 
 
 def test_house_3_a_prediction_s_ctv_stands_for_the_reference_s_prostate_and_the_row_says_so(made, tmp_path):

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from prostate_seg.errors import OutputError, SettingsError
 from prostate_seg.geometry.volume import Volume, affine_from_lps
 from prostate_seg.reading.cases import read
-from prostate_seg.writing.dicom.ultrasound import ScannerHabits, write_us
+from prostate_seg.writing.dicom.ultrasound import ScannerConventions, write_us
 
 SPACING_MM = (0.3, 0.4, 2.0)
 OBLIQUE = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix()
@@ -72,7 +72,7 @@ def test_file_names_say_nothing_about_the_order_of_slices(tmp_path, kind):
 
 def test_an_enhanced_volume_without_patient_positions_keeps_its_spacing_and_assumes_its_axes(tmp_path):
     volume = sweep(direction=OBLIQUE, origin=(5, 5, 5))
-    write_us(volume, tmp_path, kind="enhanced-volume", habits=ScannerHabits(patient_positions=False))
+    write_us(volume, tmp_path, kind="enhanced-volume", conventions=ScannerConventions(patient_positions=False))
     back = read(tmp_path)
     assert back.orientation == "assumed"
     np.testing.assert_allclose(back.affine, np.diag([-0.3, -0.4, 2.0, 1.0]), atol=1e-9)
@@ -81,7 +81,7 @@ def test_an_enhanced_volume_without_patient_positions_keeps_its_spacing_and_assu
 
 def test_sixteen_bits_stay_sixteen_bits_and_rle_loses_nothing(tmp_path):
     volume = sweep(dtype=np.uint16)
-    write_us(volume, tmp_path, habits=ScannerHabits(rle=True))
+    write_us(volume, tmp_path, conventions=ScannerConventions(rle=True))
     back = read(tmp_path)
     assert back.array.dtype == np.uint16
     np.testing.assert_array_equal(back.array, volume.array)
@@ -89,7 +89,7 @@ def test_sixteen_bits_stay_sixteen_bits_and_rle_loses_nothing(tmp_path):
 
 
 def test_the_smaller_of_two_regions_is_not_the_one_that_calibrates(tmp_path):
-    write_us(sweep(), tmp_path, habits=ScannerHabits(second_region=True, pixel_spacing=True))
+    write_us(sweep(), tmp_path, conventions=ScannerConventions(second_region=True, pixel_spacing=True))
     back = read(tmp_path)
     assert back.spacing_mm == pytest.approx(SPACING_MM)
     assert any("2 calibrated tissue regions" in text for text in back.warnings)

@@ -37,16 +37,16 @@ def main() -> None:
     options = parser.parse_args()
     predictor, volume = load_bundle(), make_phantom(SEED).image
     found = predictor.predict(volume)
-    assert predictor.judge is not None
+    assert predictor.assessor is not None
     image, field, passes, spacing = found.image, found.unrepaired, found.passes, found.spacing_mm
     batch, seen = image.as_tensor()[None], seen_in(image)
     ensemble = Ensemble(predictor.network, MEMBERS).eval()
-    model, judge = predictor.judge.model, predictor.judge
+    model, assessor = predictor.assessor.model, predictor.assessor
     rows = {
         "network, one model": lambda: predictor.inferer(batch, predictor.network),
         "network, five members": lambda: predictor.inferer(batch, ensemble),
         "shape model": lambda: model.refine(field, spacing, seen),
-        "doubt and checks": lambda: judge.assess(
+        "doubt and checks": lambda: assessor.assess(
             field, passes, spacing, unrepaired=field, kinds=predictor.kinds(volume, image), seen=seen
         ),
         "everything but the file": lambda: predictor.assess(volume),

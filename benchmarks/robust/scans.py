@@ -19,7 +19,7 @@ import numpy as np
 
 from data_prep.recognition import stacked
 from prostate_seg import Volume, load_bundle, read
-from prostate_seg.assessment.judge import RECOGNISED
+from prostate_seg.assessment.assessor import RECOGNISED
 from prostate_seg.assessment.recognition import PROSTATE
 from prostate_seg.phantom import make_phantom, without_prostate
 

@@ -23,8 +23,15 @@ from ..reading.masks import read_segments, stem_of
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.source_digest import check_drawn_on, recorded_sources
+from ..writing.contoured_volume import (
+    SOFTWARE,
+    SOFTWARE_VERSION,
+    Author,
+    ContouredVolume,
+    Kind,
+    mask_warnings,
+)
 from ..writing.current_mask import GivenMask, given_mask, manifest_of, source_of
-from ..writing.delivery import SOFTWARE, SOFTWARE_VERSION, Delivery, Kind, Maker, remarks
 from ..writing.formats import FORMATS, check_probability, check_source
 from ..writing.manifest import Manifest, mask_digest
 from ..writing.request import Planning, Request
@@ -39,7 +46,7 @@ Drawn = Literal["automatic", "semiautomatic", "manual"]
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportOptions:
     """Settings of an export.
 
     Attributes
@@ -77,7 +84,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class HandedOver:
+class Exported:
     """Result of an export.
 
     Attributes
@@ -95,14 +102,14 @@ class HandedOver:
     notes: list[str]
 
 
-def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedOver:
+def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False) -> Exported:
     """Write a mask in all requested formats into a new folder below ``output``.
 
     The folder has the name of the case. If an error occurs, nothing is written.
 
     Parameters
     ----------
-    order
+    options
         Settings of the export.
     output
         Parent of the new folder.
@@ -120,51 +127,51 @@ def hand_over(order: Order, output: Path, *, overwrite: bool = False) -> HandedO
     OutputError
         The folder cannot be written, or it must not be replaced.
     """
-    order.planning.check(order.formats)
-    check_identity(order.formats, identify=order.identify)
-    if order.drawn is not None and order.drawn not in get_args(Drawn):
-        raise SettingsError(f"The mask was drawn {order.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
-    if order.structures and not any(FORMATS[name].structures for name in order.formats):
+    options.planning.check(options.formats)
+    check_identity(options.formats, identify=options.identify)
+    if options.drawn is not None and options.drawn not in get_args(Drawn):
+        raise SettingsError(f"The mask was drawn {options.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
+    if options.structures and not any(FORMATS[name].structures for name in options.formats):
         several = ", ".join(row.name for row in FORMATS.values() if row.structures)
         raise SettingsError(f"--structure is about formats that hold several; add one of {several} to --format.")
-    given = given_mask(order.mask)
-    folder = output / (order.mask.resolve().name if order.mask.is_dir() else stem_of(given.file))
-    check_apart(folder, [given.file, *([order.source] if order.source else [])])
+    given = given_mask(options.mask)
+    folder = output / (options.mask.resolve().name if options.mask.is_dir() else stem_of(given.file))
+    check_apart(folder, [given.file, *([options.source] if options.source else [])])
     remove_abandoned(output)
     may_replace = is_unchanged_result if overwrite else None
     check_free(folder, may_replace=may_replace)
-    acquisition = _acquisition(order, given.manifest)
-    volume = _source(order, given, acquisition)
-    check_source(volume, order.formats)
-    delivery, notes = _delivery(order, given, volume)
-    check_probability(delivery.ctv, order.formats)
-    notes = [*volume.warnings, *notes, *remarks(delivery.ctv)]
+    acquisition = _acquisition(options, given.manifest)
+    volume = _source(options, given, acquisition)
+    check_source(volume, options.formats)
+    contoured, notes = _contoured(options, given, volume)
+    check_probability(contoured.ctv, options.formats)
+    notes = [*volume.warnings, *notes, *mask_warnings(contoured.ctv)]
     with replacing_folder(folder, may_replace=may_replace) as partial:
-        manifest = _manifest(delivery, given.manifest, acquisition, notes)
-        identity = folder.name if order.identify else None
-        request = Request(delivery, order.formats, order.planning, manifest, identity)
+        manifest = _manifest(contoured, given.manifest, acquisition, notes)
+        identity = folder.name if options.identify else None
+        request = Request(contoured, options.formats, options.planning, manifest, identity)
         outputs = fill_case_folder(partial, request)
-    return HandedOver(folder, outputs, notes)
+    return Exported(folder, outputs, notes)
 
 
-def _acquisition(order: Order, manifest: Mapping[str, Any]) -> Acquisition:
-    """Return how to read the source: by the order, and by the case's manifest for values the order leaves open."""
+def _acquisition(options: ExportOptions, manifest: Mapping[str, Any]) -> Acquisition:
+    """Return how to read the source: by the options, and by the case's manifest for what they leave open."""
     known = {entry.name for entry in fields(Acquisition)}
     stated = {key: value for key, value in (manifest.get("acquisition") or {}).items() if key in known}
-    said = asdict(order.acquisition) if order.acquisition else {}
+    said = asdict(options.acquisition) if options.acquisition else {}
     return Acquisition(**(stated | {key: value for key, value in said.items() if value is not None}))
 
 
-def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
+def _source(options: ExportOptions, given: GivenMask, acquisition: Acquisition) -> Volume:
     """Read the image that the mask belongs to. Raise InputError if it is not the image that was segmented."""
     own = given.file.parent / FORMATS["nrrd"].file
-    if order.source is None or (own.is_file() and order.source.resolve() == own.resolve()):
+    if options.source is None or (own.is_file() and options.source.resolve() == own.resolve()):
         if not own.is_file():
             raise InputError(f"{given.file.name} does not say which image it was drawn on; give it with --source.")
         volume = read(own)
         return replace(volume, orientation=given.manifest.get("orientation", volume.orientation))
     volume = read(
-        order.source,
+        options.source,
         frame_spacing_mm=acquisition.frame_spacing_mm,
         frame_order=acquisition.frame_order,
         probe_side=acquisition.probe_side,
@@ -172,17 +179,19 @@ def _source(order: Order, given: GivenMask, acquisition: Acquisition) -> Volume:
     expected = source_of(given.manifest)
     if expected and expected != volume.source.sha256:
         raise InputError(
-            f"{order.source.name} is not what {given.file.parent.name} was segmented from, or has changed since "
+            f"{options.source.name} is not what {given.file.parent.name} was segmented from, or has changed since "
             f"(SHA-256 {volume.source.sha256[:12]}..., expected {expected[:12]}...); give the one that was."
         )
     return volume
 
 
-def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery, list[str]]:
-    """Return the delivery, and notes on how its masks were changed."""
+def _contoured(options: ExportOptions, given: GivenMask, volume: Volume) -> tuple[ContouredVolume, list[str]]:
+    """Return the contoured, and notes on how its masks were changed."""
     segments, affine = read_segments(given.file)
-    chosen = _chosen(segments, order, given.file)
-    notes = _origin(order, given, volume, {name: number for number, name in enumerate(segments) if name in chosen})
+    chosen = _chosen(segments, options, given.file)
+    notes = _origin(
+        options, given, volume, {name: number for number, name in enumerate(segments) if name in chosen}
+    )
     placed = {name: on_grid_of(volume, segments[name], affine, name) for name in chosen}
     if not placed[chosen[0]][0].any():
         raise InputError(
@@ -204,21 +213,21 @@ def _delivery(order: Order, given: GivenMask, volume: Volume) -> tuple[Delivery,
         source_sha256=volume.source.sha256,
     )
     structures = {name: placed[name][0] for name in chosen[1:]}
-    return Delivery(volume, ctv, _maker(order, ctv, given.manifest), structures), notes
+    return ContouredVolume(volume, ctv, _maker(options, ctv, given.manifest), structures), notes
 
 
-def _origin(order: Order, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
+def _origin(options: ExportOptions, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
     """Check that the segments were drawn on this image; return a note if no file names the image.
 
     The ``trus.nrrd`` of a case is also identified by the digest of the image that was segmented. ``segments`` holds
     the number of each exported segment in the mask file. Raise GeometryError if a segment was drawn on another
     image.
     """
-    image = order.source or given.file.parent / FORMATS["nrrd"].file
+    image = options.source or given.file.parent / FORMATS["nrrd"].file
     recorded = recorded_sources(given.file)
     drawn_on = {name: recorded[number] for name, number in segments.items() if number in recorded}
     of_case = source_of(manifest_of(image.parent)) if image.name == FORMATS["nrrd"].file else ""
-    if order.source is None and not of_case:
+    if options.source is None and not of_case:
         return [GRID_ONLY]
     check_drawn_on(given.file, drawn_on, image.name, {volume.source.sha256, of_case} - {""})
     return [] if drawn_on or source_of(given.manifest) else [GRID_ONLY]
@@ -231,12 +240,12 @@ def _interpolated(name: str, *, before_ml: float, after_ml: float) -> str:
     )
 
 
-def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str]:
+def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -> list[str]:
     """Return the names of the CTV and of the further structures. Raise InputError if one is missing."""
     names = ", ".join(segments)
-    if order.segment is None and len(segments) > 1:
+    if options.segment is None and len(segments) > 1:
         raise InputError(f"{file.name} has {len(segments)} segments ({names}); choose the CTV with --segment NAME.")
-    chosen = [next(iter(segments)) if order.segment is None else order.segment, *order.structures]
+    chosen = [next(iter(segments)) if options.segment is None else options.segment, *options.structures]
     for name in chosen:
         if name not in segments:
             raise InputError(f"{file.name} has no segment {name!r}; it has {names}.")
@@ -245,23 +254,23 @@ def _chosen(segments: Mapping[str, Array], order: Order, file: Path) -> list[str
     return chosen
 
 
-def _maker(order: Order, ctv: Segmentation, manifest: Mapping[str, Any]) -> Maker:
+def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any]) -> Author:
     unchanged = bool(manifest) and manifest.get("ctv_sha256") == mask_digest(ctv)
-    drawn = order.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
+    drawn = options.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
     bundle = manifest.get("bundle") or {"name": SOFTWARE, "version": SOFTWARE_VERSION}
-    others = (order.drawn or "manual").upper()
-    return Maker(str(bundle["name"]), str(bundle["version"]), cast(Kind, drawn.upper()), cast(Kind, others))
+    others = (options.drawn or "manual").upper()
+    return Author(str(bundle["name"]), str(bundle["version"]), cast(Kind, drawn.upper()), cast(Kind, others))
 
 
 def _manifest(
-    delivery: Delivery, manifest: Mapping[str, Any], acquisition: Acquisition, warnings: list[str]
+    contoured: ContouredVolume, manifest: Mapping[str, Any], acquisition: Acquisition, warnings: list[str]
 ) -> Manifest:
     """Return the manifest of the export, without names and paths; the bundle is that of the segmented case."""
     made: Manifest = {
-        **mask_facts(delivery.volume, delivery.ctv),
+        **mask_facts(contoured.volume, contoured.ctv),
         "acquisition": stated(acquisition),
         "warnings": warnings,
-        "drawn": delivery.maker.kind.lower(),
+        "drawn": contoured.author.kind.lower(),
         "versions": {SOFTWARE: SOFTWARE_VERSION},
     }
     if "bundle" in manifest:

@@ -14,7 +14,7 @@ from ..reading.acquisition import Acquisition
 from ..system.digests import digests_of
 from ..system.json_files import write_json
 from ..writing.formats import FORMATS, write_formats
-from ..writing.manifest import DIGESTS, MANIFEST, Extent, MaskFacts, Stated, mask_digest
+from ..writing.manifest import DIGESTS, MANIFEST, AcquisitionOptions, Extent, MaskFacts, mask_digest
 from ..writing.request import Request
 
 REPORT = "report"
@@ -41,7 +41,7 @@ def identity_remark(formats: Sequence[str]) -> str:
     )
 
 
-def stated(acquisition: Acquisition) -> Stated:
+def stated(acquisition: Acquisition) -> AcquisitionOptions:
     """Return the acquisition options as they appear in the manifest."""
     return {
         "frame_spacing_mm": acquisition.frame_spacing_mm,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..assessment.assessor import Assessment
 from ..assessment.facts import Uncertainty
-from ..assessment.judge import Assessment
 from ..errors import GeometryError, InputError, OutputError
 from ..geometry.volume import Segmentation, Volume
 from ..inference.predictor import Predictor, load_bundle
@@ -25,9 +22,8 @@ from ..reading.acquisition import Acquisition
 from ..reading.cases import Case, read, read_case
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
-from ..system.input_files import READ_ERRORS, opened
 from ..system.parallel import in_processes
-from ..writing.delivery import Delivery, Maker, remarks
+from ..writing.contoured_volume import Author, ContouredVolume, mask_warnings
 from ..writing.formats import FORMATS, check_source, default_formats
 from ..writing.manifest import Manifest
 from ..writing.request import Planning, Request
@@ -36,7 +32,6 @@ from .failures import sentence, traceback_of
 from .folder import fill_case_folder, identity_remark, mask_facts, stated
 
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # plausible range of the longest side of an image
-HASH_LENGTH = 12  # number of hexadecimal digits of an anonymous name
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Options:
     skip_existing
         Count a case as done if its folder already holds the requested results.
     anonymous
-        The cases have names from :func:`anonymised`, and error messages contain no file name.
+        The cases have names from :func:`.anonymous.anonymised`, and error messages contain no file name.
     identify
         Whether the report names case and patient.
     """
@@ -182,10 +177,10 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     if options.anonymous and (remark := identity_remark(options.formats)):
         manifest["warnings"].append(remark)
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
-    delivery = Delivery(volume, ctv, Maker(predictor.info.name, predictor.info.version))
+    contoured = ContouredVolume(volume, ctv, Author(predictor.info.name, predictor.info.version))
     with replacing_folder(folder, may_replace=may_replace) as partial:
         identity = case.name if options.identify else None
-        request = Request(delivery, options.formats, options.planning, manifest, identity)
+        request = Request(contoured, options.formats, options.planning, manifest, identity)
         manifest["outputs"] = fill_case_folder(partial, request)
     return Outcome(case.name, folder, manifest)
 
@@ -226,22 +221,6 @@ def _check_size(volume: Volume) -> None:
         )
 
 
-def anonymised(cases: Sequence[Case]) -> list[Case]:
-    """Rename the cases to digits of the SHA-256 of their content; cases with equal content get -2, -3, ..."""
-    named = []
-    equal: Counter[str] = Counter()
-    for case in cases:
-        digest = hashlib.sha256()
-        for file in case.files:
-            with suppress(*READ_ERRORS), opened(file) as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-        name = digest.hexdigest()[:HASH_LENGTH]
-        equal[name] += 1
-        named.append(replace(case, name=name if equal[name] == 1 else f"{name}-{equal[name]}"))
-    return named
-
-
 _of_worker: dict[str, Predictor] = {}
 
 
@@ -267,7 +246,7 @@ def describe(
         warnings.append("The slice was segmented in 2D, without neighbours.")
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
-    warnings += remarks(ctv)
+    warnings += mask_warnings(ctv)
     entropy = _boundary_entropy(ctv)
     uncertainty: Uncertainty = {"mean_boundary_entropy_nats": entropy}
     if assessment is not None:

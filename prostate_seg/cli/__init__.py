@@ -16,20 +16,18 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from .. import __version__
 from ..errors import ProstateSegError
 from ..system.guard import GIGABYTES, SECONDS, Limits
-from .making import info, phantom, train
-from .measuring import compare, evaluate
-from .modelling import collect, shape_model
-from .options import parser
-from .segmenting import export, segment
-from .telling import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines
+from . import collect, compare, evaluate, export, info, phantom, segment, shape_model, train
+from .common import Parser, limit_options
+from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines
 
-_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+VERBS = {
     "segment": segment,
     "export": export,
     "evaluate": evaluate,
@@ -40,6 +38,23 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "collect": collect,
     "info": info,
 }
+READ_NOTHING = ("compare", "phantom", "info")  # verbs that open no images or masks of others
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``prostate-seg``; the attribute ``verb`` of its result holds the verb."""
+    top = Parser(
+        prog="prostate-seg", description="Prostate segmentation in transrectal ultrasound. Research use only."
+    )
+    top.add_argument("--version", action="version", version=f"prostate-seg {__version__}")
+    verbs = top.add_subparsers(title="verbs", required=True, dest="verb", metavar="VERB")
+    for name, module in VERBS.items():
+        verb = verbs.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_options(verb)
+        verb.add_argument("--debug", action="store_true", help="show tracebacks")
+        if name not in READ_NOTHING:
+            limit_options(verb)
+    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _limit_reading(options)
         with _own_sentences_only(debug=options.debug):
-            return _VERBS[options.verb](options)
+            return VERBS[options.verb].run(options)
     except KeyboardInterrupt:
         say("prostate-seg: interrupted; nothing is half-written.")
         return SOME_FAILED

@@ -68,7 +68,7 @@ class CaseResult:
     reference: Path | None = None
     structure: str = ""
     slices: Panoptic | None = None
-    alone: bool = False
+    unpaired: bool = False
 
     @property
     def name(self) -> str:
@@ -138,7 +138,7 @@ def measured(pair: Pair, *, resample: bool = False, structure: str = "") -> Case
         if len(paths) != 1:
             got = " and ".join(path.name for path in paths) or "none"
             return CaseResult(
-                **about, error=f"Expected one {role} of case {pair.case}, got {got}.", alone=not paths
+                **about, error=f"Expected one {role} of case {pair.case}, got {got}.", unpaired=not paths
             )
     try:
         files = current_mask(pair.predictions[0]), current_mask(pair.references[0])

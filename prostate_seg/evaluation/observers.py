@@ -94,7 +94,7 @@ def _between(row: CaseResult, pair: str, model: Sequence[CaseResult] | None) -> 
         observer=pair,
         note=row.note,
         error=row.error,
-        alone=row.alone,
+        unpaired=row.unpaired,
     )
 
 

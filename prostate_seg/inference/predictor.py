@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 
 from .. import network
 from ..assessment import recognition
-from ..assessment.judge import Assessment, Judge, Kinds
+from ..assessment.assessor import Assessment, Assessor, Kinds
 from ..errors import BundleError, InputError, ProstateSegError, SettingsError
 from ..geometry.volume import Segmentation, Volume, spacing_of
 from ..system.checked_files import shortened
@@ -88,12 +88,12 @@ class Prediction:
 
 
 class Predictor:
-    """Function that segments volumes, made by :func:`load_bundle`; ``judge`` assesses the segmentations."""
+    """Function that segments volumes, made by :func:`load_bundle`; ``assessor`` assesses the segmentations."""
 
     def __init__(
-        self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, judge: Judge | None = None
+        self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, assessor: Assessor | None = None
     ) -> None:
-        self.info, self.judge = info, judge
+        self.info, self.assessor = info, assessor
         self.device = device
         self.network = network.channels_last(build_network(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -110,30 +110,30 @@ class Predictor:
         return self.predict(volume).segmentation
 
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
-        """Return the segmentation and its assessment. The assessment is None if there is no judge.
+        """Return the segmentation and its assessment. The assessment is None if there is no assessor.
 
         If ``recognise`` is true, also recognise the kind of the scan (see :meth:`kinds`), but not from one slice.
         """
         found = self.predict(volume)
-        if self.judge is None:
+        if self.assessor is None:
             return found.segmentation, None
         kinds = self.kinds(volume, found.image) if recognise and volume.array.shape[2] > 1 else None
         seen = transforms.seen_in(found.image)
-        return found.segmentation, self.judge.assess(
+        return found.segmentation, self.assessor.assess(
             found.probability, found.passes, found.spacing_mm, unrepaired=found.unrepaired, kinds=kinds, seen=seen
         )
 
     def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
         """Return the probability of each kind of scan, by this network or the released one; None if unknown."""
-        own = self.judge.recognition if self.judge else None
+        own = self.assessor.recognition if self.assessor else None
         if own is not None:
             features = self._features(image)
             with _of_the_bundle("recognition"):
                 return None if features is None else Kinds(own(*features), self.info.sha256)
         other = self._released
-        if other is None or other.judge is None or other.judge.recognition is None:
+        if other is None or other.assessor is None or other.assessor.recognition is None:
             return None
-        return Kinds(other.judge.recognition(*other.features(volume)), other.info.sha256)
+        return Kinds(other.assessor.recognition(*other.features(volume)), other.info.sha256)
 
     @cached_property
     def _released(self) -> Predictor | None:
@@ -237,16 +237,16 @@ def load_bundle(
     name, version = name_and_version(place)
     sha256, config_sha256 = sha256_of_file(file), settings_digest(settings)
     settings = with_refinement(with_ensembling(settings, ensembling), refine=refine, shape_model=shape_model)
-    judge = Judge.of(
+    assessor = Assessor.of(
         place / "models",
         weights_sha256=sha256,
         settings_sha256=config_sha256,
         shape_model=shape_model_in(settings),
         as_fitted=refine and shape_model is None,
     )
-    name += _OF_WEIGHTS.get(str(weights), " with a user's weights") + " with changed settings" * judge.changed
+    name += _OF_WEIGHTS.get(str(weights), " with a user's weights") + " with changed settings" * assessor.changed
     info = BundleInfo(name, version, sha256, config_sha256)
-    predictor = Predictor(settings, info, choose_device(device), judge)
+    predictor = Predictor(settings, info, choose_device(device), assessor)
     load_state(predictor.network, read_state(file), str(file))
     predictor.network.to(predictor.device).eval()
     return predictor

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assessment.facts import Uncertainty
-from ..writing.delivery import Delivery
+from ..writing.contoured_volume import ContouredVolume
 from ..writing.manifest import Manifest
 from ..writing.request import Request
 from .case_page import CaseReport, Layer, write_case_page
@@ -17,17 +17,17 @@ _ORIENTATION = {"file": "from the file", "option": "from the options", "assumed"
 IDENTITY = (("Patient's Name", "PatientName"), ("Patient ID", "PatientID"), ("Study Date", "StudyDate"))
 
 
-def case_report_of(delivery: Delivery, manifest: Manifest, *, identity: str | None = None) -> CaseReport:
-    """Return the report of a delivery and its manifest.
+def case_report_of(contoured: ContouredVolume, manifest: Manifest, *, identity: str | None = None) -> CaseReport:
+    """Return the report of a contoured and its manifest.
 
     The parameter ``identity`` is the name of the case, or None. With a name, the page contains this name, and
     name, ID and date of a DICOM source. With None, nothing on the page identifies the patient, and the title
     contains the first 12 digits of the input's SHA-256.
     """
-    volume = delivery.volume
+    volume = contoured.volume
     layers = [
         Layer(name, mask) if number == 0 else Layer(name, mask, _COLOURS[(number - 1) % len(_COLOURS)], True)
-        for number, (name, mask) in enumerate(delivery.masks.items())
+        for number, (name, mask) in enumerate(contoured.masks.items())
     ]
     digits = volume.source.sha256[:12] or "of an array"
     header = volume.source.header if identity is not None else None
@@ -38,7 +38,7 @@ def case_report_of(delivery: Delivery, manifest: Manifest, *, identity: str | No
         f"Prostate CTV: {identity or f'case {digits}'}",
         volume,
         layers,
-        delivery.ctv.probability,
+        contoured.ctv.probability,
         results=[*who, *_results(manifest)],
         warnings=list(manifest["warnings"]),
         provenance=_provenance(manifest),
@@ -107,4 +107,4 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
 def write_report(path: Path, request: Request) -> None:
     """Write the page of a case from its manifest."""
     assert request.manifest is not None
-    write_case_page(path, case_report_of(request.delivery, request.manifest, identity=request.identity))
+    write_case_page(path, case_report_of(request.contoured, request.manifest, identity=request.identity))

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..assessment.assessor import SCORE
 from ..assessment.doubt import FAR_MM, Doubt, Score
-from ..assessment.judge import SCORE
 from ..errors import SettingsError
 from ..evaluation.metrics import evaluate_masks, orthogonal_spacing_mm
 from ..inference.predictor import load_bundle

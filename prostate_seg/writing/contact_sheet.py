@@ -148,4 +148,4 @@ def _annotate(draw: ImageDraw.ImageDraw, view: View, index: int, size: tuple[int
 
 def write_overlay(path: Path, request: Request) -> None:
     """Write the contour of the CTV on the volume."""
-    write_png(path, request.delivery.volume, request.delivery.ctv)
+    write_png(path, request.contoured.volume, request.contoured.ctv)

@@ -186,7 +186,7 @@ def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
 
 def write_formats(folder: Path, request: Request) -> list[str]:
     """Write the formats of a request into a folder and return the file names. Raise OutputError."""
-    check_probability(request.delivery.ctv, request.formats)
+    check_probability(request.contoured.ctv, request.formats)
     for name in request.formats:
         FORMATS[name].write(folder / FORMATS[name].file, request)
     return [FORMATS[name].file for name in request.formats]

@@ -28,7 +28,7 @@ class Model(TypedDict):
     config_sha256: str
 
 
-class Stated(TypedDict):
+class AcquisitionOptions(TypedDict):
     """What options said of the acquisition; null if nothing."""
 
     frame_spacing_mm: float | None
@@ -59,7 +59,7 @@ class MaskFacts(TypedDict):
 class Manifest(MaskFacts):
     """What ``manifest.json`` holds: no names, dates or paths. Undefined numbers are null."""
 
-    acquisition: Stated
+    acquisition: AcquisitionOptions
     warnings: list[str]
     versions: dict[str, str]
     bundle: NotRequired[Model]

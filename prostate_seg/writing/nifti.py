@@ -51,7 +51,7 @@ def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> No
 
 def write_ctv(path: Path, request: Request) -> None:
     """Write the CTV's labels."""
-    write_nifti(path, request.delivery.ctv)
+    write_nifti(path, request.contoured.ctv)
 
 
 def write_uncertainty(path: Path, request: Request) -> None:
@@ -59,7 +59,7 @@ def write_uncertainty(path: Path, request: Request) -> None:
 
     The entropy is 1 where the probability is one half.
     """
-    ctv = request.delivery.ctv
+    ctv = request.contoured.ctv
     assert ctv.probability is not None  # ensured by Format.needs
     bits = entropy_percent(ctv.probability).astype(np.float32) / 100
     write_nifti(path, Volume(bits, ctv.affine, orientation=ctv.orientation))

@@ -121,9 +121,9 @@ def _write(image: Any, path: Path) -> None:
 
 def write_image(path: Path, request: Request) -> None:
     """Write the volume."""
-    write_nrrd(path, request.delivery.volume)
+    write_nrrd(path, request.contoured.volume)
 
 
 def write_structures(path: Path, request: Request) -> None:
     """Write the CTV and further structures as segments."""
-    write_seg_nrrd(path, request.delivery.label_map)
+    write_seg_nrrd(path, request.contoured.label_map)

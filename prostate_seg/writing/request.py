@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import SettingsError
 from ..geometry.margin import Margin
-from .delivery import Delivery
+from .contoured_volume import ContouredVolume
 from .manifest import Manifest
 
 
@@ -44,11 +44,11 @@ class Planning:
 
 @dataclass(frozen=True)
 class Request:
-    """A delivery and the formats in which it is written.
+    """A contoured and the formats in which it is written.
 
     Attributes
     ----------
-    delivery
+    contoured
         Volume, CTV and further structures.
     formats
         Names of the formats.
@@ -60,7 +60,7 @@ class Request:
         Name of the case if the report shall identify case and patient, otherwise None.
     """
 
-    delivery: Delivery
+    contoured: ContouredVolume
     formats: tuple[str, ...]
     planning: Planning = field(default_factory=Planning)
     manifest: Manifest | None = None

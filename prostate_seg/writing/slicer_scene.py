@@ -151,4 +151,4 @@ def _node(kind: str, identifier: str, name: str, **attributes: str) -> str:
 
 def write_structures(path: Path, request: Request) -> None:
     """Write the volume with the CTV and further structures as a scene."""
-    write_scene(path, request.delivery.volume, request.delivery.label_map)
+    write_scene(path, request.contoured.volume, request.contoured.label_map)

@@ -173,4 +173,4 @@ def _vtk(surface: Surface) -> bytes:
 
 def write_ctv(path: Path, request: Request) -> None:
     """Write the surface of the CTV in the format of the path's suffix."""
-    write_surface(path, surface_of(request.delivery.ctv))
+    write_surface(path, surface_of(request.contoured.ctv))

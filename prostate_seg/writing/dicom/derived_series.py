@@ -14,7 +14,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset
 
 from ...geometry.volume import Array, Volume
-from ..delivery import RESEARCH_ONLY
+from ..contoured_volume import RESEARCH_ONLY
 from ..request import Request
 from .source import (
     DERIVED_PLACE,
@@ -119,4 +119,4 @@ class _DerivedStudy(Study):
 
 def write_image(path: Path, request: Request) -> None:
     """Write the volume's slices into a new folder."""
-    write_derived_series(path, request.delivery.volume)
+    write_derived_series(path, request.contoured.volume)

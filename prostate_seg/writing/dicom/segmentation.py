@@ -14,7 +14,14 @@ from ...errors import OutputError
 from ...geometry.structures import CTV, Code, structure
 from ...geometry.volume import Array
 from ...system.atomic import checked_suffix, replacing
-from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
+from ..contoured_volume import (
+    RESEARCH_ONLY,
+    SOFTWARE,
+    SOFTWARE_VERSION,
+    ContouredVolume,
+    check_structures,
+    digest_of,
+)
 from ..request import Request
 from .source import (
     DERIVED_PLACE,
@@ -30,62 +37,62 @@ ROLES = ("", ", series", ", dimensions")
 SERIES_NUMBER = {"BINARY": 500, "FRACTIONAL": 501}
 
 
-def write_dicom_seg(path: str | os.PathLike[str], delivery: Delivery) -> None:
+def write_dicom_seg(path: str | os.PathLike[str], contoured: ContouredVolume) -> None:
     """Write the CTV and further structures as a binary Segmentation, with one segment each.
 
     The object has a frame for every frame of the source, even if it is empty. Each frame refers to its source
-    frame. The same delivery gives the same bytes. Raise OutputError if the source is not DICOM or a structure is
+    frame. The same contoured gives the same bytes. Raise OutputError if the source is not DICOM or a structure is
     empty.
     """
-    check_structures(delivery, Path(path).name)
-    masks = np.stack([mask.T for mask in delivery.masks.values()], axis=-1)  # (K, rows, columns, segments)
-    _write(Path(path), delivery, "BINARY", masks.view(np.uint8))
+    check_structures(contoured, Path(path).name)
+    masks = np.stack([mask.T for mask in contoured.masks.values()], axis=-1)  # (K, rows, columns, segments)
+    _write(Path(path), contoured, "BINARY", masks.view(np.uint8))
 
 
-def write_dicom_probability(path: str | os.PathLike[str], delivery: Delivery) -> None:
+def write_dicom_probability(path: str | os.PathLike[str], contoured: ContouredVolume) -> None:
     """Write the CTV's probability as a fractional Segmentation in steps of 1/255.
 
     Raise OutputError if the source is not DICOM or the mask has no probability.
     """
-    if delivery.ctv.probability is None:
+    if contoured.ctv.probability is None:
         raise OutputError(
             f"Cannot write {Path(path).name}: this mask has no probability; it comes with segment, not with a mask "
             "that was read or corrected."
         )
-    values = np.clip(delivery.ctv.probability.T, 0.0, 1.0).astype(np.float32)  # (K, rows, columns)
-    _write(Path(path), delivery, "FRACTIONAL", values[..., None])
+    values = np.clip(contoured.ctv.probability.T, 0.0, 1.0).astype(np.float32)  # (K, rows, columns)
+    _write(Path(path), contoured, "FRACTIONAL", values[..., None])
 
 
-def _write(path: Path, delivery: Delivery, kind: str, values: Array) -> None:
+def _write(path: Path, contoured: ContouredVolume, kind: str, values: Array) -> None:
     checked_suffix(path, ".dcm")
-    source_header(delivery.volume, path.name)
-    segmentation = _segmentation(delivery, kind, values[frame_order(delivery.volume)])
+    source_header(contoured.volume, path.name)
+    segmentation = _segmentation(contoured, kind, values[frame_order(contoured.volume)])
     with replacing(path) as temporary:
         segmentation.save_as(temporary, enforce_file_format=True)
 
 
-def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
-    volume = delivery.volume
+def _segmentation(contoured: ContouredVolume, kind: str, values: Array) -> Any:
+    volume = contoured.volume
     moment = content_moment(volume.source.header)
     role = f"segmentation {kind}"
     content = [digest_of(values)] if kind == "FRACTIONAL" else []
-    uids = [delivery.uid(", ".join([f"{role}{part}", *content])) for part in ROLES]
-    names = list(delivery.masks)[: values.shape[-1]]
+    uids = [contoured.uid(", ".join([f"{role}{part}", *content])) for part in ROLES]
+    names = list(contoured.masks)[: values.shape[-1]]
     segmentation = highdicom.seg.Segmentation(
         placed_images(volume),
         values,
         kind,
-        [_description(delivery, name, number) for number, name in enumerate(names, 1)],
+        [_description(contoured, name, number) for number, name in enumerate(names, 1)],
         uids[1],
         SERIES_NUMBER[kind],
         uids[0],
         1,
         SOFTWARE,
-        delivery.maker.name[:64],
+        contoured.author.name[:64],
         SOFTWARE_VERSION,
         "0",
         content_label=CTV if kind == "BINARY" else f"{CTV}_PROBABILITY",
-        content_description=f"{delivery.maker.name[:40]}, {RESEARCH_ONLY}",
+        content_description=f"{contoured.author.name[:40]}, {RESEARCH_ONLY}",
         series_description=f"{CTV}{'' if kind == 'BINARY' else ' probability'}, {RESEARCH_ONLY}",
         content_date=moment[0] or "19000101",
         content_time=moment[1] or "000000",
@@ -95,7 +102,9 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
     del segmentation.ContributingEquipmentSequence[0].ContributionDateTime
     segmentation.BodyPartExamined = "PROSTATE"
     place = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."
-    segmentation.ImageComments = f"Made by {delivery.maker.name} {delivery.maker.version}. {place} {RESEARCH_ONLY}."
+    segmentation.ImageComments = (
+        f"Made by {contoured.author.name} {contoured.author.version}. {place} {RESEARCH_ONLY}."
+    )
     segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = uids[2]
     for index in segmentation.DimensionIndexSequence:
         index.DimensionOrganizationUID = uids[2]
@@ -103,19 +112,19 @@ def _segmentation(delivery: Delivery, kind: str, values: Array) -> Any:
     return segmentation
 
 
-def _description(delivery: Delivery, name: str, number: int) -> Any:
-    meaning, maker = structure(name), delivery.maker
+def _description(contoured: ContouredVolume, name: str, number: int) -> Any:
+    meaning, author = structure(name), contoured.author
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=maker.name, version=maker.version, family=CodedConcept("123109", "DCM", "Artificial Intelligence")
+        name=author.name, version=author.version, family=CodedConcept("123109", "DCM", "Artificial Intelligence")
     )
     return highdicom.seg.SegmentDescription(
         number,
         name[:64],
         _concept(meaning.category),
         _concept(meaning.kind),
-        delivery.kind_of(name),
-        None if delivery.kind_of(name) == "MANUAL" else algorithm,
-        tracking_uid=delivery.uid(f"tracking {name}"),
+        contoured.kind_of(name),
+        None if contoured.kind_of(name) == "MANUAL" else algorithm,
+        tracking_uid=contoured.uid(f"tracking {name}"),
         tracking_id=name,
         anatomic_regions=None if meaning.region is None else [_concept(meaning.region)],
         display_color=highdicom.color.CIELabColor.from_rgb(*meaning.colour),
@@ -128,9 +137,9 @@ def _concept(code: Code) -> Any:
 
 def write_structures(path: Path, request: Request) -> None:
     """Write the CTV and further structures."""
-    write_dicom_seg(path, request.delivery)
+    write_dicom_seg(path, request.contoured)
 
 
 def write_probability(path: Path, request: Request) -> None:
     """Write the CTV's probability."""
-    write_dicom_probability(path, request.delivery)
+    write_dicom_probability(path, request.contoured)

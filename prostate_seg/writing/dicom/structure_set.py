@@ -16,7 +16,14 @@ from ...geometry.margin import enlarged
 from ...geometry.structures import CTV, Structure, structure
 from ...geometry.volume import Array, Volume, bounding_box, swap_ras_lps
 from ...system.atomic import checked_suffix, replacing
-from ..delivery import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, Delivery, check_structures, digest_of
+from ..contoured_volume import (
+    RESEARCH_ONLY,
+    SOFTWARE,
+    SOFTWARE_VERSION,
+    ContouredVolume,
+    check_structures,
+    digest_of,
+)
 from ..request import Request
 from .contours import closed_contours
 from .derived_series import series_references
@@ -39,7 +46,7 @@ CONTOUR_DATA = 0x30060050
 
 def write_rtstruct(
     path: str | os.PathLike[str],
-    delivery: Delivery,
+    contoured: ContouredVolume,
     *,
     target: Array | None = None,
     every_mm: float | None = None,
@@ -48,13 +55,13 @@ def write_rtstruct(
     """Write the CTV and further structures as closed planar contours in LPS mm.
 
     Contours run half-way between voxel centres (:mod:`.contours`). The file is in implicit VR, because in explicit
-    VR the values of a contour are limited to 64 kB. The same delivery gives the same bytes.
+    VR the values of a contour are limited to 64 kB. The same contoured gives the same bytes.
 
     Parameters
     ----------
     path
         File with suffix ``.dcm``.
-    delivery
+    contoured
         Volume from DICOM, CTV and further structures.
     target
         PTV, bool (I, J, K), written beside the CTV; None for no PTV.
@@ -74,27 +81,27 @@ def write_rtstruct(
     """
     path = Path(path)
     checked_suffix(path, ".dcm")
-    source_header(delivery.volume, path.name)
-    check_structures(delivery, path.name)
-    masks = dict(delivery.masks)
+    source_header(contoured.volume, path.name)
+    check_structures(contoured, path.name)
+    masks = dict(contoured.masks)
     if target is not None:
         if any(name.strip().casefold() == "ptv" for name in masks):
             raise SettingsError("There is a structure called PTV already; leave out the margin or that structure.")
         masks = {CTV: masks.pop(CTV), "PTV": target, **masks}
-    slices = planning_slices(delivery, every_mm)
-    dataset = _structure_set(delivery, masks, slices, derived_series=derived_series)
+    slices = planning_slices(contoured, every_mm)
+    dataset = _structure_set(contoured, masks, slices, derived_series=derived_series)
     with replacing(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
 
-def planning_slices(delivery: Delivery, every_mm: float | None) -> list[int]:
+def planning_slices(contoured: ContouredVolume, every_mm: float | None) -> list[int]:
     """Return the slices k that have contours.
 
     Without ``every_mm`` these are all slices. Otherwise they are the slices nearest to multiples of ``every_mm``
     from the base of the CTV, or from its first slice if the orientation is assumed. Raise SettingsError if
     ``every_mm`` is below the slice distance or above 100 mm.
     """
-    volume = delivery.volume
+    volume = contoured.volume
     count, gap_mm = volume.array.shape[2], volume.spacing_mm[2]
     if every_mm is None:
         return list(range(count))
@@ -103,7 +110,7 @@ def planning_slices(delivery: Delivery, every_mm: float | None) -> list[int]:
             f"Contours every {every_mm:g} mm cannot be made on slices {gap_mm:g} mm apart; give {gap_mm:g} to "
             "100 mm."
         )
-    filled = np.flatnonzero(delivery.ctv.mask().any(axis=(0, 1)))
+    filled = np.flatnonzero(contoured.ctv.mask().any(axis=(0, 1)))
     from_last = volume.orientation != "assumed" and volume.affine[2, 2] > 0  # k runs to the superior
     start, step = (filled[-1], -1) if from_last else (filled[0], 1)
     reach = int(max(count - start, start) * gap_mm / every_mm) + 1
@@ -112,9 +119,9 @@ def planning_slices(delivery: Delivery, every_mm: float | None) -> list[int]:
 
 
 def _structure_set(
-    delivery: Delivery, masks: Mapping[str, Array], slices: list[int], *, derived_series: bool
+    contoured: ContouredVolume, masks: Mapping[str, Array], slices: list[int], *, derived_series: bool
 ) -> FileDataset:
-    volume = delivery.volume
+    volume = contoured.volume
     header, place = volume.source.header, frame_of_reference(volume)
     role = f"structure set, derived {derived_series}, slices {slices}, {list(masks)}"
     if "PTV" in masks:
@@ -123,24 +130,26 @@ def _structure_set(
     series, references = _images(volume, derived_series=derived_series)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = RTStructureSetStorage, ImplicitVRLittleEndian
-    meta.MediaStorageSOPInstanceUID = delivery.uid(role)
+    meta.MediaStorageSOPInstanceUID = contoured.uid(role)
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.update(patient_and_study(header))
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, meta.MediaStorageSOPInstanceUID
-    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", delivery.uid(f"{role}, series")
+    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", contoured.uid(f"{role}, series")
     dataset.SeriesNumber, dataset.InstanceNumber = SERIES_NUMBER, 1
     dataset.SeriesDescription, dataset.OperatorsName = f"Prostate contours, {RESEARCH_ONLY}", ""
-    dataset.Manufacturer, dataset.ManufacturerModelName = SOFTWARE, delivery.maker.name[:64]
+    dataset.Manufacturer, dataset.ManufacturerModelName = SOFTWARE, contoured.author.name[:64]
     dataset.SoftwareVersions = SOFTWARE_VERSION
     dataset.StructureSetLabel, dataset.StructureSetName = CTV, f"{CTV}, {RESEARCH_ONLY}"
     comment = DERIVED_PLACE if place_is_derived(volume) else "Positions are those of the source."
-    dataset.StructureSetDescription = f"{delivery.maker.name} {delivery.maker.version}. {comment} {RESEARCH_ONLY}."
+    dataset.StructureSetDescription = (
+        f"{contoured.author.name} {contoured.author.version}. {comment} {RESEARCH_ONLY}."
+    )
     dataset.StructureSetDate, dataset.StructureSetTime = moment
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = place, ""
     dataset.ReferencedFrameOfReferenceSequence = [_referenced_place(header, place, series, references)]
     dataset.StructureSetROISequence = [
-        _roi(delivery, number, name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
+        _roi(contoured, number, name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
     ]
     dataset.ROIContourSequence = [
         _roi_contours(volume, (number, name), mask, slices=slices, references=references)
@@ -177,13 +186,13 @@ def _referenced_place(header: Dataset, place: str, series: str, references: list
     return item(FrameOfReferenceUID=place, RTReferencedStudySequence=[of_study])
 
 
-def _roi(delivery: Delivery, number: int, name: str, mask: Array) -> Dataset:
-    voxel_ml = abs(np.linalg.det(delivery.volume.affine[:3, :3])) / 1000.0
+def _roi(contoured: ContouredVolume, number: int, name: str, mask: Array) -> Dataset:
+    voxel_ml = abs(np.linalg.det(contoured.volume.affine[:3, :3])) / 1000.0
     roi = item(
         ROINumber=number,
-        ReferencedFrameOfReferenceUID=frame_of_reference(delivery.volume),
+        ReferencedFrameOfReferenceUID=frame_of_reference(contoured.volume),
         ROIName=name[:64],
-        ROIGenerationAlgorithm=delivery.kind_of(name),
+        ROIGenerationAlgorithm=contoured.kind_of(name),
     )
     if mask.shape[2] > 1:  # a single slice has no volume
         roi.ROIVolume = decimal(np.count_nonzero(mask) * voxel_ml)
@@ -236,8 +245,8 @@ def _observation(number: int, name: str, meaning: Structure) -> Dataset:
 
 def write_structures(path: Path, request: Request) -> None:
     """Write the CTV, further structures and, if the planning settings have a margin, the PTV."""
-    planning, volume, target = request.planning, request.delivery.volume, None
+    planning, volume, target = request.planning, request.contoured.volume, None
     if planning.margin is not None:
-        target = enlarged(request.delivery.ctv.mask(), volume.affine, planning.margin, volume.orientation)
+        target = enlarged(request.contoured.ctv.mask(), volume.affine, planning.margin, volume.orientation)
     derived = planning.reference == "us-series" or (planning.reference is None and "us-series" in request.formats)
-    write_rtstruct(path, request.delivery, target=target, every_mm=planning.every_mm, derived_series=derived)
+    write_rtstruct(path, request.contoured, target=target, every_mm=planning.every_mm, derived_series=derived)

@@ -39,7 +39,7 @@ FIRST_DATE = datetime.date(2020, 1, 1)
 
 
 @dataclass(frozen=True)
-class ScannerHabits:
+class ScannerConventions:
     """Differences between scanners, for tests of the readers.
 
     Attributes
@@ -74,7 +74,7 @@ def write_us(
     kind: Kind = "multiframe",
     photometric: Photometric = "MONOCHROME2",
     seed: int = 0,
-    habits: ScannerHabits = ScannerHabits(),
+    conventions: ScannerConventions = ScannerConventions(),
 ) -> list[Path]:
     """Write a volume as ultrasound DICOM into a folder; return the files in slice order.
 
@@ -94,18 +94,18 @@ def write_us(
         Photometric interpretation.
     seed
         Seed of UIDs and dates.
-    habits
+    conventions
         Optional properties of a scanner.
     """
     check_writable_as(volume, kind, photometric)
-    study = Study(volume, kind, photometric, seed=seed, habits=habits)
+    study = Study(volume, kind, photometric, seed=seed, conventions=conventions)
     frames = volume.array.T  # (K, rows, columns)
     if kind == "multiframe":
         datasets, names = [study.image(1, frames)], [f"{Path(folder).name}.dcm"]
-        add_frame_increment(datasets[0], volume.spacing_mm[2], habits.frame_increment)
+        add_frame_increment(datasets[0], volume.spacing_mm[2], conventions.frame_increment)
     elif kind == "enhanced-volume":
         datasets, names = [study.image(1, frames)], [f"{Path(folder).name}.dcm"]
-        add_functional_groups(datasets[0], volume, study.uid, in_patient=habits.patient_positions)
+        add_functional_groups(datasets[0], volume, study.uid, in_patient=conventions.patient_positions)
     else:
         datasets = [study.image(k + 1, frames[k : k + 1]) for k in range(len(frames))]
         names = [slice_name(k) for k in range(len(frames))]
@@ -146,9 +146,9 @@ class Study:
         photometric: Photometric,
         *,
         seed: int = 0,
-        habits: ScannerHabits = ScannerHabits(),
+        conventions: ScannerConventions = ScannerConventions(),
     ) -> None:
-        self.volume, self.kind, self.photometric, self.habits = volume, kind, photometric, habits
+        self.volume, self.kind, self.photometric, self.conventions = volume, kind, photometric, conventions
         self.day = (FIRST_DATE + datetime.timedelta(days=seed % 3650)).strftime("%Y%m%d")
         voxels = hashlib.sha256(np.ascontiguousarray(volume.array.T).data).hexdigest()
         self.entropy = [self.origin(seed), kind, photometric, voxels]
@@ -182,7 +182,7 @@ class Study:
         dataset.LossyImageCompression, dataset.ImageType = "00", ["ORIGINAL", "PRIMARY", "ENDORECTAL", "0001"]
         self._add_calibration(dataset)
         add_pixels(dataset, frames, self.photometric)
-        if self.habits.rle:
+        if self.conventions.rle:
             dataset.compress(RLELossless, generate_instance_uid=False)
         return dataset
 
@@ -203,9 +203,9 @@ class Study:
 
     def _add_calibration(self, dataset: Dataset) -> None:
         i_mm, j_mm, _ = self.volume.spacing_mm
-        if self.habits.pixel_spacing or self.kind == "series":
+        if self.conventions.pixel_spacing or self.kind == "series":
             dataset.PixelSpacing = [decimal(j_mm), decimal(i_mm)]
-        if self.kind == "enhanced-volume" or not self.habits.region:
+        if self.kind == "enhanced-volume" or not self.conventions.region:
             return
         columns, rows = (int(size) for size in self.volume.array.shape[:2])
         box: tuple[int, ...] = (0, 0, columns - 1, rows - 1)
@@ -213,7 +213,7 @@ class Study:
             seen = np.argwhere(self.volume.field_of_view.any(axis=2))
             box = (*map(int, seen.min(axis=0)), *map(int, seen.max(axis=0)))
         regions = [_region(box, i_mm / 10.0, j_mm / 10.0)]
-        if self.habits.second_region:
+        if self.conventions.second_region:
             corner = (0, 0, max(columns // 8 - 1, 0), max(rows // 8 - 1, 0))
             regions.insert(0, _region(corner, i_mm / 5.0, j_mm / 5.0))
         dataset.SequenceOfUltrasoundRegions = regions

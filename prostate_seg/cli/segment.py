@@ -1,4 +1,4 @@
-"""The verbs ``segment`` and ``export``; each function returns the exit status."""
+"""The verb ``segment``: ultrasound in, masks out."""
 
 from __future__ import annotations
 
@@ -7,30 +7,55 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, ProstateSegError, SettingsError
+from ..errors import InputError, ProstateSegError
 from ..system.parallel import check_jobs
-from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, say_lines, show, show_json
+from ..writing.formats import default_formats
+from .common import acquisition_options, format_options, formats_and_planning, path
+from .output import DONE, NOTHING_DONE, SOME_FAILED, say, say_lines, show, show_json
 
 if TYPE_CHECKING:
     from ..cases.segment import Outcome
     from ..inference.predictor import Predictor
     from ..reading.cases import Case
-    from ..writing.request import Planning
+
+HELP = "ultrasound in, CTV mask out"
 
 
-def segment(options: argparse.Namespace) -> int:
+def add_options(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    verb.add_argument("inputs", nargs="+", type=path, metavar="INPUT", help="images: files, folders, zips")
+    verb.add_argument("-o", "--output", type=path, required=True, help="folder; one sub-folder a case")
+    acquisition_options(verb)
+    format_options(verb, default=",".join(default_formats()))
+    verb.add_argument("--tta", choices=("none", "flip", "full"), help="ensembling (default: the bundle's)")
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument("--bundle", type=path, help="bundle folder (default the released one)")
+    verb.add_argument("--weights", default="released", help="released (default), phantoms or a file of weights")
+    verb.add_argument("--no-refine", action="store_true", help="leave blurred edges as the network drew them")
+    verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")
+    verb.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
+    verb.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
+    verb.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
+    existing = verb.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace results that nobody changed since")
+    existing.add_argument("--skip-existing", action="store_true", help="leave finished cases: they count as done")
+    verb.add_argument("--json", action="store_true", help="results as JSON on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
     """Segment ultrasound images and write the masks."""
     from ..reading.acquisition import Acquisition
     from ..system.atomic import check_writable
 
-    formats, planning = _formats_and_planning(options)
+    formats, planning = formats_and_planning(options)
     acquisition = Acquisition(options.frame_spacing, options.frame_order, options.probe_side)
     check_jobs(options.jobs)
     cases, skipped = _found(options)
     check_writable(options.output)
     _check_review(options)
+    from ..cases.anonymous import anonymised
     from ..cases.folder import identity_remark
-    from ..cases.segment import Options, anonymised, segment_cases
+    from ..cases.segment import Options, segment_cases
 
     wanted = Options(
         options.output,
@@ -145,54 +170,6 @@ def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
     except ProstateSegError as error:
         say(f"prostate-seg: the cases are done, but not the review: {error}")
         return False
-    for path in written:
-        say(f"review: {path}")
+    for file in written:
+        say(f"review: {file}")
     return True
-
-
-def export(options: argparse.Namespace) -> int:
-    """Write a mask in other formats."""
-    from ..cases.export import Order, hand_over
-    from ..reading.acquisition import Acquisition
-    from ..system.atomic import check_writable
-
-    formats, planning = _formats_and_planning(options)
-    stated = (options.frame_spacing, options.frame_order, options.probe_side)
-    if options.source is None and any(value is not None for value in stated):
-        raise SettingsError("--frame-spacing, --frame-order and --probe-side are about --source; give that too.")
-    check_writable(options.output)
-    order = Order(
-        options.mask,
-        formats,
-        options.source,
-        options.segment,
-        tuple(options.structure),
-        Acquisition(*stated) if any(value is not None for value in stated) else None,
-        planning,
-        options.drawn,
-        options.identify,
-    )
-    done = hand_over(order, options.output, overwrite=options.overwrite)
-    for note in done.notes:
-        say(f"note: {note}")
-    if options.json:
-        show_json({"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes})
-    else:
-        for name in done.outputs:
-            show(done.folder / name)
-    return DONE
-
-
-def _formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
-    from ..cases.folder import check_identity
-    from ..geometry.margin import Margin
-    from ..writing.formats import chosen_formats
-    from ..writing.request import Planning
-
-    formats = chosen_formats(options.format)
-    margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
-    planning = Planning(margin, options.contour_every, options.rtstruct_reference)
-    planning.check(formats)
-    anonymous = options.verb == "segment" and options.anonymous_names
-    check_identity(formats, identify=options.identify, anonymous=anonymous)
-    return formats, planning

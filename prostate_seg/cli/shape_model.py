@@ -1,4 +1,4 @@
-"""The verbs ``shape-model`` and ``collect``; each function returns the exit status."""
+"""The verb ``shape-model``: a statistical shape model from your masks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import os
 from pathlib import Path
 
 from ..errors import InputError, OutputError, SettingsError
-from .telling import DONE, SOME_FAILED, say, show, show_json
+from .common import path
+from .output import DONE, say, show
+
+HELP = "make the shape model that refines, from your masks"
 
 
-def shape_model(options: argparse.Namespace) -> int:
+def add_options(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    verb.add_argument("masks", nargs="*", type=path, metavar="MASK", help="mask files, or folders of them")
+    verb.add_argument("-o", "--output", type=path, required=True, help="the file to write (.npz)")
+    verb.add_argument("--phantoms", type=int, default=0, metavar="N", help="shapes of so many phantoms as well")
+
+
+def run(options: argparse.Namespace) -> int:
     """Make a shape model from masks."""
     from ..system.atomic import replacing
     from ..training.shape_models import shape_model_of
@@ -47,29 +57,3 @@ def _is_shape_model(file: Path) -> bool:
     except InputError:
         return False
     return True
-
-
-def collect(options: argparse.Namespace) -> int:
-    """Collect corrected cases in a datalist."""
-    from ..evaluation import read_patients
-    from ..training.collect import collect as run
-
-    if options.validation < 0 or options.validation == 1:
-        raise SettingsError(f"--validation is 2 or more (every Nth patient) or 0, got {options.validation}.")
-    done = run(
-        options.cases,
-        options.output,
-        unchanged=options.unchanged,
-        patients=read_patients(options.patients) if options.patients else None,
-        validation=options.validation,
-    )
-    for name, reason in done.left_out.items():
-        say(f"left out {name}: {reason}")
-    if options.json:
-        found = {"datalist": str(done.datalist), "taken": done.taken, "left_out": done.left_out}
-        show_json(found)
-    else:
-        show(done.datalist)
-    more = "" if options.validation else " --set validation_phantoms=8   (or --folds 5, or collect --validation 5)"
-    say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
-    return SOME_FAILED if set(done.left_out) - set(done.unchanged) else DONE

@@ -33,7 +33,7 @@ class Kinds:
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Assessor:
     """Assessor of predictions.
 
     Attributes
@@ -59,7 +59,7 @@ class Judge:
     @classmethod
     def of(
         cls, models: Path, *, weights_sha256: str, settings_sha256: str, shape_model: Path, as_fitted: bool = True
-    ) -> Judge:
+    ) -> Assessor:
         """Read score and recognition from a bundle. Use them only if they were fitted for the same weights.
 
         Parameters

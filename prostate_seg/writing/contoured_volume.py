@@ -25,7 +25,7 @@ SMALL_SHARE = 0.001  # a component below this share of the largest one is not re
 
 
 @dataclass(frozen=True)
-class Maker:
+class Author:
     """Author of the contours (PS3.3 C.8.20.4, C.8.8.5).
 
     Attributes
@@ -48,7 +48,7 @@ class Maker:
 
 
 @dataclass(frozen=True, eq=False)
-class Delivery:
+class ContouredVolume:
     """A volume with its CTV and further structures.
 
     Attributes
@@ -57,7 +57,7 @@ class Delivery:
         Image.
     ctv
         Segmentation on the volume's grid; label 1 is the CTV.
-    maker
+    author
         Author of the contours.
     structures
         Further structures by name, bool (I, J, K). They may overlap the CTV and each other.
@@ -72,7 +72,7 @@ class Delivery:
 
     volume: Volume
     ctv: Segmentation
-    maker: Maker
+    author: Author
     structures: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,11 +114,11 @@ class Delivery:
 
     def kind_of(self, name: str) -> Kind:
         """Return how a structure was drawn. A PTV counts as drawn like its CTV."""
-        return self.maker.structures if name in self.structures else self.maker.kind
+        return self.author.structures if name in self.structures else self.author.kind
 
     def uid(self, role: str) -> str:
-        """Return a UID that depends only on the source, the masks, the maker and the role."""
-        about = [self.maker.name, self.maker.version, self.maker.kind, self.maker.structures, role]
+        """Return a UID that depends only on the source, the masks, the author and the role."""
+        about = [self.author.name, self.author.version, self.author.kind, self.author.structures, role]
         return str(generate_uid(entropy_srcs=[self._digest, *about]))
 
     @cached_property
@@ -135,13 +135,13 @@ def digest_of(values: Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
-def check_structures(delivery: Delivery, what: str) -> None:
+def check_structures(contoured: ContouredVolume, what: str) -> None:
     """Raise OutputError if DICOM cannot hold a structure.
 
     This is the case if the structure is empty, or if its name is not a valid label: 1 to 64 printable characters
     without a backslash. The parameter ``what`` names the output in the message.
     """
-    for name, mask in delivery.masks.items():
+    for name, mask in contoured.masks.items():
         if len(name) > LONGEST_NAME or "\\" in name or not name.isprintable() or not name.strip():
             raise OutputError(
                 f"The structure {name!r} cannot be named so in {what}: expected 1 to {LONGEST_NAME} printable "
@@ -151,7 +151,7 @@ def check_structures(delivery: Delivery, what: str) -> None:
             raise OutputError(f"The {name} is empty, so there is nothing to put into {what}; leave it out.")
 
 
-def remarks(segmentation: Segmentation) -> list[str]:
+def mask_warnings(segmentation: Segmentation) -> list[str]:
     """Return warnings that a planner should read before using a CTV.
 
     There is a warning if the mask has several components, and one if it touches the image's border. An empty mask

@@ -1,22 +1,41 @@
-"""The verbs ``evaluate`` and ``compare``; each function returns the exit status."""
+"""The verb ``evaluate``: masks against reference masks."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, SettingsError
 from ..system.parallel import check_jobs
-from .telling import DONE, NOTHING_DONE, SOME_FAILED, say, show, show_json
-
-DEFAULT_PAGES = 5
+from .common import path
+from .output import DONE, NOTHING_DONE, SOME_FAILED, say, show, show_json
 
 if TYPE_CHECKING:
     from ..evaluation import CaseResult, Observers
 
+HELP = "compare masks with reference masks, in mm and mL"
+DEFAULT_PAGES = 5
 
-def evaluate(options: argparse.Namespace) -> int:
+
+def add_options(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    verb.add_argument("prediction", type=path, help="mask, folder of masks, or a folder that segment wrote")
+    verb.add_argument(
+        "reference", nargs="+", type=path, help="mask, or folder of masks with the same names; one an observer"
+    )
+    verb.add_argument("--patients", type=path, metavar="CSV", help="columns case, patient: for the intervals")
+    verb.add_argument("--partial", action="store_true", help="leave out cases that lack a partner")
+    verb.add_argument("--resample", action="store_true", help="bring masks on another grid to the reference's")
+    verb.add_argument("--structure", default="", metavar="NAME", help="of files with several (default: CTV)")
+    verb.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
+    verb.add_argument("-o", "--output", type=path, help="folder for tables (CSV, JSON) and report.html")
+    verb.add_argument("--images", type=path, metavar="FOLDER", help="images for the report, by name")
+    verb.add_argument("--pages", type=int, metavar="N", help="worst cases with a page (default 5)")
+    verb.add_argument("--json", action="store_true", help="results as JSON on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
     """Evaluate masks against reference masks."""
     from ..evaluation import between_observers, check_results, evaluate_folders, read_patients
     from ..system.atomic import check_writable
@@ -40,10 +59,10 @@ def evaluate(options: argparse.Namespace) -> int:
     rows = evaluate_folders(options.prediction, options.reference, **how)
     several = len(options.reference) > 1
     observers = between_observers(options.reference, rows, **how) if several else None
-    alone = sum(row.alone for row in [*rows, *(observers.rows if observers else [])])
+    alone = sum(row.unpaired for row in [*rows, *(observers.rows if observers else [])])
     if options.partial:
-        rows = [row for row in rows if not row.alone]
-        observers = observers and replace(observers, rows=[row for row in observers.rows if not row.alone])
+        rows = [row for row in rows if not row.unpaired]
+        observers = observers and replace(observers, rows=[row for row in observers.rows if not row.unpaired])
     if options.json:
         show_json([row.as_json() for row in rows])
     else:
@@ -123,35 +142,3 @@ def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:
     for one in observers.differences:
         interval = "" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})"
         show(f"{one.metric:24s} {one.mean_second:9.3f} {one.mean_first:9.3f} {one.mean_difference:+.3f}{interval}")
-
-
-def compare(options: argparse.Namespace) -> int:
-    """Compare evaluations of the same cases."""
-    from ..evaluation.comparison import HEAD, MAIN, check_comparison, read_table, remarks, write_comparison
-    from ..evaluation.comparison import compare as differences_of
-    from ..system.atomic import check_writable
-    from ..system.input_files import distinct_names
-
-    if options.output:
-        from ..report import COMPARISON_PAGE, check_comparison_page, write_comparison_page
-
-        check_writable(options.output)
-        check_comparison(options.output)
-        check_comparison_page(options.output)
-    names = distinct_names([path.parent if path.is_file() else path for path in options.evaluations])
-    tables = [read_table(path, name) for path, name in zip(options.evaluations, names, strict=True)]
-    metrics = tuple(name.strip() for name in (options.metrics or ",".join(MAIN)).split(",") if name.strip())
-    differences = differences_of(tables, metrics)
-    for remark in remarks(tables):
-        say(f"note: {remark}")
-    if options.json:
-        show_json([asdict(one) | {"verdict": one.verdict} for one in differences])
-    else:
-        for line in (HEAD, *(one.as_line() for one in differences)):
-            show(line)
-    if options.output:
-        (options.output / COMPARISON_PAGE).unlink(missing_ok=True)  # an old page must not stay beside new numbers
-        written = write_comparison(differences, tables, options.output)
-        written.append(write_comparison_page(differences, tables, options.output))
-        say(f"written: {', '.join(map(str, written))}")
-    return DONE

@@ -1,0 +1,94 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..writing.formats import FORMATS
+from .output import say
+
+if TYPE_CHECKING:
+    from ..writing.request import Planning
+
+USAGE_ERROR = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that accepts only full option names and prints errors as one sentence."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error and exit with status 2."""
+        say(f"{self.prog}: {message}; see {self.prog} --help.")
+        self.exit(USAGE_ERROR)
+
+
+def path(text: str) -> Path:
+    """Return a path that a file can have. Raises ArgumentTypeError."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty; give one")
+    for part in (text, *Path(text).parts):  # the system checks no name below a missing folder
+        try:
+            os.lstat(part)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+                raise argparse.ArgumentTypeError(
+                    f"a path of {len(text)} characters has a name that no file can have; give a shorter one"
+                ) from error
+    return Path(text)
+
+
+def acquisition_options(verb: argparse.ArgumentParser) -> None:
+    """Add what the files may leave open."""
+    verb.add_argument("--frame-spacing", type=float, metavar="MM", help="of frames, where the file has none")
+    verb.add_argument("--frame-order", choices=("base-to-apex", "apex-to-base"))
+    verb.add_argument("--probe-side", choices=("bottom", "top"), help="where the probe is in the image")
+
+
+def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> None:
+    """Add the formats, and their table below the help."""
+    told = "" if default is None else f" (default: {default})"
+    verb.add_argument(
+        "--format", default=default, required=default is None, help=f"comma-separated, of those below{told}"
+    )
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    width = max(map(len, FORMATS))
+    rows = [f"  {row.name:{width}}  {row.file:20}  {row.about}" for row in FORMATS.values()]
+    verb.epilog = "\n".join(["formats:", *rows])
+    verb.add_argument("--identify", action="store_true", help="report.html names case and patient")
+    verb.add_argument("--ptv-margin", metavar="MM", help="add a PTV to rtstruct: 3, or 3,posterior=0")
+    verb.add_argument("--contour-every", type=float, metavar="MM", help="contours in rtstruct only so far apart")
+    verb.add_argument(
+        "--rtstruct-reference",
+        choices=("source", "us-series"),
+        help="images that rtstruct refers to (default: us-series where that is written too)",
+    )
+
+
+def limit_options(verb: argparse.ArgumentParser) -> None:
+    """Add the limits of reading."""
+    limits = verb.add_argument_group("limits of reading one file", "a large file may take more by its size")
+    limits.add_argument("--read-seconds", type=float, metavar="S", help="time (default 10)")
+    limits.add_argument("--read-gigabytes", type=float, metavar="GB", help="memory (default 1.5)")
+
+
+def formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], Planning]:
+    """Return the formats and the planning of the options. Raises SettingsError."""
+    from ..cases.folder import check_identity
+    from ..geometry.margin import Margin
+    from ..writing.formats import chosen_formats
+    from ..writing.request import Planning
+
+    formats = chosen_formats(options.format)
+    margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
+    planning = Planning(margin, options.contour_every, options.rtstruct_reference)
+    planning.check(formats)
+    anonymous = options.verb == "segment" and options.anonymous_names
+    check_identity(formats, identify=options.identify, anonymous=anonymous)
+    return formats, planning

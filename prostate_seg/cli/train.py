@@ -1,0 +1,65 @@
+"""The verb ``train``: weights from your cases, or from phantoms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..errors import SettingsError
+from .common import path
+from .output import DONE, say, show
+
+HELP = "train on your cases, or on phantoms"
+
+
+def add_options(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    verb.add_argument("--data", type=path, help="datalist (JSON); without it, phantoms")
+    verb.add_argument("-o", "--output", type=path, required=True, help="folder of the run; resumes if it has one")
+    verb.add_argument("--init", default="released", help="released (default), phantoms, none or a file")
+    verb.add_argument("--epochs", type=int, help="passes over the cases")
+    verb.add_argument("--phantoms", type=int, help="how many phantoms to train on beside the cases")
+    verb.add_argument(
+        "--folds", type=int, metavar="K", help="an ensemble: K members, each without a Kth of the patients"
+    )
+    verb.add_argument("--hard-examples", type=float, metavar="SHARE", help="draw what is wrong more often (0 to 1)")
+    verb.add_argument("--bundle", type=path, help="bundle folder to start from (default the released one)")
+    verb.add_argument("--trust", action="store_true", help="let the code in its train.json run")
+    verb.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of train.json")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start a training, or resume one."""
+    from ..training.run import plan, train
+
+    if options.trust and options.bundle is None:
+        raise SettingsError("--trust is about the bundle of --bundle; give both, or leave it out.")
+    settings = dict(_setting(text) for text in options.set)
+    if options.epochs is not None:
+        settings["train::trainer::max_epochs"] = options.epochs
+    if options.phantoms is not None:
+        settings["phantoms"] = options.phantoms
+    if options.hard_examples is not None:
+        settings["hard_examples"] = options.hard_examples
+    chosen: dict[str, Any] = {"init": options.init, "bundle": options.bundle, "settings": settings}
+    chosen["trust"] = options.trust
+    if options.folds is None:
+        bundle = train(plan(options.output, datalist=options.data, **chosen))
+    else:
+        from ..training.folds import train_folds
+
+        bundle = train_folds(options.output, options.data, options.folds, **chosen)
+    show(bundle)
+    say(f"segment with it: prostate-seg segment INPUT -o OUT --bundle {bundle}")
+    return DONE
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--set takes NAME=VALUE, got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
