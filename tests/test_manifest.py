@@ -5,6 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from prostate_seg.assessment.doubt import FAR_MM
 from prostate_seg.cases.earlier_results import segmented_manifest
 from prostate_seg.cli import main
 from prostate_seg.geometry.volume import Volume
@@ -60,6 +61,11 @@ def test_5_changes_of_a_manifest_do_not_fit_and_do_not_count_as_done(change, cas
     with pytest.raises(ValidationError):
         schema.validate(content)
     assert segmented_manifest(tmp_path) is None
+
+
+def test_the_probability_of_an_hd95_above_5_mm_is_called_so(schema):
+    entries = schema.schema["properties"]["uncertainty"]["properties"]
+    assert f"probability_hd95_above_{FAR_MM:g}_mm" in entries
 
 
 def test_an_exported_mask_does_not_count_as_segmented(cases):

@@ -106,6 +106,6 @@ def test_house_3_every_file_with_names_gives_the_urethra_with_as_many_voxels_as_
 def test_house_3_a_prediction_s_ctv_stands_for_the_reference_s_prostate_and_the_row_says_so(made, tmp_path):
     (row,) = evaluate_folders(made.folder / "seg.dcm", made.folder / "two.seg.nrrd", structure="prostate")
     assert row.error == ""
-    assert row.note.startswith("The prediction's CTV stands for prostate, which it has not.")
+    assert row.note.startswith("The prediction has no prostate; its CTV was taken.")
     (row,) = evaluate_folders(made.folder / "two.seg.nrrd", made.folder / "seg.dcm", structure="prostate")
     assert "seg.dcm has the structures CTV, urethra; expected one called prostate" in row.error

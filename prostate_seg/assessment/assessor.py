@@ -157,11 +157,8 @@ class Assessment:
     volumes_ml: tuple[float, float]
     repaired_mm: tuple[float, float] = (0.0, 0.0)
 
-    def facts(self, ctv: Segmentation, entropy_nats: float | None) -> Uncertainty:
-        """Return the entries for the manifest; unknown numbers are None.
-
-        ``entropy_nats`` is the mean entropy at the boundary.
-        """
+    def facts(self, ctv: Segmentation) -> Uncertainty:
+        """Return the entries for the manifest; unknown numbers are None."""
         doubt = self.doubt
         single = ctv.labels.shape[2] == 1
         numbers = {
@@ -173,7 +170,7 @@ class Assessment:
             wrong["reason"] = self.reason
         mean, largest = map(_rounded, self.repaired_mm)
         return {
-            "mean_boundary_entropy_nats": entropy_nats,
+            "mean_boundary_entropy_nats": boundary_entropy_nats(ctv),
             "probability_hd95_above_5_mm": wrong,
             "passes": self.passes,
             "spread_mm": numbers["spread_mm"],
@@ -222,6 +219,14 @@ class Assessment:
         if self.doubt.cut > CUT_SHARE:
             told.append(f"The image ends the gland in {100 * self.doubt.cut:.0f} % of the directions.")
         return told
+
+
+def boundary_entropy_nats(ctv: Segmentation) -> float | None:
+    """Return the mean entropy in nats of voxels with a probability between 1 % and 99 %; None if there are none."""
+    if ctv.probability is None:
+        return None
+    p = ctv.probability[(ctv.probability > 0.01) & (ctv.probability < 0.99)].astype(np.float64)
+    return round(float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean()), 4) if p.size else None
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

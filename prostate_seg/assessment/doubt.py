@@ -259,7 +259,7 @@ def _check_parts(content: Mapping[str, Any]) -> None:
     if not all(isinstance(name, str) and name in known for name in names):
         raise ValueError("a name is none of a doubt's numbers")
     if not all(type(part) in (int, float) for part in (*means, *deviations, *weights)):
-        raise ValueError("a number is none")
+        raise ValueError("an entry is not a number")
     if not len(names) == len(means) == len(deviations) == len(weights) - 1 or not all(d > 0 for d in deviations):
         raise ValueError("its numbers do not belong together")
 

@@ -4,21 +4,21 @@ from typing import NotRequired, TypedDict
 
 
 class Chance(TypedDict):
-    """A probability, or null with the reason why it is not known."""
+    """A probability; null with a reason if it is unknown."""
 
     value: float | None
     reason: NotRequired[str]
 
 
 class Repair(TypedDict):
-    """How far the shape model moved the boundary, in mm."""
+    """Distance in mm by which the shape model moved the boundary."""
 
     mean: float | None
     largest: float | None
 
 
 class Uncertainty(TypedDict):
-    """The entry ``uncertainty``. Undefined numbers are null. Explained in docs/robustness.md."""
+    """The entry ``uncertainty``; docs/robustness.md explains it. Unknown numbers are null."""
 
     mean_boundary_entropy_nats: float | None
     probability_hd95_above_5_mm: NotRequired[Chance]

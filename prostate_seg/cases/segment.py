@@ -10,9 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..assessment.assessor import Assessment
+from ..assessment.assessor import Assessment, boundary_entropy_nats
 from ..assessment.facts import Uncertainty
 from ..errors import GeometryError, InputError, OutputError
 from ..geometry.volume import Segmentation, Volume
@@ -247,10 +245,9 @@ def describe(
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
     warnings += mask_warnings(ctv)
-    entropy = _boundary_entropy(ctv)
-    uncertainty: Uncertainty = {"mean_boundary_entropy_nats": entropy}
+    uncertainty: Uncertainty = {"mean_boundary_entropy_nats": boundary_entropy_nats(ctv)}
     if assessment is not None:
-        uncertainty = assessment.facts(ctv, entropy)
+        uncertainty = assessment.facts(ctv)
         warnings += assessment.warnings(ctv)
     info = predictor.info
     return {
@@ -267,11 +264,3 @@ def describe(
         },
         "versions": package_versions(),
     }
-
-
-def _boundary_entropy(ctv: Segmentation) -> float | None:
-    """Return the mean entropy in nats of voxels with a probability between 1 % and 99 %; None if there are none."""
-    if ctv.probability is None:
-        return None
-    p = ctv.probability[(ctv.probability > 0.01) & (ctv.probability < 0.99)].astype(np.float64)
-    return round(float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean()), 4) if p.size else None

@@ -254,7 +254,7 @@ def _remark(found: Segmentation, expected: Segmentation, structure: str) -> str:
     """Return remarks on a prediction with another name, and on a frame of reference in only one of the files."""
     told = []
     if structure and not same_name(found.names[1], structure):
-        told.append(f"The prediction's {shown(found.names[1])} stands for {shown(structure)}, which it has not.")
+        told.append(f"The prediction has no {shown(structure)}; its {shown(found.names[1])} was taken.")
     if bool(found.frame_of_reference) != bool(expected.frame_of_reference):
         told.append(NO_PLACE)
     return " ".join(told)

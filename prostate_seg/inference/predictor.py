@@ -141,7 +141,7 @@ class Predictor:
         try:
             return load_bundle(device=self.device.type)
         except (BundleError, InputError) as error:
-            logger.warning("What the scan looks like is not told: %s", error)
+            logger.warning("It is not checked whether the scan shows a prostate: %s", error)
             return None
 
     def features(self, volume: Volume) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Synthetic transrectal ultrasound of the prostate with exact masks.
+"""Synthetic ultrasound with exact masks.
 
 The anatomy is a set of implicit surfaces (:mod:`.anatomy`) with echo levels (:mod:`.tissue`). Images are formed in
 beam space with speckle, attenuation and shadows (:mod:`.acoustics`, :mod:`.beams`, :mod:`.spots`), and then

@@ -106,7 +106,7 @@ def _geometry(header: ImageHeader, kind: str) -> tuple[Array, Array, Array]:
     """Return direction (columns, LPS), spacing and origin in mm of the first three axes, computed by ITK."""
     reader_name, name = _ITK[kind]
     if not header.geometry.isascii():
-        raise GeometryError("the geometry in its header has letters of no number; export it again.")
+        raise GeometryError("the geometry in its header holds text that is no number; export it again.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         path.write_text(header.geometry + "\n" * (kind == "nrrd"), "ascii")

@@ -1,4 +1,4 @@
-"""HTML reports of a case, a cohort, a comparison and a review.
+"""HTML pages: case, cohort, comparison, review.
 
 Each page is a single HTML file that needs no network connection.
 """

@@ -96,7 +96,7 @@ def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
     where = f"{section} case {number} of the datalist {path}"
     if not isinstance(entry, dict) or not {"image", "label"} <= set(entry) <= _KEYS:
         got = shortened(sorted(entry)) if isinstance(entry, dict) else shortened(entry)
-        raise SettingsError(f"{where} has {got}, expected image and label, and no others than {sorted(_KEYS)}.")
+        raise SettingsError(f"{where} has {got}, expected image and label, and no entry beside {sorted(_KEYS)}.")
     case = dict(entry)
     for key in ("image", "label"):
         if not isinstance(entry[key], str) or not entry[key]:

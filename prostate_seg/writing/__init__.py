@@ -54,7 +54,7 @@ def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: V
         _write_with_image(item, Path(path), image)
         return
     if image is not None:
-        raise OutputError(f"Cannot write {name}: an image beneath goes with .png or .mrb; write it on its own.")
+        raise OutputError(f"Cannot write {name}: only .png and .mrb take image=; leave it out.")
     if lower.endswith((".stl", ".vtk")):
         if not isinstance(item, Segmentation):
             raise OutputError(f"Cannot write {name}: a surface is made of a segmentation, got a volume.")

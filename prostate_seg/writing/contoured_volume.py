@@ -144,7 +144,7 @@ def check_structures(contoured: ContouredVolume, what: str) -> None:
     for name, mask in contoured.masks.items():
         if len(name) > LONGEST_NAME or "\\" in name or not name.isprintable() or not name.strip():
             raise OutputError(
-                f"The structure {name!r} cannot be named so in {what}: expected 1 to {LONGEST_NAME} printable "
+                f"The structure {name!r} has no valid name for {what}: expected 1 to {LONGEST_NAME} printable "
                 "characters without a backslash; rename it."
             )
         if not mask.any():

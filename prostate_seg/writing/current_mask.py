@@ -82,7 +82,7 @@ def manifest_of(folder: Path) -> Mapping[str, Any]:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise InputError(
-            f"{folder / MANIFEST} is no JSON that can be read ({type(error).__name__}); segment the case again."
+            f"{folder / MANIFEST} cannot be read as JSON ({type(error).__name__}); segment the case again."
         ) from error
     if not isinstance(content, dict):
         return {}

@@ -13,14 +13,14 @@ DIGESTS = "outputs_sha256"  # entry with the SHA-256 of every other file in the 
 
 
 class Image(TypedDict):
-    """The image that was segmented: kind of file, and SHA-256 over its files in slice order."""
+    """The segmented image: kind of file, and SHA-256 over its files in slice order."""
 
     kind: str
     sha256: str
 
 
 class Model(TypedDict):
-    """The bundle that drew the mask: SHA-256 of its weights and of the settings that decide a mask."""
+    """The bundle that made the mask, with the SHA-256 of its weights and of the settings that affect masks."""
 
     name: str
     version: str
@@ -29,7 +29,7 @@ class Model(TypedDict):
 
 
 class AcquisitionOptions(TypedDict):
-    """What options said of the acquisition; null if nothing."""
+    """Acquisition values given by options; null if not given."""
 
     frame_spacing_mm: float | None
     frame_order: str | None
@@ -37,7 +37,7 @@ class AcquisitionOptions(TypedDict):
 
 
 class Extent(TypedDict):
-    """Lengths of the mask in mm: along the array's axes, and along the patient's if the file knows them."""
+    """Extent of the mask in mm along the axes of the array, and of the patient if the file has directions."""
 
     axes: list[float | None]
     patient: dict[str, float | None] | None
@@ -45,7 +45,7 @@ class Extent(TypedDict):
 
 
 class MaskFacts(TypedDict):
-    """What a manifest says of a mask and its image."""
+    """Facts about a mask and its image in a manifest."""
 
     input: Image
     orientation: Orientation
@@ -57,7 +57,7 @@ class MaskFacts(TypedDict):
 
 
 class Manifest(MaskFacts):
-    """What ``manifest.json`` holds: no names, dates or paths. Undefined numbers are null."""
+    """Content of ``manifest.json``. It has no names, dates or paths. Unknown numbers are null."""
 
     acquisition: AcquisitionOptions
     warnings: list[str]

@@ -150,9 +150,9 @@ def remarks(tables: Sequence[Table]) -> list[str]:
         _check_references(first, second)
         for one, other in ((first, second), (second, first)):
             if alone := [case for case in one.cases if case not in set(other.cases)]:
-                why = "failed" if set(alone) <= set(other.failed) else "not there"
+                why = "they failed" if set(alone) <= set(other.failed) else "there are none"
                 told.append(
-                    f"{len(alone)} cases of {one.name} are left out, in {other.name} they {why} "
+                    f"{len(alone)} cases of {one.name} are left out, in {other.name} {why} "
                     f"({', '.join(alone[:5])}): the one with fewer cases may look better than it is."
                 )
         people = {

@@ -59,7 +59,7 @@ def source_header(volume: Volume, what: str) -> Dataset:
     if len(set(frames)) != len(frames) or 1 < len(images) < len(frames):
         raise OutputError(
             f"{what} refers to DICOM images by their (0008,0018) SOP Instance UIDs, but its {len(frames)} "
-            f"slices have {len(images)} of them; expected one of all, or one of each: export the study again."
+            f"slices have {len(images)}; expected one file for all slices, or one for each: export the study again."
         )
     return header
 
