@@ -18,7 +18,7 @@ import prostate_seg.training
 from prostate_seg.cli import main
 from prostate_seg.inference.overrides import check_names
 from prostate_seg.inference.settings import build_network
-from prostate_seg.inference.vocabulary import ALLOWED
+from prostate_seg.inference.vocabulary import allowed
 from prostate_seg.writing.formats import FORMATS, Format, readme_table
 from prostate_seg.writing.manifest_schema import schema, schema_text
 
@@ -77,8 +77,11 @@ def test_the_vocabulary_names_what_bundles_may_use_and_nothing_else(repository):
     packages = (prostate_seg.inference, prostate_seg.training)
     public = {f"{package.__name__}.{name}" for package in packages for name in package.__all__}
     public -= {"prostate_seg.inference.Predictor", "prostate_seg.inference.load_bundle"}  # of Python's users
-    allowed = {name for name in ALLOWED if name.startswith("prostate_seg.")}
-    assert words(repository) == public | allowed
+    parts = {name for name in allowed() if name.startswith("prostate_seg.")}
+    page = (repository / "docs" / "bundle-vocabulary.md").read_text()
+    literal, evaluated = page.split("\n## ")[1:]
+    assert set(re.findall(r"`(prostate_seg\.\w+\.\w+|[A-Z]\w+)`", literal)) == set(allowed())
+    assert set(re.findall(rf"`({OURS})`", evaluated)) == public - parts
 
 
 def test_every_name_in_the_released_json_is_a_word_of_the_vocabulary(repository):
@@ -125,7 +128,7 @@ def test_1_row_adds_a_network_to_what_a_bundle_may_be_made_of(monkeypatch):
     name = "prostate_seg.network.Toy"
     with pytest.raises(prostate_seg.BundleError, match="not allowed here"):
         build_network({"_target_": name, "width": 2})
-    monkeypatch.setitem(ALLOWED, name, Toy)
+    monkeypatch.setattr(prostate_seg.network, "PARTS", (*prostate_seg.network.PARTS, Toy))
     assert build_network({"_target_": name, "width": 2}).layer.out_channels == 2
 
 

@@ -1,6 +1,7 @@
 """Reading in a child process: what a decoder does to it, and what that costs nobody else."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -123,3 +124,14 @@ def test_a_result_that_cannot_be_sent_is_one_sentence_and_the_next_call_is_answe
     with pytest.raises(InputError, match=r"it cannot be read \(TypeError\)"):
         guarded(memoryview, b"7")
     assert guarded(abs, -7) == 7
+
+
+def test_the_child_runs_the_copy_of_the_package_that_its_parent_runs(repository, tmp_path):
+    shutil.copytree(repository / "prostate_seg", tmp_path / "prostate_seg")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from prostate_seg.system.guard import guarded\n"
+        "print(guarded(eval, '__import__(\"prostate_seg\").__file__'))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "prostate_seg" / "__init__.py")

@@ -52,9 +52,9 @@ def test_5_kinds_of_manifests_fit_the_schema(kind, cases, schema):
 
 @pytest.mark.parametrize(
     "change",
-    [{"volume_ml": "30 mL"}, {"orientation": "guessed"}, {"patient": "Weber"}, {"warnings": None}, {"bundle": {}}],
+    [{"volume_ml": "30 mL"}, {"orientation": "guessed"}, {"warnings": None}, {"bundle": {}}],
 )
-def test_5_changes_of_a_manifest_do_not_fit_and_do_not_count_as_done(change, cases, schema, tmp_path):
+def test_4_changes_of_a_manifest_do_not_fit_and_do_not_count_as_done(change, cases, schema, tmp_path):
     assert segmented_manifest(cases["nifti"]) is not None
     content = json.loads((cases["nifti"] / "manifest.json").read_text()) | change
     (tmp_path / "manifest.json").write_text(json.dumps(content))
@@ -66,6 +66,20 @@ def test_5_changes_of_a_manifest_do_not_fit_and_do_not_count_as_done(change, cas
 def test_the_probability_of_an_hd95_above_5_mm_is_called_so(schema):
     entries = schema.schema["properties"]["uncertainty"]["properties"]
     assert f"probability_hd95_above_{FAR_MM:g}_mm" in entries
+
+
+@pytest.mark.parametrize("entry", ["bundle", "uncertainty", "outputs_sha256"])
+def test_a_manifest_without_1_of_3_entries_does_not_count_as_done(entry, cases, tmp_path):
+    content = json.loads((cases["nifti"] / "manifest.json").read_text())
+    del content[entry]
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    assert segmented_manifest(tmp_path) is None
+
+
+def test_an_entry_of_another_version_does_not_undo_a_finished_case(cases, tmp_path):
+    content = json.loads((cases["nifti"] / "manifest.json").read_text()) | {"new_in_0_2": 1}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    assert segmented_manifest(tmp_path)["new_in_0_2"] == 1
 
 
 def test_an_exported_mask_does_not_count_as_segmented(cases):

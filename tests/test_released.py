@@ -211,7 +211,7 @@ def test_without_released_weights_a_users_bundle_segments_and_does_not_tell_what
     ctv, assessment = mine.assess(make_phantom(12).image)
     assert ctv.labels.any()
     assert assessment.kinds is None
-    assert "What the scan looks like is not told" in caplog.text
+    assert "It is not checked whether the scan shows a prostate" in caplog.text
 
 
 def test_without_refinement_the_mask_is_the_mean_of_both_passes_and_with_it_it_is_not_worse(predictor):

@@ -1,5 +1,7 @@
 """MONAI transforms: resampling there and back, gain, slices, augmentation."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientationd
 
+from prostate_seg.errors import SettingsError
 from prostate_seg.inference.transforms import (
     ClipToFieldOfViewd,
     ModelGridd,
@@ -16,7 +19,7 @@ from prostate_seg.inference.transforms import (
     resample_axes,
     rescale,
 )
-from prostate_seg.training.augmentation import RandFewSlicesd, RandUltrasoundd
+from prostate_seg.training.augmentation import RANGES, RandFewSlicesd, RandUltrasoundd
 
 
 def image_of(array, affine=None):
@@ -159,3 +162,28 @@ def test_probability_outside_the_fan_becomes_0():
 def test_the_chain_can_be_composed():
     chain = Compose([ModelGridd("image", spacing_mm=(1, 1, 1)), NormalizeUltrasoundd("image")])
     assert chain({"image": image_of(np.ones((4, 4, 4)))})["image"].shape == (1, 4, 4, 4)
+
+
+def test_a_range_of_gain_from_2_to_2_doubles_and_an_unknown_one_is_refused():
+    fixed = {
+        "gain": (2, 2),
+        "log_power": (0, 0),
+        "depth_gain": (0, 0),
+        "speckle": (0, 0),
+        "shadow_strength": (0, 0),
+    }
+    augment = RandUltrasoundd("image", prob=1.0, ranges=fixed | {"blur": (0.01, 0.01)})
+    augment.set_random_state(seed=1)
+    out = augment({"image": torch.full((1, 24, 20, 4), 0.2)})["image"]
+    assert torch.allclose(out, torch.full_like(out, 0.4), atol=1e-3)
+    with pytest.raises(SettingsError, match="no range contrast"):
+        RandUltrasoundd("image", ranges={"contrast": (0, 1)})
+    with pytest.raises(SettingsError, match=r"The range gain is .*, expected lowest and highest value"):
+        RandUltrasoundd("image", ranges={"gain": (2, 1)})
+
+
+def test_the_ranges_in_train_json_are_the_defaults(repository):
+    config = json.loads((repository / "bundles/prostate_us_segmenter/configs/train.json").read_text())
+    (ultrasound,) = [step for step in config["augment"] if step["_target_"].endswith("RandUltrasoundd")]
+    assert {name: tuple(pair) for name, pair in ultrasound["ranges"].items()} == RANGES
+    assert ultrasound["prob"] == RandUltrasoundd("image").prob

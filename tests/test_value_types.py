@@ -67,6 +67,9 @@ def test_a_segmentation_gives_the_voxels_of_each_structure_by_name():
     assert two.mask().sum() == two.mask("CTV").sum() == 12
     assert two.mask("urethra").sum() == 4
     assert two.volume_ml == pytest.approx(12.0)
+    for names in ({}, {0: "background", 1: "CTV"}, {256: "CTV"}):
+        with pytest.raises(GeometryError, match="Labels with names are 1 to 255"):
+            Segmentation(labels, np.eye(4), names)
     with pytest.raises(InputError, match="no structure called bladder, only CTV, urethra"):
         two.mask("bladder")
 

@@ -62,11 +62,15 @@ def result_manifest(folder: Path) -> Mapping[str, Any] | None:
 
 
 def segmented_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a case that ``segment`` finished, or None if the folder holds no such case."""
+    """Return the manifest of a case that ``segment`` finished, or None if the folder holds no such case.
+
+    Entries that this version does not know are ignored.
+    """
     found = result_manifest(folder)
-    if found is None or "uncertainty" not in found or not Draft202012Validator(schema()).is_valid(found):
+    if found is None or not {"bundle", "uncertainty"} <= found.keys():
         return None
-    return cast(Manifest, found)
+    known = Draft202012Validator(schema(strict=False)).is_valid(found)
+    return cast(Manifest, found) if known else None
 
 
 def check_apart(folder: Path, inputs: Sequence[InputFile]) -> None:

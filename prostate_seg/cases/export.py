@@ -33,7 +33,7 @@ from ..writing.contoured_volume import (
 )
 from ..writing.current_mask import GivenMask, given_mask, manifest_of, source_of
 from ..writing.formats import FORMATS, check_probability, check_source
-from ..writing.manifest import Manifest, mask_digest
+from ..writing.manifest import Manifest, Model, mask_digest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result
 from .folder import check_identity, fill_case_folder, mask_facts, stated
@@ -273,6 +273,6 @@ def _manifest(
         "drawn": contoured.author.kind.lower(),
         "versions": {SOFTWARE: SOFTWARE_VERSION},
     }
-    if "bundle" in manifest:
+    if set(manifest.get("bundle", ())) == set(Model.__annotations__):
         made["bundle"] = manifest["bundle"]
     return made

@@ -9,8 +9,9 @@ from pathlib import Path
 from ..errors import InputError
 from ..reading.masks import SUFFIXES
 from ..system.input_files import distinct_names
+from ..writing.formats import FORMATS
 
-IN_CASE_FOLDER = ("ctv.nii.gz", "ctv.seg.nrrd", "ctv_seg.dcm", "ctv_rtstruct.dcm")
+IN_CASE_FOLDER = tuple(FORMATS[name].file for name in ("nifti", "seg-nrrd", "dicom-seg", "rtstruct"))
 
 
 ROLES = ("prediction", "reference")

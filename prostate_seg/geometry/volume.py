@@ -155,6 +155,8 @@ class Segmentation:
             raise GeometryError(
                 f"Labels are a uint8 array with 3 axes, got {self.labels.dtype} of shape {self.labels.shape}."
             )
+        if not self.names or min(self.names) < 1 or max(self.names) > 255:
+            raise GeometryError(f"Labels with names are 1 to 255, got {sorted(self.names)}.")
         if self.probability is not None and self.probability.shape != self.labels.shape:
             raise GeometryError(
                 f"The probability has shape {self.probability.shape}, expected the labels' {self.labels.shape}."
@@ -174,7 +176,7 @@ class Segmentation:
         found = [label for label in sorted(self.names) if name in (None, self.names[label])]
         if not found:
             there = ", ".join(self.names.values())
-            raise InputError(f"The segmentation has no structure called {name}, only {there or 'background'}.")
+            raise InputError(f"The segmentation has no structure called {name}, only {there}.")
         return np.asarray(self.labels == found[0])
 
     @property

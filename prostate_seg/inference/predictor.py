@@ -172,7 +172,7 @@ class Predictor:
         with _of_the_bundle("postprocessing"):
             for step in self._after:
                 sample = step(sample)
-        probability = sample[transforms.on_model_grid("pred")]
+            probability = sample[transforms.on_model_grid("pred")]
         segmentation = Segmentation(
             _array(sample["pred"])[0].astype(np.uint8),
             np.array(volume.affine),

@@ -44,10 +44,12 @@ def weights_file(bundle: Path, name: str | Path = "released") -> Path:
     return bundle / "models" / WEIGHTS[str(name)] if str(name) in WEIGHTS else Path(name)
 
 
-def shipped(name: str) -> Path:
+def shipped(name: str) -> Path | None:
     """Return a folder that comes with the package: installed beside its modules, or in its checkout."""
     package = Path(str(importlib.resources.files("prostate_seg")))
-    return next(place for place in (package / name, package.parent / name) if place.is_dir())
+    checkout = package.parent
+    places = [package / name, *([checkout / name] if (checkout / "setup.cfg").is_file() else [])]
+    return next((place for place in places if place.is_dir()), None)
 
 
 def describe_installation() -> dict[str, Any]:
@@ -62,7 +64,7 @@ def describe_installation() -> dict[str, Any]:
             "folder": str(bundle),
             "weights": weights_file(bundle).is_file(),
         },
-        "folders": {name: str(shipped(name)) for name in SHIPPED},
+        "folders": {name: str(shipped(name) or "absent") for name in SHIPPED},
         "reads": "DICOM ultrasound (multi-frame, series, enhanced volume), NIfTI, NRRD, MetaImage",
         "statement": "research use only, not a medical device",
     }

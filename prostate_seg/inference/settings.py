@@ -16,7 +16,7 @@ from ..system.checked_files import shortened
 from ..system.digests import sha256_of_file
 from . import transforms
 from .limits import MOST_PARAMETERS, check_limits
-from .vocabulary import ALLOWED
+from .vocabulary import allowed
 
 Ensembling = Literal["none", "flip", "full"]
 
@@ -52,12 +52,12 @@ def build(definition: Any) -> Any:
     if "_target_" not in definition:
         return arguments
     target = definition["_target_"]
-    if not isinstance(target, str) or target not in ALLOWED:
+    if not isinstance(target, str) or target not in allowed():
         raise BundleError(
-            f"The bundle asks for {shortened(target)}, which is not allowed here; allowed: {sorted(ALLOWED)}."
+            f"The bundle asks for {shortened(target)}, which is not allowed here; allowed: {sorted(allowed())}."
         )
     try:
-        return ALLOWED[target](**arguments)
+        return allowed()[target](**arguments)
     except _UNFIT as error:
         why = shortened(str(error), 300)[1:-1] or type(error).__name__
         raise BundleError(f"The bundle's settings of {target} do not fit: {why}") from error
@@ -150,7 +150,7 @@ def _check_inferer(inferer: Any) -> None:
     target = _target(inferer, "inferer")
     if target.endswith(".SliceStackInferer"):
         target = _target(inferer.get("inferer"), "inferer")
-    if target in ALLOWED and not target.endswith(".ScaleFlipInferer"):
+    if target in allowed() and not target.endswith(".ScaleFlipInferer"):
         raise BundleError(
             f"The bundle's inferer is a {target}, which gives logits and no probabilities; put it into a "
             "prostate_seg.inference.ScaleFlipInferer."

@@ -12,7 +12,7 @@ from typing import Any
 import monai.inferers
 import monai.transforms
 
-from ..network import PARTS
+from .. import network
 from .inferers import ScaleFlipInferer, SliceStackInferer
 from .transforms import ClipToFieldOfViewd, ModelGridd, NormalizeUltrasoundd, RefineShaped, ToSourceGridd
 
@@ -24,9 +24,13 @@ _MONAI = (
     *("AsDiscreted", "CropForegroundd", "FillHolesd", "KeepLargestConnectedComponentd"),
     *("Orientationd", "SpatialPadd"),
 )
-ALLOWED: dict[str, Callable[..., Any]] = {
-    **{f"prostate_seg.network.{part.__name__}": part for part in PARTS},
-    **{f"prostate_seg.inference.{part.__name__}": part for part in _OURS},
-    **{name: getattr(monai.transforms, name) for name in _MONAI},
-    "SlidingWindowInferer": monai.inferers.SlidingWindowInferer,
-}
+
+
+def allowed() -> dict[str, Callable[..., Any]]:
+    """Return what each allowed name makes."""
+    return {
+        **{f"prostate_seg.network.{part.__name__}": part for part in network.PARTS},
+        **{f"prostate_seg.inference.{part.__name__}": part for part in _OURS},
+        **{name: getattr(monai.transforms, name) for name in _MONAI},
+        "SlidingWindowInferer": monai.inferers.SlidingWindowInferer,
+    }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assessment.facts import Uncertainty
+from ..errors import OutputError
 from ..writing.contoured_volume import ContouredVolume
 from ..writing.manifest import Manifest
 from ..writing.request import Request
@@ -106,5 +107,6 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 def write_report(path: Path, request: Request) -> None:
     """Write the page of a case from its manifest."""
-    assert request.manifest is not None
+    if request.manifest is None:
+        raise OutputError(f"Cannot write {path.name}: a report needs the manifest of its case.")
     write_case_page(path, case_report_of(request.contoured, request.manifest, identity=request.identity))

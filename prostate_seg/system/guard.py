@@ -139,7 +139,7 @@ class _Child:
             self.stop()
             if not sys.executable:
                 raise InputError("files are read by a Python process of their own, and there is no interpreter.")
-            place = str(Path(__file__).resolve().parents[1])
+            place = str(Path(__file__).resolve().parents[2])  # the folder of the package
             one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # every thread would reserve memory
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _START, place],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
+
+from ..errors import SettingsError
 
 Sample = dict[Hashable, Any]
 
@@ -40,17 +42,52 @@ class RandFewSlicesd(RandomizableTransform, MapTransform):
         return out
 
 
+RANGES = {  # lowest and highest value of each effect; those of ``augment`` in train.json
+    "gain": (0.75, 1.25),  # factor
+    "log_power": (-0.35, 0.35),  # natural logarithm of the exponent
+    "depth_gain": (-0.4, 0.4),  # natural logarithm of the factor
+    "shadows": (1, 3),  # number
+    "shadow_angle": (-0.9, 0.9),  # radians from the mid-line
+    "shadow_width": (0.03, 0.15),  # radians
+    "shadow_start": (0.0, 0.7),  # share of the depth
+    "shadow_strength": (0.3, 0.95),  # share of the signal that is lost
+    "blur": (0.3, 1.0),  # standard deviation in voxels
+    "speckle_size": (1.0, 2.5),  # voxels
+    "speckle": (0.03, 0.15),  # standard deviation of the factor
+}
+
+
 class RandUltrasoundd(RandomizableTransform, MapTransform):
     """Random variation of (1, I, J, K) in [0, 1] between scanners and patients.
 
-    The effects are gain with power, depth gain, shadow, blur and speckle. Each effect is applied independently with
-    probability ``prob``. The probe is at high j. Shadows and depth gain follow rays from a point outside the image,
-    beyond high j. They are the same in all slices. Black voxels stay black.
+    The effects are gain with power, depth gain, shadow, blur and speckle. The probe is at high j. Shadows and depth
+    gain follow rays from a point outside the image, beyond high j. They are the same in all slices. Black voxels
+    stay black.
+
+    Parameters
+    ----------
+    keys
+        Keys of the images.
+    prob
+        Probability of each effect; effects are drawn independently.
+    ranges
+        Ranges that differ from :data:`RANGES`, by name. An unknown name raises SettingsError.
     """
 
-    def __init__(self, keys: KeysCollection, prob: float = 0.25) -> None:
+    def __init__(
+        self, keys: KeysCollection, prob: float = 0.25, ranges: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
+        ranges = ranges or {}
+        if unknown := sorted(set(ranges) - set(RANGES)):
+            raise SettingsError(f"RandUltrasoundd has no range {unknown[0]}; expected one of {', '.join(RANGES)}.")
+        if wrong := sorted(name for name, pair in ranges.items() if len(pair) != 2 or pair[0] > pair[1]):
+            raise SettingsError(f"The range {wrong[0]} is {ranges[wrong[0]]}, expected lowest and highest value.")
+        self.ranges = {**RANGES, **ranges}
+
+    def _drawn(self, name: str) -> float:
+        return float(self.R.uniform(*self.ranges[name]))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Vary each image separately."""
@@ -65,7 +102,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         return out
 
     def _power(self, image: torch.Tensor) -> torch.Tensor:
-        gain, power = self.R.uniform(0.75, 1.25), np.exp(self.R.uniform(-0.35, 0.35))
+        gain, power = self._drawn("gain"), np.exp(self._drawn("log_power"))
         return (image * gain).clamp(0, 1) ** power
 
     def _rays(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,20 +113,21 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
 
     def _depth_gain(self, image: torch.Tensor) -> torch.Tensor:
         depth, _ = self._rays(image)
-        a, b = self.R.uniform(-0.4, 0.4, 2)
-        return image * torch.exp(float(a) * (depth - 0.5) + float(b) * torch.sin(np.pi * depth) * 0.5)
+        a, b = self._drawn("depth_gain"), self._drawn("depth_gain")
+        return image * torch.exp(a * (depth - 0.5) + b * torch.sin(np.pi * depth) * 0.5)
 
     def _shadow(self, image: torch.Tensor) -> torch.Tensor:
         depth, angle = self._rays(image)
-        for _ in range(self.R.randint(1, 4)):
-            centre, width = self.R.uniform(-0.9, 0.9), self.R.uniform(0.03, 0.15)
-            start, depth_of_shadow = self.R.uniform(0.0, 0.7), self.R.uniform(0.3, 0.95)
+        fewest, most = self.ranges["shadows"]
+        for _ in range(self.R.randint(int(fewest), int(most) + 1)):
+            centre, width = self._drawn("shadow_angle"), self._drawn("shadow_width")
+            start, strength = self._drawn("shadow_start"), self._drawn("shadow_strength")
             beam = torch.exp(-(((angle - centre) / width) ** 2)) * torch.sigmoid((depth - start) * 40)
-            image = image * (1 - float(depth_of_shadow) * beam)
+            image = image * (1 - strength * beam)
         return image
 
     def _blur(self, image: torch.Tensor) -> torch.Tensor:
-        sigma = self.R.uniform(0.3, 1.0)
+        sigma = self._drawn("blur")
         x = torch.arange(-5, 6, dtype=torch.float32)
         kernel = torch.exp(-(x**2) / (2 * sigma**2))
         kernel = kernel / kernel.sum()
@@ -97,7 +135,7 @@ class RandUltrasoundd(RandomizableTransform, MapTransform):
         return F.conv2d(rows, kernel[None, None, None, :], padding=(0, 5))[:, 0]
 
     def _speckle(self, image: torch.Tensor) -> torch.Tensor:
-        size = [max(2, int(n / self.R.uniform(1.0, 2.5))) for n in image.shape[1:]]
+        size = [max(2, int(n / self._drawn("speckle_size"))) for n in image.shape[1:]]
         noise = torch.as_tensor(self.R.standard_normal((1, image.shape[0], *size)), dtype=torch.float32)
         noise = F.interpolate(noise, image.shape[1:], mode="bilinear")[0]
-        return image * (1 + float(self.R.uniform(0.03, 0.15)) * noise)
+        return image * (1 + self._drawn("speckle") * noise)

@@ -11,11 +11,15 @@ from .formats import FORMATS
 from .manifest import DIGESTS, MANIFEST, Manifest
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a written manifest."""
-    found = _schema_of(Manifest)
+def schema(*, strict: bool = True) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a written manifest.
+
+    If not strict, it allows entries and outputs that another version may have.
+    """
+    found = _schema_of(Manifest, strict=strict)
     found["required"] += ["outputs", DIGESTS]  # entries that are added when the files are written
-    found["properties"]["outputs"]["items"]["enum"] = [*(row.file for row in FORMATS.values()), MANIFEST]
+    if strict:
+        found["properties"]["outputs"]["items"]["enum"] = [*(row.file for row in FORMATS.values()), MANIFEST]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "prostate-seg manifest.json"}
     return head | found
 
@@ -25,24 +29,24 @@ def schema_text() -> str:
     return json.dumps(schema(), indent=1) + "\n"
 
 
-def _schema_of(kind: Any) -> dict[str, Any]:
+def _schema_of(kind: Any, *, strict: bool) -> dict[str, Any]:
     origin, arguments = get_origin(kind), get_args(kind)
     if is_typeddict(kind):
         parts = get_type_hints(kind)
         return {
             "description": kind.__doc__,
             "type": "object",
-            "properties": {name: _schema_of(part) for name, part in parts.items()},
+            "properties": {name: _schema_of(part, strict=strict) for name, part in parts.items()},
             "required": sorted(kind.__required_keys__),
-            "additionalProperties": False,
+            "additionalProperties": not strict,
         }
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_schema_of(part) for part in arguments]}
+        return {"anyOf": [_schema_of(part, strict=strict) for part in arguments]}
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin is list:
-        return {"type": "array", "items": _schema_of(arguments[0])}
+        return {"type": "array", "items": _schema_of(arguments[0], strict=strict)}
     if origin is dict:
-        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1], strict=strict)}
     names = {str: "string", float: "number", int: "integer", type(None): "null"}
     return {"type": names[kind]}

@@ -55,13 +55,15 @@ class Surface:
         return np.asarray(tetrahedra @ (a + b + c) / (4 * tetrahedra.sum()))
 
 
-def surface_of(segmentation: Segmentation, label: int = 1) -> Surface:
-    """Return the surface of a label. It is closed even if the mask touches the image's border.
+def surface_of(segmentation: Segmentation, name: str | None = None) -> Surface:
+    """Return the surface of a structure, by default of the first one.
+
+    It is closed even if the mask touches the image's border.
 
     The mask is smoothed. The surface level is chosen so that the enclosed volume equals that of the mask. A fixed
     level of 0.5 would shrink all convex parts. Raise OutputError for an empty mask.
     """
-    mask = segmentation.labels == label
+    mask = segmentation.mask(name)
     box = bounding_box(mask)
     if box[0].stop == 0:
         raise OutputError("The mask is empty, so it has no surface.")

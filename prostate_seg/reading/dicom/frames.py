@@ -19,7 +19,7 @@ from pydicom.tag import Tag
 from ...errors import GeometryError
 from ...geometry.volume import Array, Orientation, spacing_of
 from ..acquisition import SPACING_TOLERANCE, Acquisition
-from .calibration import Calibration, Planes, uniform_gap
+from .calibration import PRIVATE_SPACING, Calibration, Planes, uniform_gap
 from .numbers import frame_count, length, name_of, numbers, whole
 
 ENHANCED_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
@@ -32,7 +32,6 @@ THICKNESS = "(0018,0050) Slice Thickness"
 LOCATION_VECTOR = "(0018,2005) Slice Location Vector"
 INSTANCE_NUMBER = "(0020,0013) Instance Number"
 SLICE_LOCATION = "(0020,1041) Slice Location"
-PRIVATE_SPACING = "(1129,1016) private isotropic spacing"
 
 _TIME_POINTERS = (Tag(0x00181063), Tag(0x00181065))  # Frame Time, Frame Time Vector
 _ANGLE_POINTERS = (Tag(0x00540050), Tag(0x00540090))  # Rotation Vector, Angular View Vector
