@@ -51,9 +51,9 @@ class Options:
     skip_existing
         Count a case as done if its folder already holds the requested results.
     anonymous
-        The cases have names from :func:`.anonymous.anonymised`, and error messages contain no file name.
+        Error messages contain no file name. Case names are hashes already (:func:`.anonymous.anonymised`).
     identify
-        Whether the report names case and patient.
+        Whether the report shows the names of case and patient.
     """
 
     output: Path
@@ -74,8 +74,10 @@ class Outcome:
     ----------
     folder, manifest
         Folder of the results and its manifest; None if the case failed.
-    error, traceback
-        Why the case failed, in one sentence, and the traceback; empty if it did not fail.
+    error
+        One sentence that says why the case failed; empty on success.
+    traceback
+        Text of the traceback; empty on success.
     skipped
         Whether the case was done before and left unchanged.
     """
@@ -103,6 +105,8 @@ def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, dev
         The volume, or the path of a file, folder or zip archive that holds exactly one case.
     bundle
         Folder of the bundle. None: the released bundle.
+    device
+        As for :func:`prostate_seg.load_bundle`.
 
     Raises
     ------

@@ -129,8 +129,8 @@ class Segmentation:
     affine
         Voxel indices to RAS mm.
     names
-        Structure name of each label. The structure with the smallest label is the first structure. The default is
-        the CTV: the prostate without the seminal vesicles.
+        Structure name of each label, 1 to 255. "First structure" means the one with the smallest label. The default
+        is the CTV: the prostate without the seminal vesicles.
     probability
         Probability of the first structure, (I, J, K) in [0, 1], or None.
     orientation

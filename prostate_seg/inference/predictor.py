@@ -47,8 +47,8 @@ _OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
 class BundleInfo:
     """Identity of the model that made a mask: name, version, SHA-256 of the weights and of the settings.
 
-    Name and version are from metadata.json. A remark is appended to the name if the weights are not the
-    ``released`` ones of the bundle, or if the settings differ from those that its score was fitted with.
+    Name and version are from metadata.json. A remark is appended to the name if other weights than the
+    bundle's models/model.pt are used, or if the settings are not those that the bundle's score was fitted with.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Predictor:
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
         """Return the segmentation and its assessment. The assessment is None if there is no assessor.
 
-        If ``recognise`` is true, also recognise the kind of the scan (see :meth:`kinds`), but not from one slice.
+        If ``recognise`` is true, also recognise the kind of the scan (:meth:`kinds`). One slice is never recognised.
         """
         found = self.predict(volume)
         if self.assessor is None:
@@ -124,7 +124,7 @@ class Predictor:
         )
 
     def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
-        """Return the probability of each kind of scan, by this network or the released one; None if unknown."""
+        """Return the probability of each kind of scan, by the bundle's recognition or the released one's, or None."""
         own = self.assessor.recognition if self.assessor else None
         if own is not None:
             features = self._features(image)

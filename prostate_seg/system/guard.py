@@ -83,7 +83,9 @@ def guarded(function: Callable[..., Result], *arguments: Any, bytes_on_disk: int
     ------
     InputError
         The function crashed the child process, exceeded a limit, or raised an error that is not one of this
-        package. Errors of this package are passed on with the same type and message.
+        package.
+
+    Errors of this package are raised here with the same type and message.
     """
     return _child.call(function, arguments, Limits.from_environment().for_bytes(bytes_on_disk))
 
@@ -99,7 +101,7 @@ class _Child:
         self.forget()
 
     def forget(self) -> None:
-        """Forget the child without ending it: a fork of this process must not use the child of its parent."""
+        """Drop the reference to the child but leave it running; a fork of this process calls this."""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -250,7 +252,7 @@ def _virtual_bytes() -> int:
 
 
 def _packed(item: Any) -> list[memoryview]:
-    """Return the pickle of an item, followed by the bytes of its arrays, which are not copied."""
+    """Return the pickle of an item, followed by views of the bytes of its arrays."""
     arrays: list[pickle.PickleBuffer] = []
     parts = [memoryview(pickle.dumps(item, protocol=5, buffer_callback=arrays.append))]
     return parts + [array.raw() for array in arrays]

@@ -1,7 +1,8 @@
-"""Table of the formats of ``--format``, the source of help, checks, README and the manifest's schema.
+"""Table of the formats of ``--format``.
 
-A new format needs one module with a function ``(path, request)`` and one row here. Functions are given as text.
-Their libraries are therefore imported only when a format is written.
+Help and checks are made from it; tests compare README and the manifest's schema with it. A new format needs one
+module with a function ``(path, request)`` and one row here. Functions are named as text, so that their libraries load
+only when a format is written.
 """
 
 from __future__ import annotations
