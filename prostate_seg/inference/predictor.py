@@ -112,7 +112,7 @@ class Predictor:
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
         """Return the segmentation and its assessment. The assessment is None if there is no assessor.
 
-        If ``recognise`` is true, also recognise the kind of the scan (:meth:`kinds`). One slice is never recognised.
+        If ``recognise`` is true, also recognise the kind of the scan (:meth:`kinds`). A single slice never is.
         """
         found = self.predict(volume)
         if self.assessor is None:
@@ -124,7 +124,7 @@ class Predictor:
         )
 
     def kinds(self, volume: Volume, image: MetaTensor) -> Kinds | None:
-        """Return the probability of each kind of scan, by the bundle's recognition or the released one's, or None."""
+        """Return the probability of each kind of scan, by the bundle's or the released recognition."""
         own = self.assessor.recognition if self.assessor else None
         if own is not None:
             features = self._features(image)

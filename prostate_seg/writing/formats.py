@@ -1,8 +1,8 @@
 """Table of the formats of ``--format``.
 
 Help and checks are made from it; tests compare README and the manifest's schema with it. A new format needs one
-module with a function ``(path, request)`` and one row here. Functions are named as text, so that their libraries load
-only when a format is written.
+module with a function ``(path, request)`` and one row here. Functions are named as text, so that their libraries
+load only when a format is written.
 """
 
 from __future__ import annotations
