@@ -1,8 +1,8 @@
-"""3D Slicer module: outlines the prostate in ultrasound with prostate-seg, and hands a corrected contour over.
+"""3D Slicer module that segments the prostate in ultrasound with prostate-seg and exports a corrected contour.
 
-prostate-seg runs as a console process in an environment of its own, whose executable is set once in the module;
-nothing is installed into Slicer's Python. One file: Edit > Application Settings > Modules > Additional module
-paths > the folder of this file. Research use only.
+prostate-seg runs as a console process in a separate environment. Its executable is set once in the module. Nothing
+is installed into Slicer's Python. The module is this file only. To install it, add the folder of this file in Edit
+> Application Settings > Modules > Additional module paths. Research use only.
 """
 
 import io
@@ -22,17 +22,17 @@ try:
         ScriptedLoadableModuleLogic,
         ScriptedLoadableModuleWidget,
     )
-except ImportError:  # slicer-core has no Qt: the logic works without
+except ImportError:  # slicer-core has no Qt; the logic works without Qt
     ctk = qt = None
     ScriptedLoadableModule = ScriptedLoadableModuleLogic = ScriptedLoadableModuleWidget = object
 
 SETTING = "ProstateSeg/executable"
 DICOM_FORMATS = ("dicom-seg", "rtstruct", "us-series", "nifti", "stl")
-OTHER_FORMATS = ("nifti", "stl", "report")  # of a NIfTI, NRRD or MetaImage study; the report shows all structures
+OTHER_FORMATS = ("nifti", "stl", "report")  # for a NIfTI, NRRD or MetaImage study; the report shows all structures
 
 
 class ProstateSeg(ScriptedLoadableModule):
-    """What the module list shows."""
+    """Title, category and help text of the module in Slicer's module list."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
@@ -48,7 +48,7 @@ class ProstateSeg(ScriptedLoadableModule):
 
 
 class ProstateSegLogic(ScriptedLoadableModuleLogic):
-    """Commands of prostate-seg and what becomes of them in the scene; without Qt."""
+    """Commands of prostate-seg and the loading of their results into the scene. Qt is not needed."""
 
     def __init__(self, scene=None):
         if ScriptedLoadableModuleLogic is not object:
@@ -56,20 +56,23 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
         self.scene = scene or slicer.mrmlScene
 
     def segmentCommand(self, executable, study, folder, **reading):
-        """The command that segments a study into a folder of cases; reading: as for readingOptions."""
+        """Return the command that segments a study into a folder of cases; ``reading`` as in readingOptions."""
         return [executable, "segment", study, "-o", folder, "--overwrite", *self.readingOptions(**reading)]
 
     def readingOptions(self, frameSpacing=None, frameOrder=None, probeSide=None):
-        """What the study's files leave open, as options; segmenting and exporting need the same."""
+        """Return options for facts missing in the study's files; segment and export need the same options."""
         stated = {"--frame-spacing": frameSpacing, "--frame-order": frameOrder, "--probe-side": probeSide}
         return [part for option, value in stated.items() if value for part in (option, str(value))]
 
     def formats(self, study):
-        """What a study can be exported to: DICOM refers to the images, so the study must be DICOM."""
+        """Return the export formats for a study.
+
+        DICOM formats refer to the images of the study, so they need a DICOM study.
+        """
         return DICOM_FORMATS if self.isDicom(study) else OTHER_FORMATS
 
     def isDicom(self, study):
-        """Whether a file, or any in a folder or zip, is DICOM: by its content, else by its suffix."""
+        """Return whether a file, or any file in a folder or zip, is DICOM by its suffix or its content."""
         paths = [os.path.join(place, name) for place, _, names in os.walk(study) for name in names] or [study]
         for path in paths:
             try:
@@ -93,7 +96,7 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
     def exportCommand(
         self, executable, mask, study, folder, *, formats, segment=None, structures=(), margin=None, **reading
     ):
-        """The command that hands a saved segmentation over; the study is read as readingOptions says."""
+        """Return the command that exports a saved segmentation; ``reading`` as in readingOptions."""
         command = [executable, "export", mask, "--source", study, "-o", folder, "--format", ",".join(formats)]
         command += ["--overwrite", *self.readingOptions(**reading)]
         if segment:
@@ -105,7 +108,25 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
         return command
 
     def run(self, command, logCallback=None):
-        """Run a command to its end; returns what it printed. Raises RuntimeError with its last line."""
+        """Run a command and wait until it ends.
+
+        Parameters
+        ----------
+        command
+            Program and arguments.
+        logCallback
+            Called with each printed line.
+
+        Returns
+        -------
+        list of str
+            The printed lines.
+
+        Raises
+        ------
+        RuntimeError
+            The command failed (the text is its last printed line) or cannot be started.
+        """
         lines = []
 
         def log(line):
@@ -125,11 +146,11 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
         return lines
 
     def cases(self, lines):
-        """The folders of cases that a command has written, by what it printed."""
+        """Return the folders of the cases that a command has written, from its printed lines."""
         return [os.path.dirname(line) for line in lines if os.path.basename(line) == "ctv.seg.nrrd"]
 
     def loadCase(self, folder):
-        """Load volume and segmentation of a case into the scene; returns their nodes."""
+        """Load volume and segmentation of a case into the scene, and return their nodes."""
         name = os.path.basename(os.path.normpath(folder))
         volume = self.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         self._read(slicer.vtkMRMLVolumeArchetypeStorageNode(), os.path.join(folder, "trus.nrrd"), volume)
@@ -141,7 +162,7 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
         return volume, segmentation
 
     def saveSegmentation(self, segmentation, path):
-        """Save a segmentation as ``.seg.nrrd``."""
+        """Save a segmentation as ``.seg.nrrd``. Raise RuntimeError if the file cannot be written."""
         storage = slicer.vtkMRMLSegmentationStorageNode()
         self.scene.AddNode(storage)
         storage.SetFileName(path)
@@ -151,12 +172,12 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
             raise RuntimeError(f"{path} cannot be written; choose another folder.")
 
     def segmentNames(self, segmentation):
-        """The names of a segmentation's segments."""
+        """Return the names of a segmentation's segments."""
         found = segmentation.GetSegmentation()
         return [found.GetNthSegment(index).GetName() for index in range(found.GetNumberOfSegments())]
 
     def volumeMl(self, segmentation, index=0):
-        """The volume of a segment in millilitres."""
+        """Return the volume of a segment in millilitres."""
         image = slicer.vtkOrientedImageData()
         identifier = segmentation.GetSegmentation().GetNthSegmentID(index)
         segmentation.GetBinaryLabelmapRepresentation(identifier, image)
@@ -176,7 +197,7 @@ class ProstateSegLogic(ScriptedLoadableModuleLogic):
 
 
 class ProstateSegWidget(ScriptedLoadableModuleWidget):
-    """The panel: executable, study, Segment; segmentation, formats, Export."""
+    """Panel of the module with the sections Segment and Export."""
 
     def setup(self):
         """Build the panel."""
@@ -224,7 +245,7 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
                 self.log.appendPlainText(f"{volume.GetName()}: {self.logic.volumeMl(segmentation):.1f} mL")
 
     def onExport(self):
-        """Save the chosen segmentation and hand it over."""
+        """Save the chosen segmentation and export it in all formats that the study allows."""
         with slicer.util.tryWithErrorDisplay("The segmentation was not exported.", waitCursor=True):
             node = self.segmentation.currentNode()
             if node is None:
@@ -243,7 +264,7 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
                 self.logic.run(command, self.log.appendPlainText)
 
     def reading(self):
-        """What the panel says about the study."""
+        """Return the keyword arguments of readingOptions from the panel."""
         return {
             "frameSpacing": self.spacing.value,
             "frameOrder": self.order.currentText,
