@@ -21,8 +21,8 @@ from pathlib import Path
 from prostate_seg.system.parallel import in_processes
 
 def work(place):
-    Path(place).touch()
     try:
+        Path(place).touch()
         time.sleep(30)
     finally:
         Path(place).unlink()

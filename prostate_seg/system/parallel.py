@@ -23,7 +23,7 @@ from ..errors import SettingsError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Start = tuple[Callable[..., None], tuple[Any, ...]]
-TIDY_S = 0.5  # time for a process to remove its incomplete files
+TIDY_S = 1.0  # time for a process to remove its incomplete files
 _asked = threading.Event()  # in a child process: set once the parent asks it to end
 
 
