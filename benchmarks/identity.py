@@ -2,6 +2,8 @@
 
     python benchmarks/identity.py [--bundle FOLDER] [--weights FILE] [--phantoms 20] [--trus FOLDER] [-o FILE]
 
+It prints a table. FILE, in JSON, is what `prostate-seg info --network` reads (models/identity.json of a bundle).
+
 The identity gate: a Segmenter has to lose accuracy if its transformer is taken away. One pass, without the shape
 model. --trus names the folder of benchmarks/released.py; only patients that the released weights never saw count.
 Intervals of the difference are bootstraps over patients (phantoms: over cases).
@@ -15,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +25,15 @@ from torch import Tensor
 
 from prostate_seg import Volume, load_bundle, read
 from prostate_seg.evaluation.metrics import overlap
+from prostate_seg.inference.released import released_bundle, weights_file
 from prostate_seg.network import Segmenter
 from prostate_seg.phantom import make_phantom
 from prostate_seg.reading.masks import read_mask
+from prostate_seg.system.digests import sha256_of_file
+from prostate_seg.system.json_files import write_json
 
 Case = tuple[str, Volume, np.ndarray]
+Row = dict[str, Any]
 DRAWS = 4000
 
 
@@ -118,19 +125,35 @@ def interval(differences: np.ndarray, patients: list[str]) -> tuple[float, float
     return float(low), float(high)
 
 
-def lines(name: str, cases: list[Case], predict: Callable[[Volume], np.ndarray], network: Segmenter) -> list[str]:
-    """Return a row for each edit of the network."""
+def rows(name: str, cases: list[Case], predict: Callable[[Volume], np.ndarray], network: Segmenter) -> list[Row]:
+    """Return a row for each edit of the network; all numbers are Dice."""
     patients, made = [case[0] for case in cases], []
     first: np.ndarray | None = None
     for edit, edited in EDITS.items():
         with edited(network):  # type: ignore[attr-defined]
             dice = np.array([overlap(predict(volume), truth).dice for _, volume, truth in cases])
         print(f"{name}, {edit}: {dice.mean():.3f}", file=sys.stderr)
-        first = dice if first is None else first
-        low, high = interval(dice - first, patients)
-        lost = "" if edit == "as released" else f"{(dice - first).mean():+.3f} ({low:+.3f} to {high:+.3f})"
-        made.append(f"| {name}, {len(cases)} | {edit} | {dice.mean():.3f} | {dice.min():.3f} | {lost} |")
+        row: Row = {"set": name, "cases": len(cases), "network": edit, "dice": dice.mean(), "worst": dice.min()}
+        if first is None:
+            first = dice
+            row |= {"lost": None, "low": None, "high": None}
+        else:
+            low, high = interval(dice - first, patients)
+            row |= {"lost": (dice - first).mean(), "low": low, "high": high}
+        made.append(
+            {key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()}
+        )
     return made
+
+
+def table(measured: list[Row]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
+    yield "| cases | network | mean Dice | worst | lost (95 % interval) |"
+    yield "|---|---|---|---|---|"
+    for row in measured:
+        lost = "" if row["lost"] is None else f"{row['lost']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        cases = f"{row['set']}, {row['cases']}"
+        yield f"| {cases} | {row['network']} | {row['dice']:.3f} | {row['worst']:.3f} | {lost} |"
 
 
 def main() -> None:
@@ -149,14 +172,15 @@ def main() -> None:
     def predict(volume: Volume) -> np.ndarray:
         return np.asarray(predictor(volume).mask())
 
-    table = ["| cases | network | mean Dice | worst | lost (95 % interval) |", "|---|---|---|---|---|"]
+    measured: list[Row] = []
     if options.trus:
-        table += lines("low-passed TRUS, unseen patients", list(unseen(options.trus)), predict, network)
+        measured += rows("low-passed TRUS, unseen patients", list(unseen(options.trus)), predict, network)
     if options.phantoms:
-        table += lines("phantoms", list(phantoms(options.phantoms)), predict, network)
-    print("\n".join(table))
+        measured += rows("phantoms", list(phantoms(options.phantoms)), predict, network)
+    print("\n".join(table(measured)))
     if options.output:
-        options.output.write_text("\n".join(table) + "\n", encoding="utf-8")
+        weights = weights_file(options.bundle or released_bundle(), options.weights)
+        write_json(options.output, {"weights_sha256": sha256_of_file(weights), "rows": measured})
 
 
 if __name__ == "__main__":

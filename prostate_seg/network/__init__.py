@@ -9,9 +9,10 @@ classes, D width, N patches, T tokens (patches and class tokens), H heads. ``*gr
 each axis.
 """
 
-from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder
-from .encoder import ConvStem, PatchEmbed, VisionTransformer, resize_position_embedding
+from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder
+from .encoder import VisionTransformer, resize_position_embedding
 from .ensemble import Ensemble, members_of
+from .patches import ConvStem, PatchEmbed
 from .precision import autocast
 from .segmenter import (
     Segmenter,
@@ -27,7 +28,7 @@ from .segmenter import (
 PARTS = (  # the classes that a bundle's network_def may use
     *(Ensemble, Segmenter, VisionTransformer),
     *(ConvStem, PatchEmbed),
-    *(CosineScale, LinearDecoder, MaskTransformer, SkipDecoder),
+    *(CosineScale, LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder),
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Segmenter",
     "SkipDecoder",
     "VisionTransformer",
+    "VoxelDecoder",
     "autocast",
     "channels_last",
     "members_of",

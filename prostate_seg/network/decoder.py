@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .encoder import INTERPOLATION, Refinement, blocks, initialise
+from ..errors import SettingsError
+from .encoder import blocks, initialise
+from .patches import INTERPOLATION, Refinement, unfolded
 
 
 class LinearDecoder(nn.Module):
@@ -133,3 +135,49 @@ class SkipDecoder(nn.Module):
             x = F.interpolate(x, fine.shape[2:], mode=self.mode)
             x = step(torch.cat([x, fine], dim=1))  # (B, C'', *finer grid)
         return self.head(x)
+
+
+class VoxelDecoder(nn.Module):
+    """Decoder of tokens alone: each token gives the voxels of its own patch: (B, N, D) -> (B, K, *finer grid).
+
+    It is not in the paper. One linear map takes a token to features of half the patch's size along each axis with a
+    patch size above 1. Refinements smooth across the borders of the patches, and a convolution of side 1 gives the
+    logits. There are no skip connections: what the mask shows has passed through the transformer.
+
+    Parameters
+    ----------
+    width
+        Width D of the tokens.
+    num_classes
+        Number of classes K.
+    patch_size
+        Patch size of the encoder along each axis.
+    channels
+        Number of features of a voxel, a multiple of 8.
+    refine
+        Number of Refinements.
+    """
+
+    def __init__(
+        self, width: int, num_classes: int, patch_size: Sequence[int], *, channels: int = 16, refine: int = 1
+    ) -> None:
+        super().__init__()
+        self.width, self.patch_size = width, tuple(patch_size)
+        axes = len(self.patch_size)
+        if axes not in INTERPOLATION or channels < 8 or channels % 8:
+            raise SettingsError(
+                f"A VoxelDecoder has a patch size of two or three axes and a multiple of 8 channels, got "
+                f"{self.patch_size} and {channels}."
+            )
+        self.voxels = tuple(max(1, size // 2) for size in self.patch_size)
+        self.expand = nn.Linear(width, channels * math.prod(self.voxels))
+        self.norm = nn.GroupNorm(channels // 8, channels)
+        self.refined = nn.Sequential(*[Refinement(channels, axes) for _ in range(refine)])
+        self.head = (nn.Conv2d if axes == 2 else nn.Conv3d)(channels, num_classes, 1)
+        self.apply(initialise)
+
+    def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:
+        """Decode tokens (B, N, D) that lie on the grid in row-major order; maps are not used."""
+        x = self.expand(x).transpose(1, 2).unflatten(2, tuple(grid))  # (B, C * voxels, *grid)
+        x = F.gelu(self.norm(unfolded(x, self.voxels)))  # (B, C, *finer grid)
+        return self.head(self.refined(x))

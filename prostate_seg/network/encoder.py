@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import SettingsError
-
-INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+from .patches import INTERPOLATION, ConvStem, PatchEmbed
+from .rotary import Rotation, rotated, rotation
 
 
 class Attention(nn.Module):
@@ -25,10 +25,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the attention of every token to every token."""
+    def forward(self, x: Tensor, turned: Rotation | None = None) -> Tensor:
+        """Compute the attention of every token to every token, if given with rotary position embedding."""
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, T, 3, H, D/H)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D/H)
+        if turned is not None:
+            q, k = rotated(q, turned), rotated(k, turned)
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
         x = self.proj(x.transpose(1, 2).flatten(2))  # (B, T, D)
         return F.dropout(x, self.dropout, self.training)
@@ -62,9 +64,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = FeedForward(width, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turned: Rotation | None = None) -> Tensor:
         """Apply the block: (B, T, D) -> (B, T, D)."""
-        x = x + self._kept(self.attn(self.norm1(x)))
+        x = x + self._kept(self.attn(self.norm1(x), turned))
         return x + self._kept(self.mlp(self.norm2(x)))
 
     def _kept(self, branch: Tensor) -> Tensor:
@@ -80,101 +82,22 @@ def blocks(depth: int, width: int, heads: int, *, dropout: float, drop_path: flo
     return nn.ModuleList(Block(width, heads, dropout, rate) for rate in rates)
 
 
-class PatchEmbed(nn.Module):
-    """Published patch embedding, the same linear map for each patch: (B, C, *spatial) -> (B, D, *grid)."""
-
-    def __init__(self, in_channels: int, width: int, patch_size: Sequence[int]) -> None:
-        super().__init__()
-        self.in_channels, self.width, self.patch_size = in_channels, width, tuple(patch_size)
-        convolution = _convolution(self.patch_size)
-        self.proj = convolution(in_channels, width, self.patch_size, stride=self.patch_size)
-        self.channels: tuple[int, ...] = ()
-
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Embed an image; its sides must be multiples of the patch size. The list of finer maps is empty."""
-        return self.proj(x), []
-
-
-class Refinement(nn.Module):
-    """Residual block of two convolutions of side 3: (B, C, *grid) -> (B, C, *grid).
-
-    Before training it adds only a constant to each channel, because the second convolution has zero weights.
-    """
-
-    def __init__(self, channels: int, axes: int) -> None:
-        super().__init__()
-        convolution = nn.Conv2d if axes == 2 else nn.Conv3d
-        self.conv1 = convolution(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.GroupNorm(max(1, channels // 8), channels)
-        self.conv2 = convolution(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Add the output of the convolutions to the input."""
-        return x + self.conv2(F.gelu(self.norm(self.conv1(x))))
-
-
-class ConvStem(nn.Module):
-    """Convolutional patch embedding, for training from random weights: (B, C, *spatial) -> (B, D, *grid).
-
-    Xiao et al., "Early convolutions help transformers see better", NeurIPS 2021. Each halving of the grid is a
-    convolution of side 3, a group norm and GELU. A convolution of side 1 follows. The channels double from about D
-    / patch to D / 2, so that the fine grids cost little. For D = 192, patch 8 and 128 x 128 pixels the stem takes
-    30 million multiply-adds; six transformer blocks take 830 million. The attribute ``channels`` holds the number
-    of channels after each halving, finest map first.
-
-    Parameters
-    ----------
-    in_channels
-        Number of input channels C.
-    width
-        Width D of the tokens.
-    patch_size
-        Patch size along each axis: powers of two, not all 1. An axis is no longer halved after its patch size is
-        reached.
-    refine
-        Number of Refinements after each halving.
-    """
-
-    def __init__(self, in_channels: int, width: int, patch_size: Sequence[int], *, refine: int = 0) -> None:
-        super().__init__()
-        self.in_channels, self.width, self.patch_size = in_channels, width, tuple(patch_size)
-        convolution = _convolution(self.patch_size)
-        halvings = [size.bit_length() - 1 for size in self.patch_size]
-        if max(halvings) < 1 or self.patch_size != tuple(2**count for count in halvings):
-            raise SettingsError(f"A ConvStem's patch sizes are powers of two above 1, got {self.patch_size}.")
-        self.stages = nn.ModuleList()
-        channels = [in_channels]
-        for step in range(max(halvings)):
-            groups = max(1, (width >> (max(halvings) - step)) // 8)
-            stride = tuple(2 if step < count else 1 for count in halvings)
-            halve = convolution(channels[-1], 8 * groups, 3, stride=stride, padding=1, bias=False)
-            refined = [Refinement(8 * groups, len(self.patch_size)) for _ in range(refine)]
-            self.stages.append(nn.Sequential(halve, nn.GroupNorm(groups, 8 * groups), nn.GELU(), *refined))
-            channels.append(8 * groups)
-        self.channels = tuple(channels[1:])
-        self.proj = convolution(channels[-1], width, 1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Embed an image; its sides must be multiples of the patch size. Also return the map after each halving."""
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return self.proj(x), maps
+SEEING = 2  # the last blocks, which see all tokens in training
 
 
 class VisionTransformer(nn.Module):
     """Encoder: (B, C, *spatial) -> patch tokens (B, N, D), without the class token.
 
-    The sides of the image must be multiples of the patch size; Segmenter pads the image.
+    The sides of the image must be multiples of the patch size; Segmenter pads the image. In training, all but the
+    last two blocks do not see the share ``hidden`` (an attribute, at first 0) of the patches, drawn for each image.
+    What is hidden can only be known from the other patches, and a step takes less time.
 
     Parameters
     ----------
     image_size
         Image size of the learned position embedding. For other image sizes the embedding is interpolated.
     patch_embed
-        Patch embedding: a PatchEmbed or a ConvStem.
+        Patch embedding: a PatchEmbed or a ConvStem. If it has a size in mm, the position embedding is also rotary.
     depth
         Number of transformer blocks.
     heads
@@ -199,11 +122,12 @@ class VisionTransformer(nn.Module):
         distilled: bool = False,
     ) -> None:
         super().__init__()
-        self.patch_size, self.width = patch_embed.patch_size, patch_embed.width
+        self.patch_size, self.width, self.heads = patch_embed.patch_size, patch_embed.width, heads
         if len(image_size) != len(self.patch_size):
             raise SettingsError(
                 f"Image size {tuple(image_size)} and patch size {self.patch_size} must have as many axes."
             )
+        self.hidden = 0.0
         self.grid = tuple(math.ceil(n / p) for n, p in zip(image_size, self.patch_size, strict=True))
         self.patch_embed = patch_embed
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.width))
@@ -231,16 +155,31 @@ class VisionTransformer(nn.Module):
         x = x.flatten(2).transpose(1, 2)  # (B, N, D)
         extra = [token for token in (self.cls_token, self.dist_token) if token is not None]
         x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in extra), x], dim=1)  # (B, T, D)
-        x = self.dropout(x + resize_position_embedding(self.pos_embed, self.grid, grid))
-        for block in self.blocks:
-            x = block(x)
+        places = resize_position_embedding(self.pos_embed, self.grid, grid)  # (1, T, D)
+        x = self.dropout(x + places)
+        turned: Rotation | None = None
+        if self.patch_embed.patch_mm is not None:
+            turned = rotation(grid, self.patch_embed.patch_mm, self.width // self.heads, extra=len(extra), like=x)
+        first = len(self.blocks) - SEEING if self.training and self.hidden > 0 else 0
+        if first > 0:
+            x = self._half_blind(x, places, turned, self.blocks[:first])
+        for block in self.blocks[first:]:
+            x = block(x, turned)
         return self.norm(x)[:, len(extra) :], maps  # (B, N, D)
 
-
-def _convolution(patch_size: tuple[int, ...]) -> Callable[..., nn.Module]:
-    if len(patch_size) not in INTERPOLATION or min(patch_size) < 1:
-        raise SettingsError(f"A patch has two or three sides of at least 1 pixel, got {patch_size}.")
-    return nn.Conv2d if len(patch_size) == 2 else nn.Conv3d
+    def _half_blind(self, x: Tensor, places: Tensor, turned: Rotation | None, first: nn.ModuleList) -> Tensor:
+        """Apply blocks to a random part of the tokens; the hidden patches keep only their position embedding."""
+        count = 2 if self.dist_token is not None else 1
+        order = torch.rand(x.shape[:2], device=x.device)
+        order[:, :count] = -1.0  # class token and distillation token are never hidden
+        kept = order.argsort(dim=1)[:, : x.shape[1] - int(self.hidden * (x.shape[1] - count))]  # (B, T')
+        index = kept[..., None].expand(-1, -1, x.shape[2])
+        seen = x.gather(1, index)  # (B, T', D)
+        if turned is not None:
+            turned = turned[0][kept][:, None], turned[1][kept][:, None]  # (B, 1, T', D/2H)
+        for block in first:
+            seen = block(seen, turned)
+        return places.expand_as(x).to(seen.dtype).scatter(1, index, seen)
 
 
 def resize_position_embedding(embedding: Tensor, grid: Sequence[int], new_grid: Sequence[int]) -> Tensor:

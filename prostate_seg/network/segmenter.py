@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import SettingsError
-from .decoder import LinearDecoder, MaskTransformer, SkipDecoder
-from .encoder import INTERPOLATION, ConvStem, PatchEmbed, VisionTransformer
+from .decoder import LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder
+from .encoder import VisionTransformer
+from .patches import INTERPOLATION, ConvStem, PatchEmbed
 
 
 class Segmenter(nn.Module):
@@ -21,7 +22,9 @@ class Segmenter(nn.Module):
     decoder are interpolated linearly to the padded size and then cropped, as published.
     """
 
-    def __init__(self, encoder: VisionTransformer, decoder: LinearDecoder | MaskTransformer | SkipDecoder) -> None:
+    def __init__(
+        self, encoder: VisionTransformer, decoder: LinearDecoder | MaskTransformer | SkipDecoder | VoxelDecoder
+    ) -> None:
         super().__init__()
         if encoder.width != decoder.width:
             raise SettingsError(
@@ -31,6 +34,11 @@ class Segmenter(nn.Module):
             raise SettingsError(
                 f"The decoder joins maps of {decoder.channels} channels, the encoder's stem gives "
                 f"{encoder.patch_embed.channels}; give both the same."
+            )
+        if isinstance(decoder, VoxelDecoder) and decoder.patch_size != encoder.patch_size:
+            raise SettingsError(
+                f"The decoder expands patches of {decoder.patch_size} voxels, the encoder embeds "
+                f"{encoder.patch_size}; give both the same."
             )
         self.encoder = encoder
         self.decoder = decoder

@@ -1,7 +1,15 @@
 from .augmentation import RandFewSlicesd, RandUltrasoundd
 from .data import EpochSampler, LoadCased, SeededDataset
 from .datalist import items
-from .engine import AutocastInferer, BestWeights, SeedHandler, TrainingState, averaged
+from .engine import (
+    AutocastInferer,
+    BestWeights,
+    ClippedGradients,
+    HiddenPatches,
+    SeedHandler,
+    TrainingState,
+    averaged,
+)
 from .losses import DiceCEHausdorffLoss
 from .metrics import EvaluationTables, SegmentationMetrics
 from .sampling import HardExamples, HardExampleSampler
@@ -9,11 +17,13 @@ from .sampling import HardExamples, HardExampleSampler
 __all__ = [
     "AutocastInferer",
     "BestWeights",
+    "ClippedGradients",
     "DiceCEHausdorffLoss",
     "EpochSampler",
     "EvaluationTables",
     "HardExampleSampler",
     "HardExamples",
+    "HiddenPatches",
     "LoadCased",
     "RandFewSlicesd",
     "RandUltrasoundd",

@@ -15,6 +15,7 @@ from ..errors import GeometryError
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..inference.reader import metatensor_of
 from ..phantom import make_phantom
+from ..phantom.variety import varied_settings
 from ..reading.cases import read
 from ..reading.field_of_view import blacken_outside, field_of_view
 from ..reading.masks import read_mask
@@ -22,7 +23,7 @@ from .datalist import READING
 
 
 class LoadCased(Transform):
-    """Loader of a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
+    """Loader of a training case: ``{"phantom": seed, "varied": True}`` or ``{"image": path, "label": path}``.
 
     The result has ``case``, ``image`` and, if the case has one, ``label``. Image and label are MetaTensors (1, I,
     J, K) on the same grid. The label's metadata contain ``case``, ``patient`` and ``orientation``. GeometryError is
@@ -36,7 +37,8 @@ class LoadCased(Transform):
         """Load one case."""
         label: Segmentation | None
         if "phantom" in data:
-            phantom = make_phantom(int(data["phantom"]))
+            seed = int(data["phantom"])
+            phantom = make_phantom(seed, settings=varied_settings(seed) if data.get("varied") else None)
             image, label = _as_read(phantom.image), phantom.truth
         else:
             image, label = self._files(data)

@@ -35,7 +35,8 @@ VALIDATION_SEEDS = 2_000_000
 def items(datalist: str | None, section: str, phantoms: int = 0, repeats: int = 1) -> list[dict[str, Any]]:
     """Return the cases of one section, followed by phantoms.
 
-    The seeds of phantoms for training are 1000000, 1000001, ...; those of the other sections start at 2000000. Use
+    The seeds of phantoms for training are 1000000, 1000001, ...; their settings are those of
+    :func:`prostate_seg.phantom.variety.varied_settings`. The seeds of the other sections start at 2000000. Use
     smaller seeds for tests.
 
     Parameters
@@ -55,7 +56,8 @@ def items(datalist: str | None, section: str, phantoms: int = 0, repeats: int = 
         The datalist is invalid, or there is neither a case nor a phantom.
     """
     first = TRAINING_SEEDS if section == "training" else VALIDATION_SEEDS
-    drawn = [{"phantom": first + n, "case": f"phantom{first + n}"} for n in range(phantoms)]
+    varied = {"varied": True} if section == "training" else {}
+    drawn = [{"phantom": first + n, "case": f"phantom{first + n}", **varied} for n in range(phantoms)]
     cases = load(datalist)[section] * repeats if datalist else []
     if not cases and not drawn:
         raise SettingsError(

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import IterationEvents
 from monai.inferers import Inferer
 from torch.optim.swa_utils import AveragedModel
 
-from ..errors import BundleError
-from ..network import autocast
+from ..errors import BundleError, SettingsError
+from ..network import Segmenter, autocast
 from .data import EpochSampler
 
 STATE_FILE = "training_state.pt"
@@ -59,6 +60,51 @@ class SeedHandler:
 
     def _iteration(self, engine: Engine) -> None:
         torch.manual_seed(self.seed * 1_000_003 + engine.state.iteration)
+
+
+class HiddenPatches:
+    """Handler that hides patches from the transformer during the first part of a training.
+
+    What is hidden can only be known from the other patches, so attention is needed; a step takes less time. In the
+    rest of the training all patches are seen, as in inference.
+
+    Parameters
+    ----------
+    network
+        Segmenter that is trained.
+    share
+        Share of the patches that are hidden, 0 to below 1 (see VisionTransformer). With 0 the handler does nothing.
+    until
+        Share of the epochs after which nothing is hidden.
+    """
+
+    def __init__(self, network: Segmenter, share: float, until: float = 0.7) -> None:
+        if not 0 <= share < 1:
+            raise SettingsError(f"The share of hidden patches is 0 to below 1, got {share}.")
+        self.network, self.share, self.until = network, share, until
+
+    def attach(self, engine: Engine) -> None:
+        """Attach the handler to a trainer."""
+        if self.share > 0:
+            engine.add_event_handler(Events.EPOCH_STARTED, self._hide)
+
+    def _hide(self, engine: Engine) -> None:
+        hiding = engine.state.epoch - 1 < self.until * (engine.state.max_epochs or 0)
+        self.network.encoder.hidden = self.share if hiding else 0.0
+
+
+class ClippedGradients:
+    """Handler that shortens the gradient of all parameters to a norm of at most ``norm`` before each step."""
+
+    def __init__(self, network: torch.nn.Module, norm: float) -> None:
+        self.network, self.norm = network, norm
+
+    def attach(self, engine: Engine) -> None:
+        """Attach the handler to a trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._clip)
+
+    def _clip(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
 
 
 def averaged(network: torch.nn.Module, decay: float = 0.998) -> AveragedModel:

@@ -45,8 +45,10 @@ _WHOLE = {
     _EPOCHS: (1, 1_000_000),
 }
 _REAL = {
+    "gradient_norm": (0, 1_000),
     "hard_examples": (0, 1),
     "hausdorff_weight": (0, 1_000),
+    "hidden_patches": (0, 0.99),
     "learning_rate": (0, 1_000),
     "weight_decay": (0, 1_000),
 }
