@@ -17,7 +17,14 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     verb.add_argument("--data", type=path, help="datalist (JSON); without it, phantoms")
     verb.add_argument("-o", "--output", type=path, required=True, help="folder of the run; resumes if it has one")
-    verb.add_argument("--init", default="released", help="released (default), phantoms, none or a file")
+    verb.add_argument("--init", help="released (default), phantoms, none or a file")
+    verb.add_argument(
+        "--init-encoder",
+        type=path,
+        metavar="FILE",
+        help="weights of another vision transformer (timm, DeiT, DINOv2, ViT-MAE): what fits starts the encoder, "
+        "the rest is --init, here none by default",
+    )
     verb.add_argument("--epochs", type=int, help="passes over the cases")
     verb.add_argument("--phantoms", type=int, help="how many phantoms to train on beside the cases")
     verb.add_argument(
@@ -42,7 +49,16 @@ def run(options: argparse.Namespace) -> int:
         settings["phantoms"] = options.phantoms
     if options.hard_examples is not None:
         settings["hard_examples"] = options.hard_examples
-    chosen: dict[str, Any] = {"init": options.init, "bundle": options.bundle, "settings": settings}
+    init = options.init or ("none" if options.init_encoder else "released")
+    if options.init_encoder is not None:
+        from ..training.start import start_from
+
+        init, fit = start_from(
+            options.init_encoder, options.output, init=init, bundle=options.bundle, settings=settings
+        )
+        for sentence in fit.sentences():
+            say(f"{options.init_encoder.name}: {sentence}")
+    chosen: dict[str, Any] = {"init": str(init), "bundle": options.bundle, "settings": settings}
     chosen["trust"] = options.trust
     if options.folds is None:
         bundle = train(plan(options.output, datalist=options.data, **chosen))

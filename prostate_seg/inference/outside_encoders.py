@@ -1,4 +1,4 @@
-"""Start of an encoder from the weights of another vision transformer: timm, DeiT, DINOv2, ViT-MAE.
+"""Start of an encoder from the weights of another vision transformer: timm, DeiT, DINOv2, ViT-MAE, or our own.
 
 Only what fits is taken: the file may hold a network for pictures, ours may be one for volumes. Each parameter that
 is not taken, and each parameter of ours that keeps its random start, is in the report. Names are those of timm;
@@ -68,8 +68,8 @@ def load_outside_encoder(network: Segmenter | VisionTransformer, source: str | P
     Raises
     ------
     BundleError
-        The file is no state dict, a value is not finite, or no transformer block fits, for example because the
-        width differs; the text gives the shapes.
+        The file is no state dict, a value is not finite, or neither a transformer block nor the patch embedding
+        fits, for example because the width differs; the text gives the shapes.
     """
     encoder = network.encoder if isinstance(network, Segmenter) else network
     name = "the given state dict" if isinstance(source, Mapping) else str(source)
@@ -88,11 +88,11 @@ def load_outside_encoder(network: Segmenter | VisionTransformer, source: str | P
     odd = [key for key, value in taken.items() if not value.isfinite().all()]
     if odd:
         raise BundleError(f"{name} has values that are not finite: {_listed(odd)}; download it again.")
-    if not any(key.startswith("blocks.") for key in taken):
+    if not any(key.startswith(("blocks.", "patch_embed.")) for key in taken):
         found = next((f"; {key}: {why}" for key, why in left.items() if "attn.qkv.weight" in key), "")
         raise BundleError(
-            f"No transformer block of {name} fits this network{found}. Give an encoder of width {encoder.width}, "
-            "or a network_def of its width."
+            f"Neither a transformer block nor the patch embedding of {name} fits this network{found}. Give an "
+            f"encoder of width {encoder.width}, or a network_def of its width."
         )
     encoder.load_state_dict(taken, strict=False)
     return Fit(tuple(taken), tuple(key for key in expected if key not in taken), left)
