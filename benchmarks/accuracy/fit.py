@@ -99,6 +99,8 @@ class Run:
             if self.contender.hard > 0 and int(share * LOOKS) > looked:
                 looked = int(share * LOOKS)
                 self.chances = self._look(samples)
+            if self.contender.hidden > 0:
+                self.network.encoder.hidden = self.contender.hidden if share < 0.7 else 0.0
             images, labels = self.preparation.batch(self._drawn(samples, phantoms), (self.seed, self.steps))
             if share < self.contender.masked:
                 loss = self._restored(images)

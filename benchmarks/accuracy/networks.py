@@ -17,6 +17,7 @@ from prostate_seg.network import (
     Segmenter,
     SkipDecoder,
     VisionTransformer,
+    VoxelDecoder,
 )
 from prostate_seg.training.losses import DiceCEHausdorffLoss
 
@@ -57,6 +58,8 @@ class Contender:
         Whether to use the moving average of the weights.
     hard
         Share of hard-example sampling.
+    hidden
+        Share of the patches that the transformer does not see in the first 70 % of the budget.
     """
 
     make: Callable[[], torch.nn.Module]
@@ -69,6 +72,7 @@ class Contender:
     without: str | None = None
     averaged: bool = True
     hard: float = 0.0
+    hidden: float = 0.0
 
 
 def segmenter(
@@ -78,6 +82,15 @@ def segmenter(
     stem = ConvStem(1, 192, patch, refine=refine)
     encoder = VisionTransformer(WINDOW, stem, depth=depth, heads=3, drop_path=drop_path)
     return Segmenter(encoder, SkipDecoder(192, 2, channels=stem.channels, axes=3, refine=refine))
+
+
+def tokens(*, refine: int = 1, depth: int = 6) -> Segmenter:
+    """Make the network of configs/train_tokens.json: no skip connections; the parameters change parts of it."""
+    stem = ConvStem(
+        1, 256, (8, 8, 4), refine=refine, channels=(24, 48, 96), all_maps=True, patch_mm=(12.8, 12.8, 8.0)
+    )
+    encoder = VisionTransformer(WINDOW, stem, depth=depth, heads=4, drop_path=0.1)
+    return Segmenter(encoder, VoxelDecoder(256, 2, (8, 8, 4)))
 
 
 def official(decoder: type[LinearDecoder | MaskTransformer]) -> Segmenter:
@@ -95,6 +108,7 @@ def dynunet() -> DynUNet:
 
 
 OURS = Contender(segmenter, rate=8e-4)
+TOKENS = Contender(tokens, rate=8e-4, hidden=0.4)
 TUNED = replace(OURS, rate=4e-4, start="phantoms")
 
 CONTENDERS = {
@@ -115,6 +129,13 @@ CONTENDERS = {
     "segmenter, from phantoms, hard examples": replace(TUNED, hard=0.7),
     "segmenter, from phantoms, Hausdorff loss": replace(TUNED, loss=partial(dice_ce, 0.5)),
     "segmenter, from released": replace(TUNED, start="released"),
+    "tokens": TOKENS,
+    "tokens, phantoms beside": replace(TOKENS, phantoms=96),
+    "tokens, no transformer": replace(TOKENS, make=partial(tokens, depth=0), hidden=0.0),
+    "tokens, no refinement": replace(TOKENS, make=partial(tokens, refine=0)),
+    "tokens, nothing hidden": replace(TOKENS, hidden=0.0),
+    "tokens, from phantoms": replace(TOKENS, rate=4e-4, start="tokens"),
+    "tokens, from phantoms, nothing hidden": replace(TOKENS, rate=4e-4, start="tokens", hidden=0.0),
     "official, linear": replace(OURS, make=partial(official, LinearDecoder)),
     "official, mask": replace(OURS, make=partial(official, MaskTransformer)),
     "dynunet": Contender(dynunet),
