@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from prostate_seg import SettingsError, load_bundle, read
 from prostate_seg.cli import main
@@ -154,3 +155,88 @@ def test_d1_a_datalist_with_one_image_twice_a_name_twice_or_nan_is_refused(tmp_p
         path.write_text(text)
         with pytest.raises(SettingsError, match=rf"list.json is not JSON: .*{why}"):
             load(path)
+
+
+@pytest.fixture(scope="module")
+def other_encoder(tiny_bundle, tmp_path_factory):
+    """The encoder of the tiny bundle with all blocks changed, as another network's file."""
+    state = torch.load(tiny_bundle / "models" / "model.pt", weights_only=True)
+    own = {
+        name.removeprefix("encoder."): value + 0.01 for name, value in state.items() if name.startswith("encoder.")
+    }
+    path = tmp_path_factory.mktemp("other") / "vit.pth"
+    torch.save({"model": own}, path)
+    return path
+
+
+def test_a_run_from_another_encoder_says_what_fitted_and_resumes(
+    tiny_bundle, cases, other_encoder, tmp_path, capsys
+):
+    run = [
+        "train",
+        "--data",
+        str(cases),
+        "-o",
+        str(tmp_path / "run"),
+        "--bundle",
+        str(tiny_bundle),
+        "--epochs",
+        "1",
+    ]
+    run += ["--init-encoder", str(other_encoder), "--set", "amp=false", "--set", "batch_size=1"]
+    assert main(run) == 0
+    assert "parameters start the encoder; 0 of its own keep their start." in capsys.readouterr().err
+    start = torch.load(tmp_path / "run" / "start.pt", weights_only=True)
+    given = torch.load(other_encoder, weights_only=True)["model"]
+    assert torch.equal(start["encoder.norm.bias"], given["norm.bias"].float())
+    bytes_before = (tmp_path / "run" / "start.pt").read_bytes()
+    assert main(run) == 0
+    assert main([*run, "--set", "seed=3"]) == 2
+    assert "other cases or settings (seed None, now 3)" in capsys.readouterr().err
+    assert (tmp_path / "run" / "start.pt").read_bytes() == bytes_before
+
+
+def test_an_encoder_that_is_absent_or_does_not_fit_leaves_no_folder(tiny_bundle, cases, tmp_path, capsys):
+    run = ["train", "--data", str(cases), "-o", str(tmp_path / "run"), "--bundle", str(tiny_bundle)]
+    assert main([*run, "--init-encoder", str(tmp_path / "absent.pth")]) == 2
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    assert main([*run, "--init-encoder", str(tmp_path / "other.pth")]) == 2
+    (tmp_path / "vit.safetensors").write_bytes(b"x")
+    assert main([*run, "--init-encoder", str(tmp_path / "vit.safetensors")]) == 2
+    assert main([*run, "--init-encoder", str(tmp_path / "absent.pth"), "--set", "seed=abc"]) == 2
+    err = capsys.readouterr().err
+    for part in ("no weights at", "Neither a transformer block", "is a safetensors file", "seed is 'abc'"):
+        assert part in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_nested_settings_count_for_a_run_from_another_encoder(tiny_bundle, cases, other_encoder, tmp_path):
+    deeper = {"network_def::encoder::depth": 3}
+    found = plan(
+        tmp_path / "run",
+        datalist=cases,
+        init="none",
+        init_encoder=other_encoder,
+        bundle=tiny_bundle,
+        settings=deeper,
+    )
+    assert "blocks.2.norm1.weight" in found.start[1].random
+
+
+def test_members_of_an_ensemble_from_another_encoder_have_different_decoders(
+    tiny_bundle, cases, other_encoder, tmp_path
+):
+    first, second = (
+        plan(
+            tmp_path,
+            datalist=cases,
+            init="none",
+            init_encoder=other_encoder,
+            bundle=tiny_bundle,
+            settings={"seed": n},
+        )
+        for n in (0, 1)
+    )
+    name = "decoder.join.weight"
+    assert not torch.equal(first.start[0][name], second.start[0][name])
+    assert torch.equal(first.start[0]["encoder.norm.bias"], second.start[0]["encoder.norm.bias"])

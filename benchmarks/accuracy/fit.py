@@ -108,7 +108,7 @@ class Run:
                 loss = _deep(loss_of, self._logits(images), labels)
             self.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.contender.norm)
             self.optimizer.step()
             self.average.update_parameters(self.network)
             self.losses.append(float(loss.detach()))

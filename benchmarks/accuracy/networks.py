@@ -60,6 +60,8 @@ class Contender:
         Share of hard-example sampling.
     hidden
         Share of the patches that the transformer does not see in the first 70 % of the budget.
+    norm
+        Largest norm of a gradient.
     """
 
     make: Callable[[], torch.nn.Module]
@@ -73,6 +75,7 @@ class Contender:
     averaged: bool = True
     hard: float = 0.0
     hidden: float = 0.0
+    norm: float = 12.0
 
 
 def segmenter(
@@ -108,7 +111,7 @@ def dynunet() -> DynUNet:
 
 
 OURS = Contender(segmenter, rate=8e-4)
-TOKENS = Contender(tokens, rate=8e-4, hidden=0.4)
+TOKENS = Contender(tokens, rate=8e-4, hidden=0.4, norm=1.0)
 TUNED = replace(OURS, rate=4e-4, start="phantoms")
 
 CONTENDERS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
+from .common import path
 from .output import DONE, show, show_json
 
 HELP = "versions, bundle, formats, network"
@@ -15,7 +16,7 @@ HELP = "versions, bundle, formats, network"
 def add_options(verb: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     verb.add_argument("--network", action="store_true", help="the network, and its accuracy with each part removed")
-    verb.add_argument("--bundle", type=Path, metavar="FOLDER", help="with --network: another bundle")
+    verb.add_argument("--bundle", type=path, metavar="FOLDER", help="with --network: another bundle")
     verb.add_argument("--json", action="store_true", help="as JSON on stdout")
 
 
@@ -62,6 +63,6 @@ def _settings(value: Any, name: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{name}: {value}"]
     parts = {key: part for key, part in value.items() if isinstance(part, dict)}
-    plain = [f"{key} {part}" for key, part in value.items() if key not in parts and key != "_target_"]
+    plain = [f"{key} {part}" for key, part in value.items() if key not in parts and not key.startswith("_")]
     first = f"{name}: {str(value.get('_target_')).rsplit('.', 1)[-1]}" + "".join(f", {part}" for part in plain)
     return [first, *(line for key, part in parts.items() for line in _settings(part, key))]

@@ -50,18 +50,13 @@ def run(options: argparse.Namespace) -> int:
     if options.hard_examples is not None:
         settings["hard_examples"] = options.hard_examples
     init = options.init or ("none" if options.init_encoder else "released")
-    if options.init_encoder is not None:
-        from ..training.start import start_from
-
-        init, fit = start_from(
-            options.init_encoder, options.output, init=init, bundle=options.bundle, settings=settings
-        )
-        for sentence in fit.sentences():
-            say(f"{options.init_encoder.name}: {sentence}")
-    chosen: dict[str, Any] = {"init": str(init), "bundle": options.bundle, "settings": settings}
-    chosen["trust"] = options.trust
+    chosen: dict[str, Any] = {"init": init, "init_encoder": options.init_encoder, "bundle": options.bundle}
+    chosen |= {"settings": settings, "trust": options.trust}
     if options.folds is None:
-        bundle = train(plan(options.output, datalist=options.data, **chosen))
+        planned = plan(options.output, datalist=options.data, **chosen)
+        for sentence in planned.start[1].sentences() if planned.start else ():
+            say(f"{options.init_encoder.name}: {sentence}")
+        bundle = train(planned)
     else:
         from ..training.folds import train_folds
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..errors import BundleError
 from ..system.digests import sha256_of_file
 from .released import released_bundle, weights_file
-from .settings import read_json
+from .settings import read_json, read_settings
 
 IDENTITY = "identity.json"
 
@@ -32,16 +33,32 @@ def network_facts(bundle: Path | None = None) -> dict[str, Any]:
         A file of the bundle is missing or damaged.
     """
     folder = released_bundle() if bundle is None else Path(bundle)
-    settings = read_json(folder / "configs" / "inference.json")
+    definition = read_settings(folder)["network_def"]
     rows, remark = _measured(folder)
-    return {"bundle": str(folder), "network": settings.get("network_def"), "measured": rows, "remark": remark}
+    return {"bundle": str(folder), "network": definition, "measured": rows, "remark": remark}
 
 
 def _measured(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
     file, weights = folder / "models" / IDENTITY, weights_file(folder)
     if not file.is_file():
         return [], "Nothing was measured for these weights; benchmarks/identity.py does it."
+    if not weights.is_file():
+        return [], f"There are no weights at {weights}."
     content = read_json(file)
-    if not weights.is_file() or content.get("weights_sha256") != sha256_of_file(weights):
+    if content.get("weights_sha256") != sha256_of_file(weights):
         return [], f"{file} was measured for other weights; benchmarks/identity.py measures these."
-    return content["rows"], None
+    rows = content.get("rows")
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise BundleError(f"{file} is damaged: a row lacks a figure; write it again by benchmarks/identity.py.")
+    return rows, None
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether this is a row: a set of cases, an edit of the network, Dice, and its loss with an interval."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("set", "network")):
+        return False
+    needed = {key: row.get(key) for key in ("cases", "dice", "worst")}
+    lost = {key: row.get(key) for key in ("lost", "low", "high")}
+    if any(value is not None for value in lost.values()):
+        needed |= lost
+    return all(type(value) in (int, float) for value in needed.values())

@@ -1,4 +1,4 @@
-"""Loading of weights: this package's own, a ViT with the names of timm or DeiT, an official Segmenter release.
+"""Loading of weights: this package's own, and an official Segmenter release (others: :mod:`.pretrained`).
 
 Files are read by ``torch.load(weights_only=True)`` and a safe YAML loader, so no code in them is executed.
 BundleError is raised for weights that cannot be used; its text names the file and the parameters.
@@ -6,10 +6,9 @@ BundleError is raised for weights that cannot be used; its text names the file a
 
 from __future__ import annotations
 
-import math
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from ..network import (
     Segmenter,
     VisionTransformer,
     channels_last,
-    resize_position_embedding,
 )
 from ..system.checked_files import MOST_BYTES, check_plain, shortened
 from .limits import check_limits
@@ -96,42 +94,9 @@ def from_official(folder: str | Path) -> OfficialRelease:
             "inference_kwargs as the authors' training writes them."
         ) from error
     checkpoint = Path(folder) / "checkpoint.pth"
-    state = _without_heads(read_state(checkpoint), "encoder.")
+    state = without_heads(read_state(checkpoint), "encoder.")
     load_state(network, state, str(checkpoint))
     return OfficialRelease(network.eval(), window, stride, mean, std)
-
-
-def load_pretrained(network: Segmenter | VisionTransformer, source: str | Path | Mapping[str, Any]) -> None:
-    """Load a ViT pre-trained on images, with the names of timm or DeiT, into an encoder with a PatchEmbed.
-
-    The position embedding is interpolated to the encoder's grid. A distillation token and its position are left
-    out, unless the encoder is ``distilled``. Classification heads are left out. If the encoder does not have 3
-    input channels, the RGB patch embedding is summed over its colours and divided by the number of input channels
-    C. Then C equal channels give the same tokens as a gray RGB image.
-
-    Parameters
-    ----------
-    network
-        The encoder, or a Segmenter with this encoder.
-    source
-        Path of the weights, or their state dict.
-    """
-    encoder = network.encoder if isinstance(network, Segmenter) else network
-    name = "the given state dict" if isinstance(source, Mapping) else str(source)
-    state = _unwrapped(source, name) if isinstance(source, Mapping) else read_state(source)
-    state = _without_heads(state, "")
-    embedding = state.get("pos_embed")
-    if embedding is not None and embedding.ndim == 3:
-        if "dist_token" in state and encoder.dist_token is None:
-            del state["dist_token"]
-            embedding = torch.cat([embedding[:, :1], embedding[:, 2:]], dim=1)
-        state["pos_embed"] = _fitted_positions(embedding, encoder, name)
-    kernel = state.get("patch_embed.proj.weight")
-    channels = encoder.patch_embed.in_channels
-    if kernel is not None and kernel.ndim == 4 and kernel.shape[1] == 3 != channels:
-        gray = kernel.sum(1, keepdim=True)  # (D, 1, P, P)
-        state["patch_embed.proj.weight"] = gray.expand(-1, channels, -1, -1) / channels
-    load_state(encoder, state, name)
 
 
 def read_state(path: str | Path) -> State:
@@ -140,6 +105,10 @@ def read_state(path: str | Path) -> State:
     The state dict may also be the entry ``model`` or ``state_dict`` of the file. BundleError is raised if the file
     is missing, damaged, or contains anything but tensors with names.
     """
+    if str(path).endswith(".safetensors"):
+        raise BundleError(
+            f"{path} is a safetensors file; load it with that package, and save its tensors by torch.save."
+        )
     try:
         check_plain(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -150,7 +119,7 @@ def read_state(path: str | Path) -> State:
             f"{path} cannot be read as weights ({type(error).__name__}); it is corrupted or holds more than "
             "tensors. Download or train it again."
         ) from error
-    return _unwrapped(content, str(path))
+    return unwrapped(content, str(path))
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -162,7 +131,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     expected = module.state_dict()
     common = {key: value for key, value in state.items() if key in expected}
     fitting = {key: value for key, value in common.items() if value.shape == expected[key].shape}
-    plain = {key: value for key, value in fitting.items() if _is_plain(value)}
+    plain = {key: value for key, value in fitting.items() if is_plain(value)}
     problems = {
         "missing": [key for key in expected if key not in state],
         "unexpected": [key for key in state if key not in expected],
@@ -174,7 +143,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
         "no plain numbers": [key for key in fitting if key not in plain],
         "not finite": [key for key, value in plain.items() if not value.isfinite().all()],
     }
-    found = "; ".join(f"{kind}: {_listed(keys)}" for kind, keys in problems.items() if keys)
+    found = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in problems.items() if keys)
     if found:
         raise BundleError(
             f"The weights in {name} are not of this network ({found}); use the settings that they were "
@@ -183,7 +152,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     module.load_state_dict(dict(state))
 
 
-def _is_plain(value: Tensor) -> bool:
+def is_plain(value: Tensor) -> bool:
     """Return whether a tensor stores each of its floating-point numbers: not sparse, quantised, complex or meta."""
     return value.layout is torch.strided and value.is_floating_point() and value.device.type != "meta"
 
@@ -244,7 +213,8 @@ def _official_network(settings: dict[str, Any]) -> Segmenter:
     return Segmenter(encoder, mask_transformer)
 
 
-def _unwrapped(content: Any, name: str) -> State:
+def unwrapped(content: Any, name: str) -> State:
+    """Return the state dict in the content of a file. Raise BundleError if there is none."""
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -255,26 +225,13 @@ def _unwrapped(content: Any, name: str) -> State:
     return dict(content)
 
 
-def _without_heads(state: State, prefix: str) -> State:
+def without_heads(state: State, prefix: str) -> State:
+    """Leave out the classification heads of timm and DeiT."""
     heads = tuple(prefix + head for head in _UNUSED_HEADS)
     return {key: value for key, value in state.items() if not key.startswith(heads)}
 
 
-def _fitted_positions(embedding: Tensor, encoder: VisionTransformer, name: str) -> Tensor:
-    """Interpolate a position embedding (1, T, D) of a square grid to the encoder's grid."""
-    extra = encoder.pos_embed.shape[1] - math.prod(encoder.grid)
-    side = math.isqrt(max(embedding.shape[1] - extra, 0))
-    if embedding.shape == encoder.pos_embed.shape:
-        return embedding
-    if len(encoder.grid) != 2 or side < 1 or side * side + extra != embedding.shape[1]:
-        raise BundleError(
-            f"The position embedding in {name} has shape {tuple(embedding.shape)}; expected {extra} token(s) "
-            f"and a square grid of patches, to be fitted to the encoder's grid {encoder.grid}."
-        )
-    return resize_position_embedding(embedding, (side, side), encoder.grid)
-
-
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return the first five names, and the number of further names."""
     first = [name if name.isprintable() and len(name) <= 200 else shortened(name) for name in names[:5]]
     return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

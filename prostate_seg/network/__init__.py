@@ -10,7 +10,7 @@ each axis.
 """
 
 from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder
-from .encoder import VisionTransformer, resize_position_embedding
+from .encoder import SEEING, VisionTransformer, resize_position_embedding
 from .ensemble import Ensemble, members_of
 from .patches import ConvStem, PatchEmbed
 from .precision import autocast
@@ -33,6 +33,7 @@ PARTS = (  # the classes that a bundle's network_def may use
 
 __all__ = [
     "PARTS",
+    "SEEING",
     "ConvStem",
     "CosineScale",
     "Ensemble",

@@ -1,4 +1,4 @@
-"""Decoders: from patch tokens to class masks, on the grid of the patches or of the stem's finest map."""
+"""Decoders: from patch tokens to class masks, on the grid of the patches or on a finer one."""
 
 from __future__ import annotations
 

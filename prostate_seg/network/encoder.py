@@ -26,7 +26,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, turned: Rotation | None = None) -> Tensor:
-        """Compute the attention of every token to every token, if given with rotary position embedding."""
+        """Compute the attention of every token to every token; ``turned`` rotates queries and keys."""
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, T, 3, H, D/H)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D/H)
         if turned is not None:
@@ -82,15 +82,19 @@ def blocks(depth: int, width: int, heads: int, *, dropout: float, drop_path: flo
     return nn.ModuleList(Block(width, heads, dropout, rate) for rate in rates)
 
 
-SEEING = 2  # the last blocks, which see all tokens in training
+SEEING = 2  # last blocks; they see all patches in training, also if some are hidden from the others
 
 
 class VisionTransformer(nn.Module):
     """Encoder: (B, C, *spatial) -> patch tokens (B, N, D), without the class token.
 
-    The sides of the image must be multiples of the patch size; Segmenter pads the image. In training, all but the
-    last two blocks do not see the share ``hidden`` (an attribute, at first 0) of the patches, drawn for each image.
-    What is hidden can only be known from the other patches, and a step takes less time.
+    The sides of the image must be multiples of the patch size; Segmenter pads the image.
+
+    Attributes
+    ----------
+    hidden
+        Share of the patches, drawn for each image, that all but the last two blocks do not see in training; 0 at
+        first. What is hidden can only be known from the other patches, and a step takes less time.
 
     Parameters
     ----------
@@ -122,6 +126,12 @@ class VisionTransformer(nn.Module):
         distilled: bool = False,
     ) -> None:
         super().__init__()
+        channels = patch_embed.width // heads
+        if patch_embed.patch_mm and (channels % 2 or channels < 2 * len(patch_embed.patch_size)):
+            raise SettingsError(
+                f"Rotary positions need an even number of channels in a head, at least 2 for each axis, got "
+                f"{channels} (width {patch_embed.width}, {heads} heads)."
+            )
         self.patch_size, self.width, self.heads = patch_embed.patch_size, patch_embed.width, heads
         if len(image_size) != len(self.patch_size):
             raise SettingsError(

@@ -170,4 +170,4 @@ def _checked_mm(patch_mm: Sequence[float] | None, patch_size: tuple[int, ...]) -
         raise SettingsError(
             f"A patch of {patch_size} voxels has as many sizes in mm, above 0, got {list(patch_mm)}."
         )
-    return tuple(patch_mm)
+    return tuple(float(size) for size in patch_mm)

@@ -53,7 +53,7 @@ class Segmenter(nn.Module):
         x, grid = self._padded(x)  # (B, C, *padded)
         padded = tuple(x.shape[2:])
         tokens, maps = self.encoder.encode(x)  # (B, N, D)
-        masks = self.decoder(tokens, grid, maps)  # (B, K, *grid), finer with maps
+        masks = self.decoder(tokens, grid, maps)  # (B, K, *grid) or a finer grid
         logits = F.interpolate(masks.float(), padded, mode=INTERPOLATION[len(size)])  # (B, K, *padded)
         return logits[(slice(None), slice(None), *map(slice, size))], tokens.mean(dim=1)
 

@@ -205,6 +205,19 @@ def rectal_wall(anatomy: Anatomy, x: Array, y: Array) -> Array:
     return np.where(radius < anatomy.probe_radius_mm, 2.0, wall)
 
 
+def resized(anatomy: Anatomy, *, width: float, height: float, length: float) -> Anatomy:
+    """Return the anatomy with the gland's sizes multiplied by factors; its gap to the probe stays."""
+    behind = anatomy.height_mm * anatomy.posterior_share * (1 - anatomy.dent)
+    gap = _droop_mm(anatomy) - anatomy.centre_mm[1] - anatomy.probe_radius_mm - behind
+    changed = replace(
+        anatomy,
+        width_mm=anatomy.width_mm * width,
+        height_mm=anatomy.height_mm * height,
+        length_mm=anatomy.length_mm * length,
+    )
+    return _placed(changed, gap)
+
+
 def _placed(anatomy: Anatomy, gap_mm: float) -> Anatomy:
     """Return the anatomy with the gland moved to gap_mm from the probe on the mid-line."""
     behind = anatomy.height_mm * anatomy.posterior_share * (1 - anatomy.dent)

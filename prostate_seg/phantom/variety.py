@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import PhantomSettings, draw_settings
-from .anatomy import Anatomy
+from .anatomy import Anatomy, resized
 from .scanner import Scan
 from .tissue import Tissue
 
@@ -18,8 +18,8 @@ CHANGED = 0.25  # chance of each change in the other seeds
 def varied_settings(seed: int) -> PhantomSettings:
     """Draw the settings of a seed and move groups of them beyond their usual ranges.
 
-    Three of ten phantoms stay as they are. In each other one, every group (edge, speckle, darkness, shadows, shape,
-    brightness of the rim, fan, calibration) is moved with a chance of a quarter.
+    Three of ten seeds stay as they are. In the others, each of seven groups (edge, speckle, darkness, shadows,
+    shape, brightness of the rim, fan) is moved with a chance of a quarter, so that four of ten stay in all.
     """
     drawn = draw_settings(seed)
     rng = np.random.default_rng((seed, 20261))
@@ -67,7 +67,7 @@ def _dark(tissue: Tissue, scan: Scan, rng: np.random.Generator) -> tuple[Tissue,
 
 
 def _shadowed(tissue: Tissue, rng: np.random.Generator) -> Tissue:
-    """Add losses of contact, shadows of calcifications and of the urethra, and loss at the sides."""
+    """Set many losses of contact, shadows of calcifications and of the urethra, and loss at the sides."""
     return replace(
         tissue,
         contact_losses=int(rng.integers(2, 8)),
@@ -82,15 +82,9 @@ def _odd(anatomy: Anatomy, rng: np.random.Generator) -> Anatomy:
     """Change bumps, asymmetry, and the ratio of width, height and length."""
     more = float(rng.uniform(1.5, 3.5))
     first, second, third, fourth = (more * bump for bump in anatomy.bumps)
-    wider, longer = rng.uniform(0.8, 1.25), rng.uniform(0.85, 1.2)
-    return replace(
-        anatomy,
-        bumps=(first, second, third, fourth),
-        asymmetry=more * anatomy.asymmetry,
-        width_mm=float(anatomy.width_mm * wider),
-        height_mm=float(anatomy.height_mm / (wider * longer) ** 0.5),
-        length_mm=float(anatomy.length_mm * longer),
-    )
+    wider, longer = float(rng.uniform(0.8, 1.25)), float(rng.uniform(0.85, 1.2))
+    odd = replace(anatomy, bumps=(first, second, third, fourth), asymmetry=more * anatomy.asymmetry)
+    return resized(odd, width=wider, height=(wider * longer) ** -0.5, length=longer)
 
 
 def _bright_rim(tissue: Tissue, rng: np.random.Generator) -> Tissue:
@@ -104,12 +98,17 @@ def _bright_rim(tissue: Tissue, rng: np.random.Generator) -> Tissue:
 
 
 def _other_fan(scan: Scan, rng: np.random.Generator) -> Scan:
-    """Turn the fan, open it to more than a half circle, or cut it off."""
-    opened = float(np.radians(rng.uniform(90, 125)))
+    """Turn the fan, open it to more than a half circle (with a higher picture), or cut it off; change the gamma."""
+    if rng.random() < 0.6:
+        opened = float(np.radians(rng.uniform(90, 125)))
+        below = max(0.0, -np.cos(opened)) * (scan.depth_mm + 10)
+        rows = min(200, scan.shape[1] + round(below / scan.spacing_mm[1]))
+        lower = (rows - scan.shape[1]) * scan.spacing_mm[1]
+        shape = (scan.shape[0], rows, scan.shape[2])
+        scan = replace(scan, half_angle=opened, probe_gap_mm=scan.probe_gap_mm + lower, shape=shape)
     return replace(
         scan,
         roll=float(rng.normal(0, 0.15)),
-        half_angle=max(scan.half_angle, opened) if rng.random() < 0.6 else scan.half_angle,
         cut=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(0.75, 1.0))) if rng.random() < 0.3 else scan.cut,
         gamma=float(rng.uniform(0.6, 1.8)),
     )

@@ -23,7 +23,9 @@ from .datalist import READING
 
 
 class LoadCased(Transform):
-    """Loader of a training case: ``{"phantom": seed, "varied": True}`` or ``{"image": path, "label": path}``.
+    """Loader of a training case: ``{"phantom": seed}`` or ``{"image": path, "label": path}``.
+
+    A phantom with ``"varied": True`` has the settings of :func:`prostate_seg.phantom.variety.varied_settings`.
 
     The result has ``case``, ``image`` and, if the case has one, ``label``. Image and label are MetaTensors (1, I,
     J, K) on the same grid. The label's metadata contain ``case``, ``patient`` and ``orientation``. GeometryError is

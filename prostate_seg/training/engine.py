@@ -15,7 +15,7 @@ from monai.inferers import Inferer
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import BundleError, SettingsError
-from ..network import Segmenter, autocast
+from ..network import SEEING, Segmenter, autocast
 from .data import EpochSampler
 
 STATE_FILE = "training_state.pt"
@@ -75,12 +75,21 @@ class HiddenPatches:
     share
         Share of the patches that are hidden, 0 to below 1 (see VisionTransformer). With 0 the handler does nothing.
     until
-        Share of the epochs after which nothing is hidden.
+        Share of the epochs, rounded down to whole epochs, in which patches are hidden.
+
+    Raises
+    ------
+    SettingsError
+        The share is out of range, or it is above 0 and the network is no Segmenter of three blocks or more.
     """
 
-    def __init__(self, network: Segmenter, share: float, until: float = 0.7) -> None:
+    def __init__(self, network: torch.nn.Module, share: float, until: float = 0.7) -> None:
         if not 0 <= share < 1:
             raise SettingsError(f"The share of hidden patches is 0 to below 1, got {share}.")
+        if share > 0 and not (isinstance(network, Segmenter) and len(network.encoder.blocks) > SEEING):
+            raise SettingsError(
+                f"hidden_patches is {share}, but the network is no Segmenter of more than {SEEING} blocks; give 0."
+            )
         self.network, self.share, self.until = network, share, until
 
     def attach(self, engine: Engine) -> None:
@@ -89,19 +98,25 @@ class HiddenPatches:
             engine.add_event_handler(Events.EPOCH_STARTED, self._hide)
 
     def _hide(self, engine: Engine) -> None:
-        hiding = engine.state.epoch - 1 < self.until * (engine.state.max_epochs or 0)
-        self.network.encoder.hidden = self.share if hiding else 0.0
+        hiding = engine.state.epoch <= int(self.until * (engine.state.max_epochs or 0))
+        self.network.encoder.hidden = self.share if hiding else 0.0  # type: ignore[union-attr]
 
 
 class ClippedGradients:
-    """Handler that shortens the gradient of all parameters to a norm of at most ``norm`` before each step."""
+    """Handler that shortens the gradient of all parameters to a norm of at most ``norm`` before each step.
+
+    With a norm of 0 the handler does nothing. SettingsError is raised for a negative norm.
+    """
 
     def __init__(self, network: torch.nn.Module, norm: float) -> None:
+        if not norm >= 0:
+            raise SettingsError(f"The norm of a clipped gradient is 0 (never clipped) or more, got {norm}.")
         self.network, self.norm = network, norm
 
     def attach(self, engine: Engine) -> None:
         """Attach the handler to a trainer."""
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._clip)
+        if self.norm > 0:
+            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._clip)
 
     def _clip(self) -> None:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)

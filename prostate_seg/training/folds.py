@@ -35,10 +35,8 @@ def train_folds(
     datalist: Path | None,
     folds: int,
     *,
-    init: str,
-    bundle: Path | None,
     settings: Mapping[str, Any],
-    trust: bool = False,
+    **chosen: Any,
 ) -> Path:
     """Train the members of an ensemble and combine them in one bundle; return its folder, ``run/bundle``.
 
@@ -57,8 +55,9 @@ def train_folds(
         Path of the datalist.
     folds
         Number of members.
-    init, bundle, settings, trust
-        As in :func:`.run.plan`, for each member. The seed of a member is its number, unless the settings have one.
+    settings, chosen
+        Arguments of :func:`.run.plan` for each member. The seed of a member is its number, unless the settings have
+        one.
 
     Raises
     ------
@@ -80,8 +79,7 @@ def train_folds(
             place.mkdir(parents=True, exist_ok=True)
             with replacing(own) as temporary:
                 temporary.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
-        own_settings = {"seed": number} | dict(settings)
-        planned = plan(place, datalist=own, init=init, bundle=bundle, settings=own_settings, trust=trust)
+        planned = plan(place, datalist=own, settings={"seed": number} | dict(settings), **chosen)
         if not places[-1].is_dir():
             train(planned)
     folder = _together(run, places)

@@ -24,6 +24,9 @@ from ..system.checked_files import read_json, shortened
 from ..system.digests import sha256_of_file
 from .datalist import items
 from .engine import STATE_FILE
+from .ranges import check_values
+from .start import FILE as START
+from .start import Fit, start_of, write_start
 from .trust import check_trusted
 
 SETTINGS = "settings.json"  # record of a run
@@ -33,28 +36,6 @@ _CONFIGS = ("train.json", "inference.json", "metadata.json", "logging.conf")
 _TRAVEL = ("LICENSE", "docs/metadata.schema.json")  # further files that the new bundle gets
 _NEEDED = ("datalist", "init", "ckpt_dir", "bundle_root", "network_def", "phantoms", "validation_phantoms")
 _EPOCHS = "train::trainer::max_epochs"
-_WHOLE = {
-    "batch_size": (1, 10_000),
-    "loader_workers": (0, 256),
-    "phantoms": (0, 1_000_000),
-    "repeats": (1, 1_000_000),
-    "seed": (0, 2**31 - 1),
-    "val_interval": (1, 1_000_000),
-    "validation_phantoms": (0, 1_000_000),
-    "workers": (0, 256),
-    _EPOCHS: (1, 1_000_000),
-}
-_REAL = {
-    "gradient_norm": (0, 1_000),
-    "hard_examples": (0, 1),
-    "hausdorff_weight": (0, 1_000),
-    "hidden_patches": (0, 0.99),
-    "learning_rate": (0, 1_000),
-    "weight_decay": (0, 1_000),
-}
-_SWITCHES = ("amp", "resume")
-_COUNTED = ("phantoms", "validation_phantoms")
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -62,13 +43,14 @@ class Plan:
     """Training run: the bundle it starts from, its folder, and the settings that it changes.
 
     ``record`` is the content of the run's settings.json: these settings, and SHA-256 of the files that it depends
-    on.
+    on. ``start`` holds the initial weights and what fitted, if another network's encoder was given.
     """
 
     bundle: Path
     run: Path
     overrides: Mapping[str, Any]
     record: Mapping[str, Any]
+    start: tuple[Mapping[str, Any], Fit] | None = None
 
 
 def plan(
@@ -76,6 +58,7 @@ def plan(
     *,
     datalist: Path | None = None,
     init: str = "released",
+    init_encoder: Path | None = None,
     bundle: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     trust: bool = False,
@@ -91,6 +74,8 @@ def plan(
         Path of a datalist (see :mod:`.datalist`). None: train on phantoms.
     init
         Initial weights: ``released``, ``phantoms``, ``none`` (random) or the path of a state dict.
+    init_encoder
+        Path of another vision transformer's weights, from which the encoder takes what fits.
     settings
         Values by their names in train.json, nested with ``::``. Names with an option of their own are refused.
     trust
@@ -119,6 +104,12 @@ def plan(
     items(merged["datalist"], "training", merged["phantoms"])
     items(merged["datalist"], "validation", merged["validation_phantoms"])
     overrides["init"] = "none" if init == "none" else str(weights.resolve())
+    start = None
+    if init_encoder is not None:
+        seed = changed.get("seed", 0)
+        drawn = int(seed) if isinstance(seed, int) else 0
+        start = start_of(changed["network_def"], init_encoder, weights=overrides["init"], seed=drawn)
+        overrides["init"] = str((run / START).resolve())
     overrides["ckpt_dir"] = str((run / "checkpoints").resolve())
     overrides["bundle_root"] = str(source)
     for name, value in overrides.items():
@@ -128,10 +119,11 @@ def plan(
             )
     files = {"train_json": source / "configs" / "train.json", "datalist": merged["datalist"]}
     files |= {} if init == "none" else {"init": weights}
+    files |= {} if init_encoder is None else {"init_encoder": init_encoder}
     record = overrides | {f"{name}_sha256": sha256_of_file(file) for name, file in files.items() if file}
     if _is_begun(run):
         check_same(run / SETTINGS, record)
-    return Plan(source, run, overrides, record)
+    return Plan(source, run, overrides, record, start)
 
 
 def check_same(file: Path, expected: Mapping[str, Any]) -> None:
@@ -197,26 +189,10 @@ def _checked(source: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any]
             )
     changed = ConfigParser(copy.deepcopy(config), globals=False)
     changed.update(dict(overrides))
-    for name in (*_WHOLE, *_REAL, *_SWITCHES):
-        _check_value(name, changed.get(name, _ABSENT), given=name in overrides)
+    check_values(changed, overrides)
     check_limits({name: value for name, value in changed[""].items() if name != "seed"})
     draw_network(changed["network_def"])
     return config, changed
-
-
-def _check_value(name: str, value: Any, *, given: bool) -> None:
-    """Raise SettingsError for an invalid value. An expression in a trusted train.json is allowed."""
-    if value is _ABSENT or (isinstance(value, str) and not given and name not in _COUNTED):
-        return
-    if name in _SWITCHES:
-        fits, expected = isinstance(value, bool), "true or false"
-    else:
-        kinds = (int,) if name in _WHOLE else (int, float)
-        low, high = (_WHOLE | _REAL)[name]
-        fits = type(value) in kinds and low <= value <= high
-        expected = f"{'a whole number' if name in _WHOLE else 'a number'} from {low} to {high}"
-    if not fits:
-        raise SettingsError(f"{name} is {shortened(value)}, expected {expected}.")
 
 
 def _interval(changed: ConfigParser, overrides: Mapping[str, Any]) -> dict[str, int]:
@@ -240,6 +216,8 @@ def train(planned: Plan) -> Path:
         if not _is_begun(planned.run):
             with replacing(planned.run / SETTINGS) as temporary:
                 temporary.write_text(json.dumps(dict(planned.record), indent=1), encoding="utf-8")
+            if planned.start is not None:
+                write_start(planned.start[0], planned.run / START)
     except OutputError:
         raise
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,56 +10,54 @@ from typing import Any
 import torch
 
 from ..errors import OutputError, SettingsError
-from ..inference.outside_encoders import Fit, load_outside_encoder
-from ..inference.released import released_bundle, weights_file
-from ..inference.settings import build_network, read_json
+from ..inference.pretrained import Fit, load_what_fits
+from ..inference.settings import build_network
 from ..inference.weights import initialise
 from ..network import Segmenter
 from ..system.atomic import replacing
 
-START = "start.pt"
+FILE = "start.pt"
 
 
-def start_from(
-    encoder: Path, run: Path, *, init: str = "none", bundle: Path | None = None, settings: Mapping[str, Any]
-) -> tuple[Path, Fit]:
-    """Write the initial weights of a run: ``run``/start.pt. Return its path, and what fitted.
+def start_of(definition: Any, encoder: Path, *, weights: str, seed: int) -> tuple[Mapping[str, Any], Fit]:
+    """Return the initial state dict of a training, and what of the other network fitted.
 
     Parameters
     ----------
+    definition
+        Definition of the network (network_def).
     encoder
         Path of the other network's state dict.
-    run
-        Folder of the run.
-    init
-        Weights of all that the encoder does not give; as in :func:`.run.plan`.
-    bundle
-        Folder of the bundle to train. None: the released one.
-    settings
-        Settings of the run: ``network_def`` and ``seed`` are used, if they are given.
+    weights
+        Path of the weights that everything else starts from, or ``none``: random weights.
+    seed
+        Seed of the random weights.
 
     Raises
     ------
     BundleError
-        Nothing of the file fits, or it cannot be read.
+        Nothing of the file fits, or a file cannot be read.
     SettingsError
-        The bundle's network is no Segmenter.
-    OutputError
-        The file cannot be written.
+        The network is no Segmenter.
     """
-    source = bundle or released_bundle()
-    definition = settings.get("network_def") or read_json(source / "configs" / "train.json").get("network_def")
-    torch.manual_seed(int(settings.get("seed", 0)))
-    network = build_network(definition)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_network(definition)
     if not isinstance(network, Segmenter):
-        raise SettingsError(f"--init-encoder needs a Segmenter, {source} holds {type(network).__name__}.")
-    initialise(network, init if init == "none" else str(weights_file(source, init)))
-    fit = load_outside_encoder(network, encoder)
-    path = run / START
+        raise SettingsError(f"--init-encoder needs a Segmenter, the bundle holds {type(network).__name__}.")
+    initialise(network, weights)
+    fit = load_what_fits(network, encoder)
+    return network.state_dict(), fit
+
+
+def write_start(state: Mapping[str, Any], path: Path) -> None:
+    """Write a state dict. Raise OutputError if the file cannot be written."""
+    stream = io.BytesIO()
+    torch.save(dict(state), stream)
     try:
-        run.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            torch.save(network.state_dict(), temporary)
+            temporary.write_bytes(stream.getvalue())
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
-    return path, fit
