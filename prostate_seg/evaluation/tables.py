@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
+from ..system.atomic import made_folder
 from ..system.csv_files import write_rows
 from ..system.json_files import write_json
 from ..system.replaced import check_replaceable
@@ -67,10 +67,7 @@ def write_results(
     """
     folder = Path(folder)
     check_results(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the folder {folder}: {error.strerror}; give another one.") from error
+    made_folder(folder)
     written = [folder / "metrics.csv", folder / "metrics.json"]
     _write_rows(written[0], results, COLUMNS)
     document = _document(results) | ({"rows_left_out": left_out} if left_out else {})

@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from ..errors import OutputError
 from ..reading.cases import read
-from ..system.atomic import replacing_folder
+from ..system.atomic import made_folder, replacing_folder
 from ..writing.dicom.ultrasound import Kind, write_us
 from ..writing.nifti import write_nifti
 from . import make_phantom
@@ -41,11 +40,8 @@ def write_phantom(
     """
     name = f"phantom{seed}"
     image, label = folder / "images" / name, folder / "labels" / f"{name}.nii.gz"
-    try:
-        for parent in (image.parent, label.parent):
-            parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be written ({error.strerror}); give another one.") from error
+    for parent in (image.parent, label.parent):
+        made_folder(parent)
     phantom = make_phantom(seed)
     truth = phantom.truth
     if image_format == "dicom":

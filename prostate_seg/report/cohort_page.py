@@ -16,7 +16,7 @@ from ..evaluation import CaseResult, Observers
 from ..evaluation.metrics import Metrics
 from ..evaluation.summary import Summary
 from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
-from ..system.atomic import check_free, replacing_folder
+from ..system.atomic import check_free, made_folder, replacing_folder
 from ..system.replaced import check_replaceable, holds
 from . import plots
 from .case_page import write_case_page
@@ -89,7 +89,7 @@ def write_cohort(
     if place is not None and not place.is_dir():
         raise InputError(f"{place} is no folder of images; give one with NAME.nii.gz (or a folder NAME) a case.")
     check_cohort(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     pictures = {}
     with replacing_folder(folder / PAGES, may_replace=_is_case_page) as partial:
         for result in _worst(results, pages):

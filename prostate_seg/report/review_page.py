@@ -72,19 +72,19 @@ def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
         "Place",
         "Case",
         "Chance of HD95 > 5 mm",
-        "Of no prostate",
-        "Spread mm",
-        "Off the shape mm",
-        "Odd shape SD",
-        "Edge mm",
-        "Cut",
-        "Repaired mm",
+        "Chance of no prostate",
+        "Spread, mm",
+        "Distance from the nearest shape, mm",
+        "Unusual shape, SD",
+        "Width of the edge, mm",
+        "Cut by the image",
+        "Repaired, mm",
     )
     known = any(row[0] is not None for row in rows)
     notes = [] if known else ["The chance of a far HD95 is not known here: each manifest says why."]
     body = [
         section("Most doubtful first", listed(notes) if notes else "", table(
-            (*titles, "Volume mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
+            (*titles, "Volume, mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
     ]  # fmt: skip
     write_page(folder / PAGE, TITLE, body, data={"plots": []}, scripts=["tables.js"])
     return [folder / TABLE, folder / PAGE]

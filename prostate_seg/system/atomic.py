@@ -55,6 +55,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def made_folder(folder: Path) -> Path:
+    """Make a folder, with the folders above it, unless it exists. Raise OutputError if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {folder}: {reason_of(error)}; give another one.") from error
+    return folder
+
+
 @contextmanager
 def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """Fill a temporary folder, then rename it to ``folder``, as :func:`replacing` does for a file.

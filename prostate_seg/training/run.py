@@ -12,14 +12,14 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from ..errors import BundleError, OutputError, ProstateSegError, SettingsError
+from ..errors import BundleError, ProstateSegError, SettingsError
 from ..inference.limits import check_limits
 from ..inference.overrides import check_names
 from ..inference.predictor import name_and_version
 from ..inference.released import released_bundle, weights_file
 from ..inference.settings import draw_network, read_settings
 from ..inference.settings import read_json as read_object
-from ..system.atomic import replacing
+from ..system.atomic import made_folder, replacing
 from ..system.checked_files import read_json, shortened
 from ..system.digests import sha256_of_file
 from .datalist import items
@@ -211,17 +211,12 @@ def _interval(changed: ConfigParser, overrides: Mapping[str, Any]) -> dict[str, 
 def train(planned: Plan) -> Path:
     """Run a plan. Return the folder of the new bundle, with the weights of the best validation."""
     configs = planned.bundle / "configs"
-    try:
-        planned.run.mkdir(parents=True, exist_ok=True)
-        if not _is_begun(planned.run):
-            with replacing(planned.run / SETTINGS) as temporary:
-                temporary.write_text(json.dumps(dict(planned.record), indent=1), encoding="utf-8")
-            if planned.start is not None:
-                write_start(planned.start[0], planned.run / START)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{planned.run} cannot be written ({error.strerror}); choose another folder.") from error
+    made_folder(planned.run)
+    if not _is_begun(planned.run):
+        with replacing(planned.run / SETTINGS) as temporary:
+            temporary.write_text(json.dumps(dict(planned.record), indent=1), encoding="utf-8")
+        if planned.start is not None:
+            write_start(planned.start[0], planned.run / START)
     workflow = ConfigWorkflow(
         config_file=str(configs / "train.json"),
         meta_file=str(configs / "metadata.json"),

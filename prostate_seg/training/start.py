@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import OutputError, SettingsError
+from ..errors import SettingsError
 from ..inference.pretrained import Fit, load_what_fits
 from ..inference.settings import build_network
 from ..inference.weights import initialise
@@ -54,10 +54,5 @@ def write_start(state: Mapping[str, Any], path: Path) -> None:
     """Write a state dict. Raise OutputError if the file cannot be written."""
     stream = io.BytesIO()
     torch.save(dict(state), stream)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(stream.getvalue())
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(stream.getvalue())

@@ -20,6 +20,7 @@ import numpy as np
 
 from ...errors import SettingsError
 from ...geometry.volume import Array
+from ...system.atomic import made_folder
 from ...system.csv_files import write_rows
 from ...system.json_files import write_json
 from ...system.replaced import check_replaceable
@@ -144,7 +145,7 @@ def write_comparison(differences: Sequence[Difference], tables: Sequence[Table],
         A file cannot be written, or it would replace a file that this package did not write.
     """
     check_comparison(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     told = remarks(tables)
     summary, cases = folder / "comparison.json", folder / "cases.csv"
     write_json(
