@@ -101,6 +101,22 @@ def test_in_training_all_but_the_last_two_blocks_see_the_class_token_and_half_of
     assert counts == [9, 9, 17, 17]
 
 
+@pytest.mark.parametrize(
+    ("refine", "seen"), [(0, [15, 15, 15]), ((1, 0, 0), [23, 23, 23]), ((1, 1, 0), [39, 39, 39]), (1, [71, 71, 55])]
+)
+def test_refinements_widen_what_a_token_sees_from_15_to_71_voxels(refine, seen):
+    stem = ConvStem(1, 24, (8, 8, 4), channels=(8, 8, 8), refine=refine, all_maps=True)
+    for part in stem.modules():
+        if isinstance(part, torch.nn.GroupNorm):  # its mean and variance are of the whole map
+            part.forward = lambda x: x
+    for parameter in stem.parameters():
+        torch.nn.init.uniform_(parameter, 0.5, 1.0)
+    image = torch.zeros(1, 1, 160, 160, 80, requires_grad=True)
+    stem(image)[0][0, 0, 10, 10, 10].backward()
+    voxels = image.grad[0, 0].nonzero()
+    assert (voxels.max(0)[0] - voxels.min(0)[0] + 1).tolist() == seen
+
+
 def loud(network):
     """Make attention matter in a random network: queries, keys and values 20 times as large."""
     with torch.no_grad():
@@ -181,6 +197,7 @@ def test_traced_and_exported_networks_give_the_same_logits():
             lambda: ConvStem(1, 16, (8, 8), channels=(8, 16)),
             r"has 3 numbers of channels, multiples of 8, got \[8, 16\]",
         ),
+        (lambda: ConvStem(1, 16, (8, 8), refine=(1, 0)), r"has 3 numbers of Refinements, got \[1, 0\]"),
         (lambda: ConvStem(1, 16, (4, 4), channels=(8, 12)), r"multiples of 8, got \[8, 12\]"),
         (lambda: PatchEmbed(1, 16, (8, 8), patch_mm=(3.0,)), r"as many sizes in mm, above 0, got \[3.0\]"),
         (lambda: PatchEmbed(1, 16, (8, 8), patch_mm=(3.0, 0.0)), r"above 0, got \[3.0, 0.0\]"),

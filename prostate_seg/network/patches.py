@@ -72,7 +72,9 @@ class ConvStem(nn.Module):
         Patch size along each axis: powers of two, not all 1. An axis is no longer halved after its patch size is
         reached.
     refine
-        Number of Refinements after each halving.
+        Number of Refinements after each halving, or one number for each, finest map first. Each widens what a token
+        sees: for patches of 8 x 8 x 4 voxels 15 x 15 x 15 without Refinements, 23 x 23 x 23 with one after the
+        first halving, 71 x 71 x 55 with one after each.
     channels
         Channels after each halving, finest map first, multiples of 8. None: as above.
     all_maps
@@ -88,7 +90,7 @@ class ConvStem(nn.Module):
         width: int,
         patch_size: Sequence[int],
         *,
-        refine: int = 0,
+        refine: int | Sequence[int] = 0,
         channels: Sequence[int] | None = None,
         all_maps: bool = False,
         patch_mm: Sequence[float] | None = None,
@@ -108,12 +110,17 @@ class ConvStem(nn.Module):
                 f"A ConvStem of patch size {self.patch_size} has {count} numbers of channels, multiples of 8, got "
                 f"{list(channels)}."
             )
+        refinements = [refine] * count if isinstance(refine, int) else list(refine)
+        if len(refinements) != count:
+            raise SettingsError(
+                f"A ConvStem of patch size {self.patch_size} has {count} numbers of Refinements, got {refinements}."
+            )
         self.channels, self.all_maps = tuple(channels), all_maps
         self.stages = nn.ModuleList()
         for step, (before, after) in enumerate(zip((in_channels, *channels), channels, strict=False)):
             stride = tuple(2 if step < halving else 1 for halving in halvings)
             halve = convolution(before, after, 3, stride=stride, padding=1, bias=False)
-            refined = [Refinement(after, len(self.patch_size)) for _ in range(refine)]
+            refined = [Refinement(after, len(self.patch_size)) for _ in range(refinements[step])]
             self.stages.append(nn.Sequential(halve, nn.GroupNorm(after // 8, after), nn.GELU(), *refined))
         self.proj = convolution(self._folded_channels(halvings) if all_maps else channels[-1], width, 1)
 
