@@ -87,7 +87,7 @@ def segmenter(
     return Segmenter(encoder, SkipDecoder(192, 2, channels=stem.channels, axes=3, refine=refine))
 
 
-def tokens(*, refine: int = 1, depth: int = 6) -> Segmenter:
+def tokens(*, refine: tuple[int, int, int] = (1, 0, 0), depth: int = 6) -> Segmenter:
     """Make the network of configs/train_tokens.json: no skip connections; the parameters change parts of it."""
     stem = ConvStem(
         1, 256, (8, 8, 4), refine=refine, channels=(24, 48, 96), all_maps=True, patch_mm=(12.8, 12.8, 8.0)
@@ -135,7 +135,11 @@ CONTENDERS = {
     "tokens": TOKENS,
     "tokens, phantoms beside": replace(TOKENS, phantoms=96),
     "tokens, no transformer": replace(TOKENS, make=partial(tokens, depth=0), hidden=0.0),
-    "tokens, no refinement": replace(TOKENS, make=partial(tokens, refine=0)),
+    "tokens, no refinement": replace(TOKENS, make=partial(tokens, refine=(0, 0, 0))),
+    "tokens, wide stem": replace(TOKENS, make=partial(tokens, refine=(1, 1, 1))),
+    "tokens, wide stem, no transformer": replace(
+        TOKENS, make=partial(tokens, refine=(1, 1, 1), depth=0), hidden=0.0
+    ),
     "tokens, nothing hidden": replace(TOKENS, hidden=0.0),
     "tokens, from phantoms": replace(TOKENS, rate=4e-4, start="tokens"),
     "tokens, from phantoms, nothing hidden": replace(TOKENS, rate=4e-4, start="tokens", hidden=0.0),
