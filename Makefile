@@ -4,7 +4,7 @@ SEED ?= 12
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
-.PHONY: demo test check docs install lock clean
+.PHONY: demo test check docs api install lock clean
 
 demo: install  ## make a DICOM study, segment it, compare with its truth: make demo SEED=12
 	rm -rf demo
@@ -28,6 +28,10 @@ check: install  ## style, types, layers
 docs: install  ## renew what is made from the code: docs/architecture.svg, docs/manifest.schema.json
 	$(BIN)/python docs/architecture_view.py
 	$(BIN)/python -c "from prostate_seg.writing.manifest_schema import schema_text; print(schema_text(), end='')" > docs/manifest.schema.json
+
+api: install  ## build the API page, build/api/index.html; warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs/api build/api
 
 install: $(STAMP)
 

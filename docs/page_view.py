@@ -20,7 +20,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as profile, chromium(profile) as driver:
         driver.set_window_size(int(width), int(height))
         driver.get(Path(page).resolve().as_uri())
-        driver.find_element(By.TAG_NAME, "body").send_keys(*keys)
+        if keys:
+            driver.find_element(By.ID, "stage").send_keys(*keys)
         time.sleep(5)
         driver.save_screenshot(picture)
 

@@ -5,7 +5,8 @@ from .geometry.volume import Segmentation, Volume
 from .inference.predictor import load_bundle
 from .network import Segmenter, segmenter_base, segmenter_large, segmenter_small, segmenter_tiny
 from .reading.cases import read
-from .writing import write
+from .reading.masks import read_mask
+from .writing import to_nibabel, to_simpleitk, write
 
 __version__: str
 __all__ = [
@@ -21,10 +22,13 @@ __all__ = [
     "evaluate",
     "load_bundle",
     "read",
+    "read_mask",
     "segment",
     "segmenter_base",
     "segmenter_large",
     "segmenter_small",
     "segmenter_tiny",
+    "to_nibabel",
+    "to_simpleitk",
     "write",
 ]

@@ -1,11 +1,16 @@
-"""Headless Chromium: what its console says, and what it asks for."""
+"""Headless Chromium: what its console says, what it asks for, and what its pages show."""
 
+import io
 import json
 import shutil
+import time
 from contextlib import contextmanager
 
+import numpy as np
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -44,3 +49,44 @@ def requests(driver):
         if message["method"] == "Network.requestWillBeSent"
     ]
     return [address for address in asked if not address.startswith(("data:", "blob:", "chrome:"))]
+
+
+def opened(driver, path):
+    driver.get("about:blank")
+    requests(driver)
+    complaints(driver)
+    driver.get(path.as_uri())
+    return driver
+
+
+def eventually(check):
+    for _ in range(100):
+        if check():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within 10 s")
+
+
+def colours(element):
+    return np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")).astype(int)
+
+
+def number(driver):
+    return int(driver.find_element(By.ID, "where").text.split()[1])
+
+
+def visible(driver, colour):
+    """How many pixels of the transverse plane have about this colour."""
+    pixels = colours(driver.find_element(By.ID, "stage"))
+    return int((np.abs(pixels - colour).max(axis=2) < 40).sum())
+
+
+def picture(driver, plane="stage"):
+    return driver.find_element(By.CSS_SELECTOR, f"#{plane} image.gray").get_attribute("href")
+
+
+def at_width(driver, width, *, dark=False):
+    theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -88,3 +88,55 @@ def logging_as_before():
     for logger, handlers, level in before:
         logger.handlers[:] = handlers
         logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    from browser import chromium
+
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def browser_results(small_phantom, tiny_bundle, tmp_path_factory):
+    """A segmented phantom with its page, an evaluation of three cases, a comparison."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from prostate_seg.cli import main
+    from prostate_seg.phantom import make_phantom
+    from prostate_seg.writing import write
+
+    folder = tmp_path_factory.mktemp("results")
+    for name in ("images", "labels", "one", "two"):
+        (folder / name).mkdir()
+    for seed, name in enumerate(("case1", "case2", "case10")):
+        phantom = make_phantom(5 + seed, shape=(80, 60, 8), spacing_mm=(1.2, 1.2, 5.0))
+        write(phantom.image, folder / "images" / f"{name}.nii.gz")
+        write(phantom.truth, folder / "labels" / f"{name}.nii.gz")
+        for which, by in (("one", 1), ("two", 2 + 2 * seed)):
+            moved = np.roll(phantom.truth.labels, by, axis=0)
+            write(replace(phantom.truth, labels=moved), folder / which / f"{name}.nii.gz")
+    arguments = ["segment", folder / "images" / "case1.nii.gz", "-o", folder / "out", "--bundle", tiny_bundle]
+    formats = ["--format", "report,nifti,nrrd", "--review", "--tta", "none"]
+    assert main([*map(str, arguments), *formats]) == 0
+    for which in ("one", "two"):
+        pair = [str(folder / which), str(folder / "labels")]
+        assert (
+            main(["evaluate", *pair, "-o", str(folder / f"eval-{which}"), "--images", str(folder / "images")]) == 0
+        )
+    evaluations = [str(folder / "eval-one"), str(folder / "eval-two")]
+    assert main(["compare", *evaluations, "-o", str(folder / "compared")]) == 0
+    return folder
+
+
+@pytest.fixture
+def narrow(driver):
+    """Change the width of the page; the next test has the window's own."""
+    from browser import at_width
+
+    yield lambda width, **how: at_width(driver, width, **how)
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

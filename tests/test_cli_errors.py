@@ -110,9 +110,10 @@ def segment(tiny_bundle, capsys, tmp_path):
 def test_of_15_cases_14_are_refused_each_in_one_line_and_the_good_one_is_done(segment, bad, tmp_path):
     inputs = [bad / name.removesuffix(" (7 files)") for name in REFUSED]
     status, out, err = segment(*inputs, bad / "good.nii.gz", "--format", "nifti")
-    lines = [line for line in err.splitlines() if not line.startswith("  note: ")]
+    *lines, summary = [line for line in err.splitlines() if not line.startswith("  note: ")]
     assert status == 1
     assert len(lines) == 15
+    assert summary.endswith(" s: 1 segmented, 14 failed; 1 with notes")
     for name, told in REFUSED.items():
         (line,) = [line for line in lines if f"failed: {name}: " in line]
         assert told in line

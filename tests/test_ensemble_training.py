@@ -60,7 +60,8 @@ def test_train_folds_gives_a_bundle_of_members_that_segments_with_a_pass_of_each
     bundle = tmp_path / "run" / "bundle"
     predictor = load_bundle(bundle)
     assert len(predictor.network.members) == 3
-    assert predictor.info.name == "prostate_us_segmenter_retrained_ensemble_of_3"
+    assert predictor.info.name.endswith("_ensemble_of_3")
+    assert "- member 2: " in (bundle / "docs" / "README.md").read_text()
     ctv, assessment = predictor.assess(make_phantom(7, shape=(60, 50, 8), spacing_mm=(1.6, 1.6, 5.0)).image)
     assert assessment.passes == 6  # 3 members and their mirror images
     assert ctv.labels.shape == (60, 50, 8)

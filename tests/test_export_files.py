@@ -150,7 +150,7 @@ def test_what_does_not_fit_the_suffix_is_refused_and_nothing_is_written(tmp_path
         (volume, "a.seg.nrrd", None, r"\.seg\.nrrd holds a segmentation, got a volume"),
         (segmentation, "a.png", None, "a segmentation and image=, its volume"),
         (volume, "a.png", volume, "a picture takes a volume, or"),
-        (segmentation, "a.nii", volume, r"only \.png and \.mrb take image="),
+        (segmentation, "a.nii", volume, r"only \.png, \.mrb and named formats take image="),
     ]:
         with pytest.raises(OutputError, match=text):
             write(item, tmp_path / name, image=image)

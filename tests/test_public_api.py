@@ -7,8 +7,8 @@ import pytest
 import prostate_seg
 
 
-def test_the_18_public_names_exist_and_are_these():
-    assert len(prostate_seg.__all__) == 18
+def test_the_21_public_names_exist_and_are_these():
+    assert len(prostate_seg.__all__) == 21
     for name in prostate_seg.__all__:
         assert getattr(prostate_seg, name).__name__ == name
 

@@ -144,7 +144,7 @@ def test_no_name_stands_in_the_report_unless_asked(tiny_bundle, study, tmp_path,
 
 
 def test_identify_without_a_report_is_refused(study, tmp_path, capsys):
-    assert main(["segment", str(study), "-o", str(tmp_path / "out"), "--identify"]) == 2
+    assert main(["segment", str(study), "-o", str(tmp_path / "out"), "--format", "nifti", "--identify"]) == 2
     assert "--identify is about report.html; add report to --format" in capsys.readouterr().err
 
 

@@ -172,7 +172,7 @@ def test_12_senders_the_good_one_is_done_and_nothing_else_is_written(run):
     done, output = run
     assert done.returncode == 1, done.stderr
     assert [path.name for path in output.iterdir()] == ["good"]
-    assert {"ctv.nii.gz", "ctv.seg.nrrd", "trus.nrrd", "overlay.png", "manifest.json"} == {
+    assert {"ctv.nii.gz", "ctv.seg.nrrd", "trus.nrrd", "overlay.png", "report.html", "manifest.json"} == {
         path.name for path in (output / "good").iterdir()
     }
 
@@ -188,7 +188,7 @@ def test_12_senders_stderr_holds_eleven_sentences_the_good_case_and_no_line_of_a
     done, _ = run
     assert len(sentences(done)) == len(ODD) == 11, done.stderr
     others = [line for line in done.stderr.splitlines() if line not in sentences(done)]
-    assert [line for line in others if not re.match(r"\[\d+/\d+\] good: |  note: ", line)] == []
+    assert [line for line in others if not re.match(r"\[\d+/\d+\] good: |  note: |\d+ cases in ", line)] == []
 
 
 def test_12_senders_json_tells_the_same_eleven(run):

@@ -56,7 +56,7 @@ def evil_mode(path):
 
 
 def evil_folder(path):
-    return lambda config: config["validate"]["handlers"][2].update(folder=str(path))
+    return lambda config: config["validate"]["handlers"][1].update(folder=str(path))
 
 
 def evil_network(path):
@@ -75,7 +75,7 @@ def evil_nested(path):
         (evil_import, r"train.json holds '\$import antigravity' as imports::3"),
         (evil_macro, r"train.json holds '%/etc/passwd' as datalist"),
         (evil_mode, r"train.json holds 'debug' as optimizer::_mode_"),
-        (evil_folder, r"train.json holds .*mark.* as validate::handlers::2::folder"),
+        (evil_folder, r"train.json holds .*mark.* as validate::handlers::1::folder"),
         (evil_network, r"asks for 'os.mkdir', which is not allowed"),
         (evil_nested, r"where only a literal may stand"),
     ],

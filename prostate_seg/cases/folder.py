@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..evaluation.metrics.patient import extents_mm
-from ..geometry.volume import Segmentation, Volume, extent_mm
+from ..geometry.extent import extent_mm
+from ..geometry.volume import Segmentation, Volume
 from ..reading.acquisition import Acquisition
 from ..system.digests import digests_of
 from ..system.json_files import write_json

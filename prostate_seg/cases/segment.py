@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,17 +96,22 @@ class Outcome:
         return told | {"skipped": self.skipped}
 
 
-def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
+def segment(image: Any, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
     """Segment one volume. For several volumes, load the bundle only once with ``load_bundle()``.
 
     Parameters
     ----------
     image
-        The volume, or the path of a file, folder or zip archive that holds exactly one case.
+        A Volume, or anything that :func:`prostate_seg.read` takes.
     bundle
         Folder of the bundle. None: the released bundle.
     device
         As for :func:`prostate_seg.load_bundle`.
+
+    Returns
+    -------
+    Segmentation
+        Labels and probability on the image's grid, with ``warnings`` and ``uncertainty``.
 
     Raises
     ------
@@ -116,7 +121,10 @@ def segment(image: str | Path | Volume, *, bundle: str | Path | None = None, dev
         The bundle cannot be used.
     """
     volume = image if isinstance(image, Volume) else read(image)
-    return load_bundle(bundle, device=device)(volume)
+    predictor = load_bundle(bundle, device=device)
+    ctv, assessment = predictor.assess(volume)
+    manifest = describe(volume, ctv, predictor, assessment)
+    return replace(ctv, warnings=tuple(manifest["warnings"]), uncertainty=manifest["uncertainty"] or {})
 
 
 def segment_cases(

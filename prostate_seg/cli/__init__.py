@@ -20,12 +20,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+import shtab
+
 from .. import __version__
 from ..errors import ProstateSegError
 from ..system.guard import GIGABYTES, SECONDS, Limits
 from . import collect, compare, evaluate, export, info, phantom, segment, shape_model, train
-from .common import Parser, limit_options
-from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines
+from .common import Parser, examples, limit_options
+from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set_loudness
 
 VERBS = {
     "segment": segment,
@@ -47,11 +49,17 @@ def parser() -> argparse.ArgumentParser:
         prog="prostate-seg", description="Prostate segmentation in transrectal ultrasound. Research use only."
     )
     top.add_argument("--version", action="version", version=f"prostate-seg {__version__}")
+    shtab.add_argument_to(top, "--print-completion", help="print the completion of a shell: bash, zsh or tcsh")
     verbs = top.add_subparsers(title="verbs", required=True, dest="verb", metavar="VERB")
     for name, module in VERBS.items():
         verb = verbs.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_options(verb)
         verb.add_argument("--debug", action="store_true", help="show tracebacks")
+        loudness = verb.add_mutually_exclusive_group()
+        loudness.add_argument("-q", "--quiet", action="store_true", help="print errors and results only")
+        loudness.add_argument("-v", "--verbose", action="store_true", help="print details too")
+        verb.formatter_class = argparse.RawDescriptionHelpFormatter
+        verb.epilog = "\n\n".join(filter(None, [verb.epilog, examples(module.EXAMPLES)]))
         if name not in READ_NOTHING:
             limit_options(verb)
     return top
@@ -65,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if arguments is None:  # started as a program, not called by another one
         signal.signal(signal.SIGTERM, _interrupt)
+    set_loudness(quiet=options.quiet, verbose=options.verbose)
     try:
         _limit_reading(options)
         with _own_sentences_only(debug=options.debug):

@@ -6,9 +6,10 @@ import argparse
 
 from ..errors import SettingsError
 from .common import path
-from .output import DONE, SOME_FAILED, say, show, show_json
+from .output import DONE, SOME_FAILED, note, say, show, show_json
 
 HELP = "cases of segment, corrected since, as training cases"
+EXAMPLES = ("collect OUT -o corrected --validation 5",)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -36,12 +37,12 @@ def run(options: argparse.Namespace) -> int:
         validation=options.validation,
     )
     for name, reason in done.left_out.items():
-        say(f"left out {name}: {reason}")
+        (note if name in done.unchanged else say)(f"left out {name}: {reason}")
     if options.json:
         found = {"datalist": str(done.datalist), "taken": done.taken, "left_out": done.left_out}
         show_json(found)
     else:
         show(done.datalist)
     more = "" if options.validation else " --set validation_phantoms=8   (or --folds 5, or collect --validation 5)"
-    say(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
+    note(f"{len(done.taken)} cases; train with them: prostate-seg train --data {done.datalist} -o RUN{more}")
     return SOME_FAILED if set(done.left_out) - set(done.unchanged) else DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +28,11 @@ class Parser(argparse.ArgumentParser):
         """Print the error and exit with status 2."""
         say(f"{self.prog}: {message}; see {self.prog} --help.")
         self.exit(USAGE_ERROR)
+
+
+def examples(commands: Sequence[str]) -> str:
+    """Return the last part of a verb's help: commands to copy."""
+    return "\n".join(["examples:", *(f"  prostate-seg {command}" for command in commands)])
 
 
 def path(text: str) -> Path:
@@ -57,7 +63,6 @@ def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> Non
     verb.add_argument(
         "--format", default=default, required=default is None, help=f"comma-separated, of those below{told}"
     )
-    verb.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, FORMATS))
     rows = [f"  {row.name:{width}}  {row.file:20}  {row.about}" for row in FORMATS.values()]
     verb.epilog = "\n".join(["formats:", *rows])

@@ -6,9 +6,10 @@ import argparse
 from dataclasses import asdict
 
 from .common import path
-from .output import DONE, say, show, show_json
+from .output import DONE, note, show, show_json
 
 HELP = "paired differences of evaluations of the same cases"
+EXAMPLES = ("compare EVALUATION1 EVALUATION2 -o COMPARISON",)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     metrics = tuple(name.strip() for name in (options.metrics or ",".join(MAIN)).split(",") if name.strip())
     differences = differences_of(tables, metrics)
     for remark in remarks(tables):
-        say(f"note: {remark}")
+        note(f"note: {remark}")
     if options.json:
         show_json([asdict(one) | {"verdict": one.verdict} for one in differences])
     else:
@@ -47,5 +48,5 @@ def run(options: argparse.Namespace) -> int:
         (options.output / COMPARISON_PAGE).unlink(missing_ok=True)  # an old page must not stay beside new numbers
         written = write_comparison(differences, tables, options.output)
         written.append(write_comparison_page(differences, tables, options.output))
-        say(f"written: {', '.join(map(str, written))}")
+        note(f"written: {', '.join(map(str, written))}")
     return DONE

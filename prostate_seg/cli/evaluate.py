@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, SettingsError
 from ..system.parallel import check_jobs
 from .common import path
-from .output import DONE, NOTHING_DONE, SOME_FAILED, say, show, show_json
+from .output import DONE, NOTHING_DONE, SOME_FAILED, note, say, show, show_json
 
 if TYPE_CHECKING:
     from ..evaluation import CaseResult, Observers
 
 HELP = "compare masks with reference masks, in mm and mL"
+EXAMPLES = (
+    "evaluate OUT LABELS -o EVALUATION --images IMAGES",
+    "evaluate OUT OBSERVER1 OBSERVER2 -o EVALUATION --patients patients.csv",
+)
 DEFAULT_PAGES = 5
 
 
@@ -82,11 +86,11 @@ def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> No
         if row.error:
             say(f"failed: {row.name}: {row.error}")
         elif row.note:
-            say(f"note: {row.name}: {row.note}")
+            note(f"note: {row.name}: {row.note}")
     if alone and partial:
-        say(f"note: {alone} rows lack a prediction or a reference and are left out.")
+        note(f"note: {alone} rows lack a prediction or a reference and are left out.")
     elif alone:
-        say(f"note: {alone} rows lack a prediction or a reference and count as failed; --partial leaves them out.")
+        note(f"note: {alone} rows lack a prediction or a reference and count as failed; --partial leaves them out.")
 
 
 def _write(
@@ -106,7 +110,7 @@ def _write(
         pages=_pages(options),
         left_out=left_out,
     )
-    say(f"written: {', '.join(map(str, written))}")
+    note(f"written: {', '.join(map(str, written))}")
 
 
 def _check_report(options: argparse.Namespace) -> None:
@@ -129,10 +133,19 @@ def _pages(options: argparse.Namespace) -> int:
 
 
 def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:
+    from ..evaluation.case import SHOWN, as_line
+    from ..evaluation.tables import summaries_of
+
     show(f"{'case':24s} {'dice':>6s} {'hd_mm':>7s} {'hd95_mm':>8s} {'assd_mm':>8s} {'mL':>6s} {'ref mL':>7s}")
     for row in rows:
         if not row.error:
             show(row.as_line())
+    measured = [row for row in rows if row.metrics is not None]
+    if len(measured) > 1:
+        means = {name: summary.mean for name, summary in summaries_of(measured).items()}
+        show(as_line(f"mean of {len(measured)}", {name: means.get(name) for name in SHOWN}))
+        if any(row.metrics and row.metrics.hd_mm == float("inf") for row in measured):
+            note("note: in the mean an infinite distance counts as the diagonal of its image.")
     if observers is None or not observers.differences:
         return
     cases = observers.differences[0].cases

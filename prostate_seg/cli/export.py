@@ -6,9 +6,10 @@ import argparse
 
 from ..errors import SettingsError
 from .common import acquisition_options, format_options, formats_and_planning, path
-from .output import DONE, say, show, show_json
+from .output import DONE, note, show, show_json
 
 HELP = "a mask, also one corrected in 3D Slicer, to DICOM and other formats"
+EXAMPLES = ("export corrected.seg.nrrd --source STUDY -o OUT --format dicom-seg,rtstruct",)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -48,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
         options.identify,
     )
     done = export_case(order, options.output, overwrite=options.overwrite)
-    for note in done.notes:
-        say(f"note: {note}")
+    for remark in done.notes:
+        note(f"note: {remark}")
     if options.json:
         show_json({"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes})
     else:

@@ -11,6 +11,11 @@ from .common import path
 from .output import DONE, show, show_json
 
 HELP = "versions, bundle, formats, network"
+EXAMPLES = (
+    "info",
+    "info --network",
+    "info --json",
+)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:

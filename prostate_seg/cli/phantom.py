@@ -7,9 +7,13 @@ from typing import Any
 
 from ..errors import OutputError, SettingsError
 from .common import path
-from .output import DONE, SOME_FAILED, say, show
+from .output import DONE, SOME_FAILED, progress, say, show
 
 HELP = "make ultrasound phantoms with exact masks"
+EXAMPLES = (
+    "phantom FOLDER -n 10 --seed 100",
+    "phantom FOLDER --format dicom",
+)
 KINDS = ("multiframe", "series", "series-without-positions", "enhanced-volume")
 
 
@@ -35,13 +39,17 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(f"--kind {options.kind} is a kind of DICOM; give --format dicom with it.")
     check_writable(options.output)
     kind: Any = options.kind or "series"
-    for made in range(options.count):
-        try:
-            for path in write_phantom(options.output, options.seed + made, image_format=options.format, kind=kind):
-                show(path)
-        except OutputError as error:
-            if not made:
-                raise
-            say(f"prostate-seg: {error} {made} of {options.count} phantoms are done.")
-            return SOME_FAILED
+    with progress(options.count, "phantoms") as done:
+        for made in range(options.count):
+            try:
+                for path in write_phantom(
+                    options.output, options.seed + made, image_format=options.format, kind=kind
+                ):
+                    show(path)
+            except OutputError as error:
+                if not made:
+                    raise
+                say(f"prostate-seg: {error} {made} of {options.count} phantoms are done.")
+                return SOME_FAILED
+            done(made + 1)
     return DONE

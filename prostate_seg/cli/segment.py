@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from functools import partial
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, ProstateSegError
 from ..system.parallel import check_jobs
 from ..writing.formats import default_formats
 from .common import acquisition_options, format_options, formats_and_planning, path
-from .output import DONE, NOTHING_DONE, SOME_FAILED, say, say_lines, show, show_json
+from .output import (
+    DONE,
+    NOTHING_DONE,
+    SOME_FAILED,
+    detail,
+    note,
+    progress,
+    say,
+    say_lines,
+    show,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from ..cases.segment import Outcome
@@ -19,6 +32,13 @@ if TYPE_CHECKING:
     from ..reading.cases import Case
 
 HELP = "ultrasound in, CTV mask out"
+SHORT = 48  # characters of a note that was printed before
+EXAMPLES = (
+    "segment STUDY -o OUT",
+    "segment COHORT -o OUT --skip-existing --review",
+    "segment STUDY -o OUT --format rtstruct,report",
+    "segment sweep.dcm -o OUT --frame-spacing 5 --frame-order base-to-apex --probe-side bottom",
+)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -69,18 +89,24 @@ def run(options: argparse.Namespace) -> int:
     )
     load = _loading(options)
     named = anonymised(cases) if options.anonymous_names else cases
-    known = identity_remark(formats) if options.anonymous_names else ""
-    if known:
-        say(f"note: {known}")
+    remark = identity_remark(formats) if options.anonymous_names else ""
+    if remark:
+        note(f"note: {remark}")
+    told = {remark: ""}
     outcomes: list[Outcome] = []
     interrupted = False
+    begun = time.monotonic()
     try:
-        for outcome in segment_cases(named, load, wanted, jobs=options.jobs):
-            outcomes.append(outcome)
-            _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options, known)
+        with progress(len(cases), "cases") as done:
+            for outcome in segment_cases(named, load, wanted, jobs=options.jobs):
+                outcomes.append(outcome)
+                _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options, told)
+                done(len(outcomes))
     except KeyboardInterrupt:
         interrupted = True
         say("prostate-seg: interrupted; finished cases are kept.")
+    if len(cases) > 1:
+        note(_summary(outcomes, len(cases), time.monotonic() - begun))
     if options.json:
         show_json({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped})
     reviewed = _review(outcomes, options) if options.review else True
@@ -135,27 +161,51 @@ def _found(options: argparse.Namespace) -> tuple[list[Case], list[dict[str, str 
             "--anonymous-names the reason is told."
         ) from None
     for entry in skipped:
-        say(f"skipped{'' if anonymous else f' {entry.name}'}: {entry.reason}")
+        note(f"skipped{'' if anonymous else f' {entry.name}'}: {entry.reason}")
     return cases, [{"name": None if anonymous else entry.name, "reason": entry.reason} for entry in skipped]
 
 
-def _report(progress: str, outcome: Outcome, options: argparse.Namespace, known: str) -> None:
-    """Print the outcome of a case, without the warning ``known`` that was printed before the first case."""
+def _report(place: str, outcome: Outcome, options: argparse.Namespace, told: dict[str, str]) -> None:
+    """Print the outcome of a case.
+
+    ``told`` holds the warnings so far and the first case of each. A repeated one is printed in short. One that was
+    printed before the first case (its case is empty) is not printed again.
+    """
     if outcome.manifest is None or outcome.folder is None:
-        say(f"{progress}failed: {outcome.error}")
+        say(f"{place}failed: {outcome.error}")
         if options.debug:
             say_lines(outcome.traceback)
         return
     volume = outcome.manifest["volume_ml"]
     found = "one slice" if volume is None else f"{volume:.1f} mL"
-    before = "done before, skipped, " if outcome.skipped else ""
-    say(f"{progress}{outcome.case}: {before}{found} -> {outcome.folder}")
+    skipped = "done before, skipped, " if outcome.skipped else ""
+    note(f"{place}{outcome.case}: {skipped}{found} -> {outcome.folder}")
     for warning in outcome.manifest["warnings"]:
-        if warning != known:
-            say(f"  note: {warning}")
+        before = told.setdefault(warning, outcome.case)
+        if not before:
+            continue
+        again = f"{shorten(warning, SHORT, placeholder=' ...')} (as {before})"
+        note(f"  note: {warning if before == outcome.case else again}")
+    for name, seconds in ({} if outcome.skipped else outcome.manifest.get("timing_s", {})).items():
+        detail(f"  {name}: {seconds:.1f} s")
     if not options.json:
         for file in outcome.manifest["outputs"]:
             show(outcome.folder / file)
+
+
+def _summary(outcomes: list[Outcome], asked: int, seconds: float) -> str:
+    """Return one line on a cohort."""
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    skipped = sum(outcome.skipped for outcome in outcomes)
+    warned = sum(bool(outcome.manifest and outcome.manifest["warnings"]) for outcome in outcomes)
+    counts = (
+        (len(outcomes) - failed - skipped, "segmented"),
+        (skipped, "done before"),
+        (failed, "failed"),
+        (asked - len(outcomes), "not begun"),
+    )
+    parts = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"{asked} cases in {seconds:.0f} s: {parts}; {warned} with notes"
 
 
 def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
@@ -171,5 +221,5 @@ def _review(outcomes: list[Outcome], options: argparse.Namespace) -> bool:
         say(f"prostate-seg: the cases are done, but not the review: {error}")
         return False
     for file in written:
-        say(f"review: {file}")
+        note(f"review: {file}")
     return True

@@ -8,9 +8,13 @@ from pathlib import Path
 
 from ..errors import InputError, OutputError, SettingsError
 from .common import path
-from .output import DONE, say, show
+from .output import DONE, note, show
 
 HELP = "make the shape model that refines, from your masks"
+EXAMPLES = (
+    "shape-model LABELS -o mine.npz",
+    "shape-model LABELS -o mine.npz --phantoms 60",
+)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -35,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
         model.save(temporary)
     low, high = model.volumes_ml[[0, -1]]
     show(options.output)
-    say(f"{len(model.volumes_ml)} shapes of {low:.0f} to {high:.0f} mL, {len(model.modes)} modes")
-    say(f"segment with it: prostate-seg segment INPUT -o OUT --shape-model {options.output}")
+    note(f"{len(model.volumes_ml)} shapes of {low:.0f} to {high:.0f} mL, {len(model.modes)} modes")
+    note(f"segment with it: prostate-seg segment INPUT -o OUT --shape-model {options.output}")
     return DONE
 
 

@@ -8,9 +8,14 @@ from typing import Any
 
 from ..errors import SettingsError
 from .common import path
-from .output import DONE, say, show
+from .output import DONE, note, show, steps
 
 HELP = "train on your cases, or on phantoms"
+EXAMPLES = (
+    "train --data cases.json -o runs/mine",
+    "train --data cases.json -o runs/five --folds 5",
+    "train -o runs/phantoms --init none --phantoms 640 --epochs 60",
+)
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -38,6 +43,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start a training, or resume one."""
+    from ..training.card import Card
     from ..training.run import plan, train
 
     if options.trust and options.bundle is None:
@@ -55,14 +61,24 @@ def run(options: argparse.Namespace) -> int:
     if options.folds is None:
         planned = plan(options.output, datalist=options.data, **chosen)
         for sentence in planned.start[1].sentences() if planned.start else ():
-            say(f"{options.init_encoder.name}: {sentence}")
-        bundle = train(planned)
+            note(f"{options.init_encoder.name}: {sentence}")
+        with steps() as watch:
+            bundle = train(planned, watch)
+        note(Card.of(options.output, planned.bundle, planned.record).outcome)
     else:
         from ..training.folds import train_folds
 
         bundle = train_folds(options.output, options.data, options.folds, **chosen)
     show(bundle)
-    say(f"segment with it: prostate-seg segment INPUT -o OUT --bundle {bundle}")
+    note("Segment with it; compare it with the released weights on unseen cases:")
+    for command in (
+        f"segment INPUT -o OUT --bundle {bundle}",
+        "segment INPUT -o RELEASED",
+        "evaluate RELEASED LABELS -o BEFORE",
+        "evaluate OUT LABELS -o AFTER",
+        "compare BEFORE AFTER",
+    ):
+        note(f"  prostate-seg {command}")
     return DONE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ from .pairs import IN_CASE_FOLDER, Pair
 LARGEST_CHANGE = 0.05  # largest relative change of a prediction's volume by resampling
 NO_PLACE = "Not both files name a frame of reference, so whether the masks lie in the same one is unknown."
 NO_DIRECTIONS = "The files do not say how the axes lie in the patient: no thirds, directions or extents."
+
+
+SHOWN = {  # metrics of a line of the table, and how they are written
+    **{"dice": "{:.3f}", "hd_mm": "{:.2f}", "hd95_mm": "{:.2f}", "assd_mm": "{:.2f}"},
+    **{"volume_ml": "{:.1f}", "reference_volume_ml": "{:.1f}"},
+}
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,13 @@ class CaseResult:
         """Return one line: name, Dice, HD, HD95, ASSD in mm and both volumes in mL; or name and error."""
         if self.metrics is None:
             return f"{self.name:24s} {self.error}"
-        m = self.metrics
-        volumes = ["-" if volume is None else f"{volume:.1f}" for volume in (m.volume_ml, m.reference_volume_ml)]
-        return (
-            f"{self.name:24s} {m.dice:6.3f} {m.hd_mm:7.2f} {m.hd95_mm:8.2f} {m.assd_mm:8.2f} "
-            f"{volumes[0]:>6s} {volumes[1]:>7s}"
-        )
+        return as_line(self.name, {name: getattr(self.metrics, name) for name in SHOWN})
+
+
+def as_line(name: str, values: Mapping[str, float | None]) -> str:
+    """Return one line of the table: a name, and the metrics SHOWN."""
+    cells = ["-" if (value := values[one]) is None else form.format(value) for one, form in SHOWN.items()]
+    return f"{name:24s} {cells[0]:>6s} {cells[1]:>7s} {cells[2]:>8s} {cells[3]:>8s} {cells[4]:>6s} {cells[5]:>7s}"
 
 
 def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:

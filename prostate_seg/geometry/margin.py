@@ -8,7 +8,8 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from ..errors import GeometryError, SettingsError
-from .volume import Array, Orientation, bounding_box, spacing_of, swap_ras_lps
+from .extent import bounding_box
+from .volume import Array, Orientation, spacing_of, swap_ras_lps
 
 LARGEST_MM = 30.0
 DIRECTIONS = ("left", "right", "anterior", "posterior", "superior", "inferior")

@@ -9,7 +9,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from ..errors import GeometryError
-from .volume import Array, Segmentation, Volume, bounding_box, lps_from_affine, reindexed
+from .extent import bounding_box
+from .volume import Array, Segmentation, Volume, lps_from_affine, reindexed
 
 ON_GRID_VOXELS = 1e-3  # largest distance at which two voxel centres count as the same
 LARGEST_LOSS = 0.001  # largest share of a mask that may lie outside the image

@@ -7,7 +7,7 @@ RAS and LPS.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -139,6 +139,12 @@ class Segmentation:
         Digest of the image on which the mask was drawn, as in :class:`Source`; empty if unknown.
     frame_of_reference
         DICOM Frame of Reference UID; empty if the file has none.
+    model
+        Name and version of the model that drew the mask; empty if it was read from a file.
+    warnings
+        Sentences for the user, from ``segment``.
+    uncertainty
+        How far the mask can be trusted, from ``segment``: the entries ``uncertainty`` of a case's manifest.json.
     """
 
     labels: Array
@@ -148,6 +154,9 @@ class Segmentation:
     orientation: Orientation = "file"
     source_sha256: str = ""
     frame_of_reference: str = ""
+    model: tuple[str, str] | tuple[()] = ()
+    warnings: tuple[str, ...] = ()
+    uncertainty: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", _checked_affine(self.affine))
@@ -277,24 +286,3 @@ def _finite(array: Array) -> bool:
 def _grid_text(array: Array, affine: Array) -> str:
     shape = " x ".join(map(str, array.shape))
     return f"{shape} {array.dtype}, {' x '.join(f'{length:.4g}' for length in spacing_of(affine))} mm"
-
-
-def extent_mm(segmentation: Segmentation) -> tuple[float, float, float]:
-    """Return the lengths of the first structure along i, j, k in mm, end voxels included; 0 if it is empty."""
-    lengths = []
-    mask = segmentation.mask()
-    for axis, spacing in enumerate(segmentation.spacing_mm):
-        others = tuple(other for other in range(3) if other != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        lengths.append(float((hit[-1] - hit[0] + 1) * spacing) if hit.size else 0.0)
-    return lengths[0], lengths[1], lengths[2]
-
-
-def bounding_box(mask: Array) -> tuple[slice, ...]:
-    """Return the smallest box of slices that holds all True voxels; empty slices if there are none."""
-    box = [slice(None)] * mask.ndim
-    for axis in range(mask.ndim):  # each axis searches only the box that the axes before left
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hit = np.flatnonzero(mask[tuple(box)].any(axis=others))
-        box[axis] = slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0)
-    return tuple(box)

@@ -2,6 +2,7 @@ from .inferers import ScaleFlipInferer, SliceStackInferer
 from .overrides import check_overrides
 from .predictor import Predictor, load_bundle
 from .reader import UltrasoundReader, cases_in
+from .settings import part_of
 from .transforms import ClipToFieldOfViewd, ModelGridd, NormalizeUltrasoundd, RefineShaped, ToSourceGridd
 from .weights import initialise
 
@@ -19,4 +20,5 @@ __all__ = [
     "check_overrides",
     "initialise",
     "load_bundle",
+    "part_of",
 ]

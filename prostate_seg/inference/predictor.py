@@ -179,6 +179,7 @@ class Predictor:
             probability=_array(sample[transforms.on_source_grid("pred")]),
             orientation=volume.orientation,
             source_sha256=volume.source.sha256,
+            model=(self.info.name, self.info.version),
         )
         first = sample.get(transforms.unrepaired("pred"), probability)
         return Prediction(segmentation, image, passes, _array(first), _array(probability))

@@ -109,6 +109,18 @@ def read_settings(bundle: Path) -> dict[str, Any]:
     return settings
 
 
+def part_of(bundle: str | Path, name: str) -> Any:
+    """Return one of the parts of a bundle's inference.json, built. Raise BundleError if it is invalid.
+
+    ``name`` is ``network_def``, ``inferer``, ``preprocessing`` or ``postprocessing``. The last two are lists of
+    transforms, without those that read or write files.
+    """
+    settings = read_settings(Path(bundle))
+    if name not in settings:
+        raise BundleError(f"A bundle has no part named {shortened(name)}, expected one of {', '.join(PARTS)}.")
+    return build(steps_of(settings, name) if name in PARTS[2:] else settings[name])
+
+
 def settings_digest(settings: Mapping[str, Any]) -> str:
     """Return the hexadecimal SHA-256 of everything that determines a mask, except the weights.
 

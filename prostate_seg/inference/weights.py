@@ -122,6 +122,11 @@ def read_state(path: str | Path) -> State:
     return unwrapped(content, str(path))
 
 
+def save_halved(state: Mapping[str, Tensor], path: Path) -> None:
+    """Save weights in half precision, as the released ones are. The masks are the same but for single voxels."""
+    torch.save({name: value.half() if value.is_floating_point() else value for name, value in state.items()}, path)
+
+
 def load_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load a state dict into a module.
 

@@ -138,6 +138,7 @@ class VisionTransformer(nn.Module):
                 f"Image size {tuple(image_size)} and patch size {self.patch_size} must have as many axes."
             )
         self.hidden = 0.0
+        self.image_size = tuple(image_size)
         self.grid = tuple(math.ceil(n / p) for n, p in zip(image_size, self.patch_size, strict=True))
         self.patch_embed = patch_embed
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.width))

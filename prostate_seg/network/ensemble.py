@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SettingsError
+from .scripting import OfOneSize
+from .segmenter import Segmenter
 
 
 class Ensemble(nn.Module):
@@ -37,6 +39,13 @@ class Ensemble(nn.Module):
         """Return the logarithm of the mean probabilities: (B, C, *spatial) -> (B, K, *spatial)."""
         each = torch.stack([member(x).float().log_softmax(dim=1) for member in self.members])  # (M, B, K, *spatial)
         return each.logsumexp(dim=0) - math.log(len(self.members))
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Return what ``torch.jit.script`` compiles: for Segmenters, as a Segmenter does it."""
+        first = self.members[0]
+        if not isinstance(first, Segmenter):
+            return self
+        return OfOneSize(self, first.encoder.patch_embed.in_channels, first.encoder.image_size)
 
 
 def members_of(network: Callable[..., Tensor]) -> list[Callable[..., Tensor]]:

@@ -13,10 +13,11 @@ from ..errors import SettingsError
 from .decoder import LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder
 from .encoder import VisionTransformer
 from .patches import INTERPOLATION, ConvStem, PatchEmbed
+from .scripting import OfOneSize
 
 
 class Segmenter(nn.Module):
-    """Encoder and decoder: image (B, C, *spatial) -> logits (B, K, *spatial), float32, any spatial size.
+    """Encoder and decoder: image ``(B, C, *spatial)`` -> logits ``(B, K, *spatial)``, float32, any spatial size.
 
     The image is padded with zeros at the end of each axis to a multiple of the patch size. The logits of the
     decoder are interpolated linearly to the padded size and then cropped, as published.
@@ -48,7 +49,7 @@ class Segmenter(nn.Module):
         return self.with_features(x)[0]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, K, *spatial), and :meth:`features` (B, D) of the same pass."""
+        """Return the logits ``(B, K, *spatial)``, and :meth:`features` (B, D) of the same pass."""
         size = tuple(x.shape[2:])
         x, grid = self._padded(x)  # (B, C, *padded)
         padded = tuple(x.shape[2:])
@@ -61,6 +62,10 @@ class Segmenter(nn.Module):
         """Return the features (B, D) of an image: the mean of its patch tokens."""
         tokens, _ = self.encoder.encode(self._padded(x)[0])  # (B, N, D)
         return tokens.mean(dim=1)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Return what ``torch.jit.script`` compiles: this network for images of the encoder's ``image_size``."""
+        return OfOneSize(self, self.encoder.patch_embed.in_channels, self.encoder.image_size)
 
     def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Return the image padded to whole patches, and the number of patches along each axis."""

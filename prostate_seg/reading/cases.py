@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..geometry.volume import Array, Volume
@@ -22,6 +23,7 @@ from .dicom.ultrasound import read_us
 from .field_of_view import over_frames
 from .images import read_itk, read_nifti
 from .inspection import Finding, inspect_each, members_of
+from .objects import as_file
 
 EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # in a folder of results
 LONGEST_NAME = 80  # bytes
@@ -69,22 +71,12 @@ class _Found:
 
 
 def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]:
-    """Find the cases in files, folders (searched recursively) and zips.
+    """Return the cases in files, folders (searched recursively) and zips, and what in them is no case.
 
     Files of one DICOM series in one folder are one case, even if each file is an input of its own. Links to folders
     are not followed. Hidden files and folders are ignored.
 
-    Returns
-    -------
-    list[Case]
-        The cases.
-    list[Skipped]
-        The files and folders that are not cases.
-
-    Raises
-    ------
-    InputError
-        An input does not exist, or no case is found.
+    Raises InputError if an input does not exist, or if no case is found.
     """
     found = _Found()
     looked_at: set[InputFile] = set()
@@ -156,18 +148,23 @@ def _read(case: Case, acquisition: Acquisition) -> tuple[Volume, Array]:
 
 
 def read(
-    path: str | Path,
+    source: Any,
     *,
     frame_spacing_mm: float | None = None,
     frame_order: FrameOrder | None = None,
     probe_side: ProbeSide | None = None,
 ) -> Volume:
-    """Read the only case in a file, folder or zip; see :func:`read_case`. Raises InputError for several cases."""
-    cases, _ = find_cases([path])
-    if len(cases) > 1:
-        names = ", ".join(case.name for case in cases[:10])
-        raise InputError(f"{Path(path).name}: {len(cases)} cases ({names}), expected one; give the path of one.")
-    return read_case(cases[0], frame_spacing_mm=frame_spacing_mm, frame_order=frame_order, probe_side=probe_side)
+    """Read the only case in a file, folder or zip, or an image of nibabel or SimpleITK; see :func:`read_case`.
+
+    Raises InputError if there are several cases, or if the source is something else.
+    """
+    with as_file(source) as path:
+        cases, _ = find_cases([path])
+        if len(cases) > 1:
+            names = ", ".join(case.name for case in cases[:10])
+            raise InputError(f"{path.name}: {len(cases)} cases ({names}), expected one; give the path of one.")
+        given = {"frame_spacing_mm": frame_spacing_mm, "frame_order": frame_order, "probe_side": probe_side}
+        return read_case(cases[0], **given)  # type: ignore[arg-type]
 
 
 def _existing(given: Path) -> Path:

@@ -25,6 +25,7 @@ from .acquisition import Acquisition
 from .chosen_structure import chosen_structure
 from .itk_file import read_itk_grid
 from .nifti_file import read_nifti_grid
+from .objects import as_file
 from .voxel_data import Grid
 
 Result = TypeVar("Result")
@@ -32,22 +33,24 @@ Result = TypeVar("Result")
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")  # .hdr is rejected
 
 
-def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequence[str] = ()) -> Segmentation:
-    """Read a binary mask from NIfTI, NRRD, MetaImage or DICOM.
+def read_mask(
+    source: Any, *, like: Segmentation | None = None, structure: str | Sequence[str] = ()
+) -> Segmentation:
+    """Read a binary mask from a file of NIfTI, NRRD, MetaImage or DICOM, or from an image of nibabel or SimpleITK.
 
     A label map may have only one non-zero value; it becomes 1. The orientation is "assumed" if the file states this
     or has no orientation.
 
     Parameters
     ----------
-    path
-        The mask file.
+    source
+        Path of the mask file, or the image.
     like
         Mask with the grid for the contours of an RT Structure Set, which has no grid of its own.
     structure
-        Names in order of preference. If the file names its structures, one of them must match. If the file names no
-        structures, its mask is the requested structure. If empty: the structure CTV of a DICOM file, or else its
-        only structure.
+        A name, or names in order of preference. If the file names its structures, one of them must match. If the
+        file names no structures, its mask is the requested structure. If empty: the structure CTV of a DICOM file,
+        or else its only structure.
 
     Returns
     -------
@@ -61,7 +64,9 @@ def read_mask(path: Path, *, like: Segmentation | None = None, structure: Sequen
     GeometryError
         The mask does not have three axes, its geometry is not valid, or ``like`` is missing for a structure set.
     """
-    return replace(_guarded(_read_mask, Path(path), like, structure))  # checks the values again
+    names = (structure,) if isinstance(structure, str) else structure
+    with as_file(source) as path:
+        return replace(_guarded(_read_mask, path, like, names))  # checks the values again
 
 
 def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Result:

@@ -3,12 +3,13 @@
 Each page is a single HTML file that needs no network connection.
 """
 
-from .case_page import CaseReport, Layer, write_case_page
+from .case_page import CaseReport, write_case_page
 from .cohort_page import PAGE, check_cohort, write_cohort
 from .comparison_page import PAGE as COMPARISON_PAGE
 from .comparison_page import check_comparison_page, write_comparison_page
 from .review_page import check_review, write_review
 from .segmented import case_report_of, write_report
+from .viewer import Layer
 
 __all__ = [
     "COMPARISON_PAGE",

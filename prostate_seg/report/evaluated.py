@@ -16,9 +16,10 @@ from ..reading.cases import read
 from ..system.input_files import SUFFIXES, stem, suffix
 from ..writing.formats import FORMATS
 from ..writing.view import view_of
-from .case_page import PREDICTION_COLOUR, REFERENCE_COLOUR, CaseReport, Layer
+from .case_page import CaseReport
 from .labels import LABELS
 from .slices import overlay
+from .viewer import PREDICTION_COLOUR, REFERENCE_COLOUR, Layer
 
 
 def evaluated_case(result: CaseResult, images: Path | None = None) -> CaseReport:

@@ -123,6 +123,11 @@ def listed(sentences: Sequence[str]) -> str:
     return f"<ul class=warnings>{''.join(f'<li>{escape(text)}</li>' for text in sentences)}</ul>"
 
 
+def plain_list(sentences: Sequence[str]) -> str:
+    """Return sentences as a plain HTML list."""
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in sentences)}</ul>"
+
+
 def section(title: str, *content: str) -> str:
     """Return a section of a page with a heading."""
     return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"

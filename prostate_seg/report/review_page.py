@@ -1,4 +1,4 @@
-"""The review page of a cohort: its cases in the order of review, the most doubtful case first."""
+"""The review page of a cohort: its cases as a worklist, the most doubtful case first."""
 
 from __future__ import annotations
 
@@ -9,13 +9,27 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from ..assessment.facts import Uncertainty
+from ..errors import ProstateSegError
+from ..geometry.volume import same_grid
+from ..reading.cases import read
+from ..reading.masks import read_mask
 from ..system.csv_files import write_rows
 from ..system.replaced import check_replaceable
 from ..writing.formats import FORMATS
 from ..writing.manifest import Manifest
-from .page import Html, heading, listed, section, table, write_page
+from ..writing.view import view_of
+from .page import Html, heading, listed, plain_list, section, table, write_page
+from .slices import overlay
+from .viewer import PREDICTION_COLOUR
 
 PAGE, TABLE = "review.html", "review.csv"
+STATES = ("open", "seen", "accepted", "corrected")
+MOST_PICTURES = 300  # cases of the worklist with a picture, about 15 kB each
+_TOOLS = (
+    '<p class="only-screen tools"><span id=progress role=status></span>'
+    "<label><input type=checkbox id=only-open>Show only what is open</label>"
+    "<button type=button id=export>Save the states as CSV</button><span id=storage></span></p>"
+)
 PROBABILITY = "probability_hd95_above_5_mm"
 NO_PROSTATE = "probability_no_upright_prostate"
 REPAIRED = "repaired_largest_mm"
@@ -65,9 +79,7 @@ def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
     write_rows(folder / TABLE, head, ([place, name, *row] for place, (name, row) in enumerate(numbered, 1)))
     shown = []
     for place, (name, row) in enumerate(zip(order, rows, strict=True), 1):
-        report = folder / name / FORMATS["report"].file
-        link = f'<a href="{quote(name)}/{FORMATS["report"].file}">{escape(name)}</a>'
-        shown.append([place, Html(link) if report.is_file() else name, *row[:-1], len(manifests[name]["warnings"])])
+        shown.append([place, _link(folder, name), *row[:-1], len(manifests[name]["warnings"])])
     titles = (
         "Place",
         "Case",
@@ -82,12 +94,65 @@ def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
     )
     known = any(row[0] is not None for row in rows)
     notes = [] if known else ["The chance of a far HD95 is not known here: each manifest says why."]
+    caption = f"{len(order)} cases"
+    numbers = table((*titles, "Volume, mL", "Warnings"), shown, caption=caption, name="review")
+    items = [_item(folder, name, manifests[name], place) for place, name in enumerate(order, 1)]
     body = [
-        section("Most doubtful first", listed(notes) if notes else "", table(
-            (*titles, "Volume, mL", "Warnings"), shown, caption=f"{len(order)} cases", name="review")),
-    ]  # fmt: skip
-    write_page(folder / PAGE, TITLE, body, data={"plots": []}, scripts=["tables.js"])
+        section(
+            "Most doubtful first", listed(notes) if notes else "", _TOOLS, f"<ol id=worklist>{''.join(items)}</ol>"
+        ),
+        section("Numbers", numbers),
+    ]
+    data = {"plots": [], "name": TABLE.replace(".csv", "-states.csv")}
+    write_page(folder / PAGE, TITLE, body, data=data, scripts=["tables.js", "review.js"])
     return [folder / TABLE, folder / PAGE]
+
+
+def _link(folder: Path, name: str) -> Html:
+    """Return the name of a case, with a link to its report if there is one."""
+    report = FORMATS["report"].file
+    if not (folder / name / report).is_file():
+        return Html(escape(name))
+    return Html(f'<a href="{quote(name)}/{report}">{escape(name)}</a>')
+
+
+def _item(folder: Path, name: str, manifest: Manifest, place: int) -> str:
+    """Return one case of the worklist: picture, name, reasons to look at it, and its state."""
+    chance = _chance(manifest["uncertainty"])
+    figures = [] if chance is None else [f"Chance of HD95 above 5 mm: {100 * chance:.0f} %"]
+    volume = manifest["volume_ml"]
+    figures += [] if volume is None else [f"{volume:.1f} mL"]
+    reasons = manifest["warnings"] or ["Nothing conspicuous."]
+    picture = _picture(folder / name) if place <= MOST_PICTURES else ""
+    states = "".join(
+        f'<label><input type=radio name="state{place}" value={state}{" checked" * (number == 0)}>{state}</label>'
+        for number, state in enumerate(STATES)
+    )
+    digest = (manifest.get("ctv_sha256") or "")[:16]  # a state is that of a contour
+    return (
+        f'<li data-case="{escape(name)}" data-digest="{escape(digest)}"><div class=thumbnail>{picture}</div><div>'
+        f"<h3>{_link(folder, name)}</h3><p>{escape(', '.join(figures))}</p>{plain_list(reasons)}"
+        f"<fieldset><legend class=hidden>State of {escape(name)}</legend>{states}</fieldset></div></li>"
+    )
+
+
+def _picture(case: Path) -> str:
+    """Return the slice with the largest area of the mask; a phrase if image or mask were not written."""
+    image, mask = (case / FORMATS[name].file for name in ("nrrd", "nifti"))
+    if not (image.is_file() and mask.is_file()):
+        return "<p>No picture: trus.nrrd or ctv.nii.gz is not there.</p>"
+    try:
+        volume, segmentation = read(image), read_mask(mask)
+        if not same_grid(volume, segmentation):
+            return "<p>No picture: the mask lies on another grid than the image.</p>"
+        found = segmentation.mask()
+        view = view_of(volume, [found])
+        area = view.of(found).sum(axis=(0, 1))
+        return overlay(
+            view, [(found, PREDICTION_COLOUR, False)], int(area.argmax()) if area.any() else len(area) // 2
+        )
+    except ProstateSegError as error:
+        return f"<p>No picture: {escape(str(error))}</p>"
 
 
 def _chance(doubt: Uncertainty) -> float | None:

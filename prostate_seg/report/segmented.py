@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..assessment.facts import Uncertainty
-from ..errors import OutputError
 from ..writing.contoured_volume import ContouredVolume
 from ..writing.manifest import Manifest
 from ..writing.request import Request
-from .case_page import CaseReport, Layer, write_case_page
+from .case_page import CaseReport, write_case_page
+from .viewer import Layer
 
 _COLOURS = ("#00d5ff", "#7cfc00", "#ff9f40", "#c9a0ff")
 _ORIENTATION = {"file": "from the file", "option": "from the options", "assumed": "assumed, the file has none"}
@@ -26,10 +26,6 @@ def case_report_of(contoured: ContouredVolume, manifest: Manifest, *, identity: 
     contains the first 12 digits of the input's SHA-256.
     """
     volume = contoured.volume
-    layers = [
-        Layer(name, mask) if number == 0 else Layer(name, mask, _COLOURS[(number - 1) % len(_COLOURS)], True)
-        for number, (name, mask) in enumerate(contoured.masks.items())
-    ]
     digits = volume.source.sha256[:12] or "of an array"
     header = volume.source.header if identity is not None else None
     who = [(text, str(header.get(tag))) for text, tag in IDENTITY if header is not None and header.get(tag)]
@@ -38,12 +34,19 @@ def case_report_of(contoured: ContouredVolume, manifest: Manifest, *, identity: 
     return CaseReport(
         f"Prostate CTV: {identity or f'case {digits}'}",
         volume,
-        layers,
+        _layers(contoured),
         contoured.ctv.probability,
         results=[*who, *_results(manifest)],
         warnings=list(manifest["warnings"]),
         provenance=_provenance(manifest),
     )
+
+
+def _layers(contoured: ContouredVolume) -> list[Layer]:
+    return [
+        Layer(name, mask) if number == 0 else Layer(name, mask, _COLOURS[(number - 1) % len(_COLOURS)], True)
+        for number, (name, mask) in enumerate(contoured.masks.items())
+    ]
 
 
 def _results(manifest: Manifest) -> list[tuple[str, str]]:
@@ -106,7 +109,28 @@ def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def write_report(path: Path, request: Request) -> None:
-    """Write the page of a case from its manifest."""
-    if request.manifest is None:
-        raise OutputError(f"Cannot write {path.name}: a report needs the manifest of its case.")
-    write_case_page(path, case_report_of(request.contoured, request.manifest, identity=request.identity))
+    """Write the page of a case from its manifest, or without one: then it tells less."""
+    if request.manifest is not None:
+        write_case_page(path, case_report_of(request.contoured, request.manifest, identity=request.identity))
+        return
+    volume, ctv = request.contoured.volume, request.contoured.ctv
+    results = [("Volume", f"{ctv.volume_ml:.1f} mL")] if ctv.labels.shape[2] > 1 else []
+    results += _doubt(cast(Uncertainty, ctv.uncertainty) if ctv.uncertainty else None)
+    write_case_page(
+        path,
+        CaseReport(
+            "Prostate CTV",
+            volume,
+            _layers(request.contoured),
+            ctv.probability,
+            results=results,
+            warnings=list(dict.fromkeys([*volume.warnings, *ctv.warnings])),
+            provenance=_lines(
+                {
+                    "Input": {"kind": volume.source.kind, "SHA-256": volume.source.sha256},
+                    "Orientation": _ORIENTATION[volume.orientation],
+                    "Model": ", version ".join(ctv.model) or "none: the mask was given",
+                }
+            ),
+        ),
+    )

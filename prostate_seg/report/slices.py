@@ -17,7 +17,7 @@ from ..writing.view import View, outlines
 BUDGET_BYTES = 22_000_000  # limit for all slices of a page, in base64
 LEVELS = ((640, 88), (640, 75), (512, 70), (448, 60), (384, 50), (256, 40), (160, 30))  # longest side, JPEG quality
 UNCERTAINTY_STEPS = 8
-UNCERTAINTY_RGB = (255, 60, 190)
+UNCERTAINTY_RGB = (255, 122, 0)
 DOUBTFUL_MM, RAMP_BITS = 4.5, 0.72
 
 
@@ -52,8 +52,10 @@ def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
     ]
 
 
-def doubtful(view: View, mask: Array, probability: Array) -> list[str]:
-    """Return, for each slice, the parts of a mask's outline at a blurred edge, as SVG path data.
+def doubtful(view: View, mask: Array, probability: Array) -> list[tuple[str, int | None]]:
+    """Return, for each slice, the parts of a mask's outline at a blurred edge: SVG path data, and their share.
+
+    The share is in per cent of the outline; None for a slice without the mask.
 
     An edge is blurred if its width is at least 4.5 mm. The width is the entropy in bits, integrated across the
     edge. For a straight ramp this is 0.72 divided by the gradient of the probability per mm, which is used here.
@@ -86,7 +88,7 @@ def overlay(view: View, masks: Sequence[tuple[Array, str, bool]], index: int) ->
     ]
     picture = _jpeg(view.gray[:, :, index], _size(view, 320), 80)
     return (
-        f'<svg viewBox="0 0 {width:.3f} {height:.3f}" role=img class=outlines>'
+        f'<svg viewBox="0 0 {width:.3f} {height:.3f}" role=img class=outlines aria-label="Slice with contours">'
         f'<image href="{picture}" width="{width:.3f}" height="{height:.3f}" preserveAspectRatio="none"/>'
         f"{''.join(lines)}</svg>"
     )
@@ -128,19 +130,20 @@ def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _stretches(mask: Array, blurred: Array, scale: Array) -> str:
-    """Return the parts of a mask's outlines over blurred pixels as SVG path data.
+def _stretches(mask: Array, blurred: Array, scale: Array) -> tuple[str, int | None]:
+    """Return the parts of a mask's outlines over blurred pixels as SVG path data, and their share in per cent.
 
-    A single point is left out.
+    A single point is left out. The share counts points of the outline; it is None without an outline.
     """
-    parts = []
+    parts, points, found = [], 0, 0
     for outline in outlines(mask):
         nearest = np.floor(outline).astype(int).clip(0, np.array(mask.shape) - 1)
         on = blurred[tuple(nearest.T)]
+        points, found = points + len(on), found + int(on.sum())
         for run in np.split(np.arange(len(outline)), np.flatnonzero(np.diff(on)) + 1):
             if on[run[0]] and len(run) > 1:
                 parts.append("M" + " ".join(f"{x:.4g},{y:.4g}" for x, y in (outline[run] * scale).tolist()))
-    return "".join(parts)
+    return "".join(parts), round(100 * found / points) if points else None
 
 
 def _path(mask: Array, scale: Array) -> str:

@@ -3,16 +3,17 @@ from .data import EpochSampler, LoadCased, SeededDataset
 from .datalist import items
 from .engine import (
     AutocastInferer,
-    BestWeights,
     ClippedGradients,
     HiddenPatches,
     SeedHandler,
-    TrainingState,
     averaged,
 )
 from .losses import DiceCEHausdorffLoss
 from .metrics import EvaluationTables, SegmentationMetrics
+from .processes import handlers_of_process, join_processes, leave_processes, share_of_process
+from .progress import TrainingProgress
 from .sampling import HardExamples, HardExampleSampler
+from .saved import BestWeights, PublishedWeights, TrainingState
 
 __all__ = [
     "AutocastInferer",
@@ -25,12 +26,18 @@ __all__ = [
     "HardExamples",
     "HiddenPatches",
     "LoadCased",
+    "PublishedWeights",
     "RandFewSlicesd",
     "RandUltrasoundd",
     "SeedHandler",
     "SeededDataset",
     "SegmentationMetrics",
+    "TrainingProgress",
     "TrainingState",
     "averaged",
+    "handlers_of_process",
     "items",
+    "join_processes",
+    "leave_processes",
+    "share_of_process",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..reading.cases import read
 from ..reading.field_of_view import blacken_outside, field_of_view
 from ..reading.masks import read_mask
 from .datalist import READING
+from .processes import place
 
 
 class LoadCased(Transform):
@@ -81,7 +83,8 @@ class EpochSampler(Sampler[int]):
     """Sampler of shuffled indices that include the epoch: epoch · length + index.
 
     A worker gets both numbers from such an index, to draw its random transforms. Set ``epoch`` (0-based) before
-    each pass. The order depends only on (seed, epoch).
+    each pass. The order depends only on (seed, epoch). Of n processes each takes every nth index; if the number of
+    cases is not a multiple of n, the first cases occur twice.
     """
 
     def __init__(self, dataset: Sequence[Any], seed: int = 0) -> None:
@@ -90,11 +93,15 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.length
+        return math.ceil(self.length / place()[1])
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        number, count = place()
+        order = np.resize(self._order(), len(self) * count)[number::count]
         yield from (self.epoch * self.length + order).tolist()
+
+    def _order(self) -> np.ndarray:
+        return np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
 
 
 class SeededDataset(CacheDataset):

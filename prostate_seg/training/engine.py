@@ -1,11 +1,8 @@
-"""Parts of the training engine: autocast, seeds, averaged weights, and a state from which training can resume."""
+"""Parts of the training engine: autocast, seeds, hidden patches, clipped gradients, averaged weights."""
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,11 +11,9 @@ from monai.engines import IterationEvents
 from monai.inferers import Inferer
 from torch.optim.swa_utils import AveragedModel
 
-from ..errors import BundleError, SettingsError
+from ..errors import SettingsError
 from ..network import SEEING, Segmenter, autocast
 from .data import EpochSampler
-
-STATE_FILE = "training_state.pt"
 
 
 class AutocastInferer(Inferer):
@@ -135,98 +130,3 @@ def averaged(network: torch.nn.Module, decay: float = 0.998) -> AveragedModel:
         torch._foreach_lerp_(means, values, 1 - min(decay, (1 + updates) / (10 + updates)))
 
     return AveragedModel(network, multi_avg_fn=follow)
-
-
-class TrainingState:
-    """Handler that averages the weights after each iteration, and saves the state of training after each epoch.
-
-    The state is written to ``folder``/training_state.pt through a temporary file. It includes the position of the
-    trainer and the best validation so far. Attach this handler last.
-
-    Parameters
-    ----------
-    network
-        Network that is trained.
-    average
-        Its averaged copy (see :func:`averaged`).
-    state
-        Further objects with a state dict, by name.
-    validator
-        Evaluator that holds the best validation.
-    folder
-        Folder of the state file.
-    device
-        Device to which a state is loaded.
-    resume
-        Whether training resumes from an existing state file.
-    """
-
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        average: AveragedModel,
-        state: dict[str, Any],
-        *,
-        validator: Engine,
-        folder: str,
-        device: torch.device,
-        resume: bool = True,
-    ) -> None:
-        self.network, self.average, self.validator = network, average, validator
-        self.state = {"network": network, "average": average, **state}
-        self.path, self.device, self.resume = Path(folder) / STATE_FILE, device, resume
-
-    def attach(self, engine: Engine) -> None:
-        """Attach the handler to a trainer."""
-        if self.resume and self.path.is_file():
-            engine.add_event_handler(Events.STARTED, self._load)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.average.update_parameters(self.network))
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
-
-    def _save(self, engine: Engine) -> None:
-        content: dict[str, Any] = {name: part.state_dict() for name, part in self.state.items()}
-        best = self.validator.state
-        content["position"] = {
-            "epoch": engine.state.epoch,
-            "iteration": engine.state.iteration,
-            "best_metric": best.best_metric,
-            "best_metric_epoch": best.best_metric_epoch,
-        }
-        _save_whole(content, self.path)
-
-    def _load(self, engine: Engine) -> None:
-        try:
-            content = torch.load(self.path, map_location=self.device, weights_only=True)
-            content.setdefault("sampler", {"weights": None})  # a state of an older version has none
-            for name, part in self.state.items():
-                part.load_state_dict(content[name])
-            position = content["position"]
-        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            raise BundleError(
-                f"{self.path} cannot be resumed ({type(error).__name__}: it is damaged or of another network); "
-                "move it away to start anew."
-            ) from error
-        engine.state.epoch, engine.state.iteration = position["epoch"], position["iteration"]
-        self.validator.state.best_metric = position["best_metric"]
-        self.validator.state.best_metric_epoch = position["best_metric_epoch"]
-
-
-class BestWeights:
-    """Handler that saves the weights of the best validation as ``folder``/model.pt. Attach it to the validator."""
-
-    def __init__(self, network: torch.nn.Module, folder: str) -> None:
-        self.network, self.path = network, Path(folder) / "model.pt"
-
-    def attach(self, engine: Engine) -> None:
-        """Attach the handler to an evaluator with a key metric."""
-        engine.add_event_handler(Events.COMPLETED, self._save)
-
-    def _save(self, engine: Engine) -> None:
-        if engine.state.best_metric_epoch == engine.state.epoch:
-            _save_whole(self.network.state_dict(), self.path)
-
-
-def _save_whole(content: Any, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..assessment.assessor import SCORE
 from ..assessment.doubt import FAR_MM, Doubt, Score
@@ -18,13 +17,15 @@ from ..errors import SettingsError
 from ..evaluation.metrics import evaluate_masks, orthogonal_spacing_mm
 from ..inference.predictor import load_bundle
 from ..inference.settings import read_settings, settings_digest
-from ..inference.weights import read_state
+from ..inference.weights import read_state, save_halved
 from ..reading.cases import read
 from ..reading.masks import read_mask
 from ..system.atomic import replacing
 from ..system.digests import sha256_of_file
+from .card import Card, ensemble_text
 from .datalist import READING, load
-from .run import check_same, plan, rewrite, train
+from .progress import PICTURE
+from .run import SETTINGS, check_same, plan, rewrite, train
 
 FEWEST_OF_EACH = 5  # fewest cases with HD95 above 5 mm, and fewest others, for which a score is fitted
 NAMES = ("residual_mm", "cut", "shape_sd")  # numbers that are comparable for one member and for the ensemble's mean
@@ -122,16 +123,21 @@ def _together(run: Path, members: list[Path]) -> Path:
     shutil.copytree(members[0], partial)
     states = [read_state(member / "models" / "model.pt") for member in members]
     together = {
-        f"members.{number}.{name}": value.half() if value.is_floating_point() else value
-        for number, state in enumerate(states)
-        for name, value in state.items()
+        f"members.{number}.{name}": value for number, state in enumerate(states) for name, value in state.items()
     }
-    torch.save(together, partial / "models" / "model.pt")
+    save_halved(together, partial / "models" / "model.pt")
     config = json.loads((partial / "configs" / "inference.json").read_text(encoding="utf-8"))
     ensemble = {"_target_": "prostate_seg.network.Ensemble", "member": config["network_def"], "count": len(members)}
     rewrite(partial / "configs" / "inference.json", {"network_def": ensemble})
-    metadata = json.loads((partial / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    rewrite(partial / "configs" / "metadata.json", {"name": f"{metadata['name']}_ensemble_of_{len(members)}"})
+    records = [json.loads((member.parent / SETTINGS).read_text(encoding="utf-8")) for member in members]
+    cards = [
+        Card.of(member.parent, Path(record["bundle_root"]), record)
+        for member, record in zip(members, records, strict=True)
+    ]
+    name = f"{Card.of(run, Path(records[0]['bundle_root']), records[0]).name}_ensemble_of_{len(members)}"
+    rewrite(partial / "configs" / "metadata.json", {"name": name, "eval_metrics": {}})
+    (partial / "docs" / "README.md").write_text(ensemble_text(name, cards), encoding="utf-8")
+    (partial / "docs" / PICTURE).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder

@@ -16,6 +16,7 @@ from ..evaluation.metrics import diagonal_mm, orthogonal_spacing_mm, slice_prese
 from ..evaluation.summary import summarise
 from ..geometry.volume import Segmentation
 from ..report import write_cohort
+from .processes import from_all_processes, is_first_process
 
 
 class SegmentationMetrics(Metric):
@@ -52,7 +53,8 @@ class SegmentationMetrics(Metric):
         return {name: one.mean for name, one in summary.items() if one.mean is not None}
 
     def completed(self, engine: Engine, name: str) -> None:
-        """Store the means and the results of the cases in the engine's state at the end of a run."""
+        """Store the means and the results of the cases of all processes in the engine's state."""
+        self.results = from_all_processes(self.results)
         means = self.compute()
         engine.state.metrics[name] = means.pop("dice")
         engine.state.metrics.update(means)
@@ -63,6 +65,8 @@ class SegmentationMetrics(Metric):
 class EvaluationTables:
     """Handler that writes ``metrics.csv``, ``metrics.json`` and ``report.html`` at the end of a run.
 
+    Of several processes the first writes them.
+
     ``metric`` is the name under which a SegmentationMetrics is attached to the evaluator. Attach this handler to
     the same evaluator.
     """
@@ -72,7 +76,8 @@ class EvaluationTables:
 
     def attach(self, engine: Engine) -> None:
         """Attach the handler to an evaluator."""
-        engine.add_event_handler(Events.COMPLETED, self._write)
+        if is_first_process():
+            engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self, engine: Engine) -> None:
         results = engine.state.metric_details[self.metric]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from ..errors import BundleError, ProstateSegError, SettingsError
@@ -19,18 +20,24 @@ from ..inference.predictor import name_and_version
 from ..inference.released import released_bundle, weights_file
 from ..inference.settings import draw_network, read_settings
 from ..inference.settings import read_json as read_object
+from ..inference.weights import read_state, save_halved
 from ..system.atomic import made_folder, replacing
 from ..system.checked_files import read_json, shortened
 from ..system.digests import sha256_of_file
+from .card import Card
 from .datalist import items
-from .engine import STATE_FILE
+from .progress import PICTURE
 from .ranges import check_values
+from .saved import STATE_FILE, epochs_made
 from .start import FILE as START
 from .start import Fit, start_of, write_start
 from .trust import check_trusted
 
 SETTINGS = "settings.json"  # record of a run
-_OPTIONS = {"init": "--init", "datalist": "--data", "ckpt_dir": "--output", "bundle_root": "--bundle"}
+_OPTIONS = {
+    **{"init": "--init", "datalist": "--data", "bundle_root": "--bundle"},
+    **{"ckpt_dir": "--output", "model_dir": "--output"},
+}
 _SHARED = ("prepare", "pad")  # must be equal in inference.json, or training and inference use different grids
 _CONFIGS = ("train.json", "inference.json", "metadata.json", "logging.conf")
 _TRAVEL = ("LICENSE", "docs/metadata.schema.json")  # further files that the new bundle gets
@@ -111,6 +118,8 @@ def plan(
         start = start_of(changed["network_def"], init_encoder, weights=overrides["init"], seed=drawn)
         overrides["init"] = str((run / START).resolve())
     overrides["ckpt_dir"] = str((run / "checkpoints").resolve())
+    if "model_dir" in config:  # the source bundle keeps its weights
+        overrides["model_dir"] = overrides["ckpt_dir"]
     overrides["bundle_root"] = str(source)
     for name, value in overrides.items():
         if isinstance(value, str) and ("#" in value or value[:1] in ("$", "@", "%")):
@@ -208,8 +217,11 @@ def _interval(changed: ConfigParser, overrides: Mapping[str, Any]) -> dict[str, 
     return {"val_interval": epochs}
 
 
-def train(planned: Plan) -> Path:
-    """Run a plan. Return the folder of the new bundle, with the weights of the best validation."""
+def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Path:
+    """Run a plan. Return the folder of the new bundle, with the weights of the best validation.
+
+    ``watch`` is called after each step with the number of steps made and the number of all steps.
+    """
     configs = planned.bundle / "configs"
     made_folder(planned.run)
     if not _is_begun(planned.run):
@@ -225,9 +237,13 @@ def train(planned: Plan) -> Path:
         **planned.overrides,
     )
     try:
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+        made = epochs_made(planned.run / "checkpoints") if planned.overrides.get("resume", True) else 0
+        if made < workflow.parser.get_parsed_content(_EPOCHS):
+            workflow.initialize()
+            if watch is not None:
+                workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, _watched, watch)
+            workflow.run()
+            workflow.finalize()
     except RuntimeError as error:  # MONAI wraps errors of expressions
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ProstateSegError):
@@ -236,10 +252,14 @@ def train(planned: Plan) -> Path:
     return _new_bundle(planned, workflow.parser["network_def"])
 
 
+def _watched(engine: Engine, watch: Callable[[int, int], None]) -> None:
+    watch(engine.state.iteration, (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0))
+
+
 def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
-    """Write the new bundle: the new weights, and configurations, schema and licence of the source bundle."""
-    best = planned.run / "checkpoints" / "model.pt"
-    if not best.is_file():
+    """Write the new bundle: the new weights, a model card, and the files of the source bundle that it needs."""
+    checkpoints = planned.run / "checkpoints"
+    if not (checkpoints / "model.pt").is_file():
         raise SettingsError(
             "The run ended before its first validation, so there are no best weights; give another -o, and a "
             "smaller val_interval or more --epochs."
@@ -251,18 +271,15 @@ def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
     shutil.copytree(planned.bundle / "configs", partial / "configs")
     for file in _TRAVEL:
         shutil.copyfile(planned.bundle / file, partial / file)
-    shutil.copyfile(best, partial / "models" / "model.pt")
+    save_halved(read_state(checkpoints / "model.pt"), partial / "models" / "model.pt")
     rewrite(partial / "configs" / "inference.json", {"network_def": network})
     if read_object(partial / "configs" / "train.json")["network_def"] != network:
         rewrite(partial / "configs" / "train.json", {"network_def": network})
-    name, version = name_and_version(partial)
-    metadata = read_object(partial / "configs" / "metadata.json")
-    own = {
-        "name": f"{name if 'name' in metadata else planned.bundle.name}_retrained",
-        "data_source": "the cases of a user's datalist" if planned.overrides.get("datalist") else "phantoms",
-        "changelog": metadata["changelog"] | {version: "retrained from this version's configuration"},
-    }
-    rewrite(partial / "configs" / "metadata.json", own)
+    card = Card.of(planned.run, planned.bundle, planned.record)
+    rewrite(partial / "configs" / "metadata.json", card.metadata())
+    (partial / "docs" / "README.md").write_text(card.text(), encoding="utf-8")
+    if (checkpoints / PICTURE).is_file():
+        shutil.copyfile(checkpoints / PICTURE, partial / "docs" / PICTURE)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder

@@ -8,7 +8,7 @@ cluster. The largest weight is at most four times the smallest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,10 @@ class HardExampleSampler(EpochSampler):
         super().__init__(dataset, seed)
         self.weights: np.ndarray | None = None
 
-    def __iter__(self) -> Iterator[int]:
+    def _order(self) -> np.ndarray:
         if self.weights is None:
-            yield from super().__iter__()
-            return
-        drawn = np.random.default_rng((self.seed, self.epoch)).choice(self.length, self.length, p=self.weights)
-        yield from (self.epoch * self.length + drawn).tolist()
+            return super()._order()
+        return np.random.default_rng((self.seed, self.epoch)).choice(self.length, self.length, p=self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the weights, so that a run can be resumed."""

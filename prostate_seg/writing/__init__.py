@@ -6,13 +6,24 @@ Each format has one module and one row in :mod:`.formats`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..errors import OutputError
-from ..geometry.volume import Segmentation, Volume
+import numpy as np
 
-__all__ = ["write"]
+from ..errors import GeometryError, OutputError
+from ..geometry.structures import CTV
+from ..geometry.volume import Array, Segmentation, Volume
+
+KINDS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
+
+if TYPE_CHECKING:
+    from .contoured_volume import Kind
+
+__all__ = ["to_nibabel", "to_simpleitk", "write"]
 
 # Suffix, module and function. The first matching suffix counts. A module is imported when it is needed.
 _WRITERS = (
@@ -24,10 +35,16 @@ _WRITERS = (
 )
 
 
-def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: Volume | None = None) -> None:
-    """Write a volume or a segmentation in the format of the path's suffix.
-
-    DICOM is not written here, but by :mod:`.formats`.
+def write(
+    item: Volume | Segmentation,
+    path: str | os.PathLike[str],
+    *,
+    image: Volume | None = None,
+    format: str | None = None,  # noqa: A002 - as the option --format
+    structures: Mapping[str, Array] | None = None,
+    drawn: Kind | None = None,
+) -> None:
+    """Write a volume or a segmentation, in the format of the path's suffix or in a named one.
 
     Parameters
     ----------
@@ -39,22 +56,37 @@ def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: V
         contact sheet of a volume, or of a segmentation on its volume. ``.mrb``: a 3D Slicer scene of a
         segmentation and its volume.
     image
-        Volume of a segmentation, for ``.png`` and ``.mrb`` only.
+        Volume of a segmentation: for ``.png``, ``.mrb`` and named formats.
+    format
+        Name of a format of ``segment --format``, for example ``dicom-seg``, ``rtstruct`` or ``report``. The suffix
+        of the path must be that of the format's file. ``nrrd`` and ``us-series`` write the volume; ``us-series``
+        makes a new folder. Structures of the segmentation beside the CTV are written by formats that hold them.
+    structures
+        Further structures by name, bool (I, J, K), for named formats that hold them.
+    drawn
+        How the CTV was drawn, for DICOM formats: ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``. Default:
+        ``AUTOMATIC`` for the mask of a model, otherwise ``MANUAL``.
 
     Raises
     ------
     OutputError
-        The suffix is unknown or does not fit the item, or the file cannot be written.
+        The suffix or format is unknown or does not fit the item, or the file cannot be written.
     GeometryError
-        The segmentation of a ``.png`` lies on another grid than the image.
+        The segmentation lies on another grid than the image, or was drawn on another image.
     """
+    _check_kind(item)
+    if format is not None:
+        _write_format(item, Path(path), format, image=image, structures=structures or {}, drawn=drawn)
+        return
     name = Path(path).name
+    if structures is not None or drawn is not None:
+        raise OutputError(f"Cannot write {name}: structures= and drawn= belong to a named format; give format=.")
     lower = name.lower()
     if lower.endswith((".png", ".mrb")):
         _write_with_image(item, Path(path), image)
         return
     if image is not None:
-        raise OutputError(f"Cannot write {name}: only .png and .mrb take image=; leave it out.")
+        raise OutputError(f"Cannot write {name}: only .png, .mrb and named formats take image=; leave it out.")
     if lower.endswith((".stl", ".vtk")):
         if not isinstance(item, Segmentation):
             raise OutputError(f"Cannot write {name}: a surface is made of a segmentation, got a volume.")
@@ -67,8 +99,76 @@ def write(item: Volume | Segmentation, path: str | os.PathLike[str], *, image: V
             return
     raise OutputError(
         f"Cannot write {name}: unknown suffix, expected .nii, .nii.gz, .nrrd, .seg.nrrd, .mha, .stl, .vtk, .png or "
-        ".mrb."
+        ".mrb; for DICOM give format=dicom-seg, dicom-probability, rtstruct or us-series."
     )
+
+
+def _write_format(
+    item: Volume | Segmentation,
+    path: Path,
+    name: str,
+    *,
+    image: Volume | None,
+    structures: Mapping[str, Array],
+    drawn: Kind | None,
+) -> None:
+    """Write a segmentation and its volume in a format of the table."""
+    formats, contoured = (import_module(f".{module}", __name__) for module in ("formats", "contoured_volume"))
+    request = import_module(".request", __name__)
+    if name not in formats.FORMATS:
+        raise OutputError(
+            f"Cannot write {path.name}: no format is called {name}, only {', '.join(formats.FORMATS)}."
+        )
+    if not isinstance(item, Segmentation) or image is None:
+        raise OutputError(f"Cannot write {path.name}: {name} takes a segmentation and image=, its volume.")
+    if drawn not in (None, *KINDS) or (drawn and not formats.FORMATS[name].is_dicom):
+        raise OutputError(
+            f"Cannot write {path.name}: drawn= is AUTOMATIC, SEMIAUTOMATIC or MANUAL, for DICOM formats; got "
+            f"{drawn} for {name}."
+        )
+    if item.source_sha256 and image.source.sha256 and item.source_sha256 != image.source.sha256:
+        raise GeometryError(
+            f"Cannot write {path.name}: the segmentation was drawn on another image; give that one."
+        )
+    item, structures = _parted(item, structures, path.name, several=formats.FORMATS[name].structures)
+    formats.check_source(image, [name])
+    formats.check_probability(item, [name])
+    author = contoured.Author(
+        *(item.model or (contoured.SOFTWARE, contoured.SOFTWARE_VERSION)),
+        drawn or ("AUTOMATIC" if item.model else "MANUAL"),
+    )
+    whole = contoured.ContouredVolume(image, item, author, structures)
+    wanted = request.Request(whole, (name,))
+    if name != "us-series":
+        formats.FORMATS[name].write(path, wanted)
+        return
+    with import_module("..system.atomic", __name__).replacing_folder(path) as partial:
+        formats.FORMATS[name].write(partial, wanted)
+
+
+def _parted(
+    item: Segmentation, structures: Mapping[str, Array], file: str, *, several: bool
+) -> tuple[Segmentation, dict[str, Array]]:
+    """Return a segmentation of the CTV alone, and all other structures. Raise OutputError."""
+    if CTV not in item.names.values():
+        there = ", ".join(item.names.values())
+        raise OutputError(
+            f"Cannot write {file}: the segmentation has no {CTV}, only {there}; rename that structure."
+        )
+    others = {name: item.mask(name) for name in item.names.values() if name != CTV} | dict(structures)
+    if others and not several:
+        raise OutputError(
+            f"Cannot write {file}: the format holds the CTV alone, not {', '.join(map(str, others))}."
+        )
+    first = item.names[min(item.names)] == CTV
+    labels = item.mask(CTV).astype(np.uint8)
+    alone = replace(item, labels=labels, names={1: CTV}, probability=item.probability if first else None)
+    return alone, {str(name): mask for name, mask in others.items()}
+
+
+def _check_kind(item: object) -> None:
+    if not isinstance(item, Volume | Segmentation):
+        raise OutputError(f"A Volume or a Segmentation is written, got {type(item).__name__}.")
 
 
 def _write_with_image(item: Volume | Segmentation, path: Path, image: Volume | None) -> None:
@@ -81,3 +181,15 @@ def _write_with_image(item: Volume | Segmentation, path: Path, image: Volume | N
         import_module(".slicer_scene", __name__).write_scene(path, volume, segmentation)
     else:
         import_module(".contact_sheet", __name__).write_png(path, volume, segmentation)
+
+
+def to_nibabel(item: Volume | Segmentation) -> Any:
+    """Return a volume, or a segmentation's labels as uint8, as a NIfTI-1 image of nibabel (RAS mm)."""
+    _check_kind(item)
+    return import_module(".nifti", __name__).to_nibabel(item)
+
+
+def to_simpleitk(item: Volume | Segmentation) -> Any:
+    """Return a volume, or a segmentation's labels as uint8, as an image of SimpleITK (LPS mm)."""
+    _check_kind(item)
+    return import_module(".nrrd", __name__).to_simpleitk(item)

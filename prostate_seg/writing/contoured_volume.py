@@ -14,8 +14,9 @@ from pydicom.uid import generate_uid
 from scipy import ndimage
 
 from ..errors import GeometryError, OutputError, SettingsError
+from ..geometry.extent import bounding_box
 from ..geometry.structures import CTV
-from ..geometry.volume import Array, Segmentation, Volume, bounding_box, same_grid
+from ..geometry.volume import Array, Segmentation, Volume, same_grid
 
 Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 RESEARCH_ONLY = "research use only"

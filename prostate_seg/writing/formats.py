@@ -53,6 +53,11 @@ class Format:
     structures: bool = False
     default: bool = False
 
+    @property
+    def is_dicom(self) -> bool:
+        """Return whether the format refers to the images of a DICOM study."""
+        return "dicom" in self.needs
+
     def write(self, path: Path, request: Request) -> None:
         """Write a request to a path in this format. Raise OutputError."""
         resolve_name(self.writer)(path, request)
@@ -133,8 +138,9 @@ _ROWS = (
         "report",
         "report.html",
         "prostate_seg.report:write_report",
-        "a page to look at: slices, contour, uncertainty, surface; opens without a network",
+        "a page to look at: three planes, contour, uncertainty, surface; opens without a network",
         structures=True,
+        default=True,
     ),
 )
 FORMATS = {row.name: row for row in _ROWS}

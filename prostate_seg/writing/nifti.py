@@ -33,6 +33,13 @@ def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> No
     """
     path = Path(path)
     checked_suffix(path, ".nii", ".nii.gz")
+    image = to_nibabel(item)
+    with replacing(path) as temporary:
+        nibabel.save(image, temporary)
+
+
+def to_nibabel(item: Volume | Segmentation) -> nibabel.Nifti1Image:
+    """Return a volume, or a segmentation's labels, as the NIfTI image that :func:`write_nifti` writes."""
     assumed = item.orientation == "assumed"
     code = _ALIGNED if assumed else _SCANNER_ANATOMICAL
     image = nibabel.Nifti1Image(stored_array(item), item.affine)
@@ -45,8 +52,7 @@ def write_nifti(path: str | os.PathLike[str], item: Volume | Segmentation) -> No
     image.set_qform(item.affine, code)
     if not np.allclose(image.get_qform(), item.affine, atol=1e-3):
         image.set_qform(None, 0)
-    with replacing(path) as temporary:
-        nibabel.save(image, temporary)
+    return image
 
 
 def write_ctv(path: Path, request: Request) -> None:

@@ -13,7 +13,7 @@ from ..errors import OutputError
 from ..geometry.structures import Code, structure
 from ..geometry.volume import Segmentation, Volume, lps_from_affine
 from ..system.atomic import checked_suffix, replacing, stored_array
-from ..system.source_digest import field_of, tag_of
+from ..system.source_digest import FIELD, field_of, tag_of
 from .request import Request
 
 # Slicer's terminology contexts. The targets use the terminology file that :mod:`.slicer_scene` writes. Slicer shows
@@ -31,10 +31,7 @@ def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> Non
     """
     path = Path(path)
     checked_suffix(path, ".nrrd", ".mha")
-    image = _image(item)
-    for key, value in field_of(item.source_sha256 if isinstance(item, Segmentation) else "").items():
-        image.SetMetaData(key, value)
-    _write(image, path)
+    _write(to_simpleitk(item), path)
 
 
 def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> None:
@@ -52,7 +49,8 @@ def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> 
     nameless = sorted(set(np.unique(segmentation.labels).tolist()) - {0} - set(segmentation.names))
     if nameless:
         raise OutputError(f"Cannot write {path.name}: labels {nameless} have no name; add them to the names.")
-    image = _image(segmentation)
+    image = to_simpleitk(segmentation)
+    image.EraseMetaData(FIELD)  # the segments have a tag
     for key, value in _slicer_keys(segmentation).items():
         image.SetMetaData(key, value)
     _write(image, path)
@@ -99,7 +97,8 @@ def _term(code: Code) -> str:
     return f"{code.scheme}^{code.value}^{code.meaning}"
 
 
-def _image(item: Volume | Segmentation) -> Any:
+def to_simpleitk(item: Volume | Segmentation) -> Any:
+    """Return a volume, or a segmentation's labels as uint8, as an image of SimpleITK; positions are in LPS mm."""
     direction, spacing, origin = lps_from_affine(item.affine)
     image = sitk.GetImageFromArray(np.ascontiguousarray(stored_array(item).transpose(2, 1, 0)))  # (k, j, i)
     image.SetDirection(direction.ravel().tolist())
@@ -107,6 +106,8 @@ def _image(item: Volume | Segmentation) -> Any:
     image.SetOrigin(origin.tolist())
     if item.orientation == "assumed":
         image.SetMetaData("orientation", "assumed")  # our own key; other programs keep or drop it
+    for key, value in field_of(item.source_sha256 if isinstance(item, Segmentation) else "").items():
+        image.SetMetaData(key, value)
     return image
 
 

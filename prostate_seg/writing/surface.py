@@ -15,7 +15,8 @@ from scipy.optimize import brentq
 from skimage.measure import marching_cubes
 
 from ..errors import OutputError
-from ..geometry.volume import Array, Segmentation, bounding_box, reindexed, spacing_of, swap_ras_lps, volume_ml
+from ..geometry.extent import bounding_box
+from ..geometry.volume import Array, Segmentation, reindexed, spacing_of, swap_ras_lps, volume_ml
 from ..system.atomic import checked_suffix, replacing
 from .request import Request
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import GeometryError
-from ...geometry.volume import Array, bounding_box
+from ...geometry.extent import bounding_box
+from ...geometry.volume import Array
 from .masks import checked_masks, orthogonal_spacing_mm
 from .overlap import Overlap, overlap
 from .patient import THIRDS, by_direction, centroid_lps_mm, ellipsoid_ml, extents_mm, third_bounds_mm, thirds_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...geometry.volume import Array, bounding_box, swap_ras_lps
+from ...geometry.extent import bounding_box
+from ...geometry.volume import Array, swap_ras_lps
 from .surface import SurfaceDistances
 
 THIRDS = ("apex", "mid", "base")

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
-from ...geometry.volume import Array, bounding_box
+from ...geometry.extent import bounding_box
+from ...geometry.volume import Array
 from .masks import boundary, checked_masks, checked_spacing
 from .overlap import overlap
 

@@ -12,9 +12,10 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ...errors import OutputError, SettingsError
+from ...geometry.extent import bounding_box
 from ...geometry.margin import enlarged
 from ...geometry.structures import CTV, Structure, structure
-from ...geometry.volume import Array, Volume, bounding_box, swap_ras_lps
+from ...geometry.volume import Array, Volume, swap_ras_lps
 from ...system.atomic import checked_suffix, replacing
 from ..contoured_volume import (
     RESEARCH_ONLY,

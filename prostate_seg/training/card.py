@@ -1,0 +1,139 @@
+"""Name, version and model card of a trained bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..inference.predictor import name_and_version
+from ..inference.released import package_versions
+from .datalist import load
+from .progress import START, best_of, read_progress
+
+VERSION = "1.0.0"
+_SCORES = (
+    "Epoch 0 are the start weights. Scores are of the averaged weights on the model's grid, without the shape "
+    "model, so those of `prostate-seg evaluate` differ a little."
+)
+_SHOWN = ("epoch", "loss", "val_dice", "hd95_mm", "assd_mm", "volume_error_ml")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a trained bundle tells about itself.
+
+    Attributes
+    ----------
+    name
+        Name of the new bundle: that of the source and of the run's folder.
+    source
+        Name and version of the bundle that the training started from.
+    record
+        Content of the run's settings.json.
+    rows
+        Rows of progress.csv.
+    """
+
+    name: str
+    source: str
+    record: Mapping[str, Any]
+    rows: list[dict[str, float]]
+
+    @classmethod
+    def of(cls, run: Path, bundle: Path, record: Mapping[str, Any]) -> Card:
+        """Return the card of a finished run that started from a bundle."""
+        name, version = name_and_version(bundle)
+        own = re.sub(r"[^A-Za-z0-9_-]+", "_", run.resolve().name).strip("_") or "trained"
+        return cls(f"{name}_{own}", f"{name} {version}".strip(), record, read_progress(run / "checkpoints"))
+
+    @property
+    def outcome(self) -> str:
+        """One sentence on the best epoch and the start weights."""
+        best, start = best_of(self.rows), next((row for row in self.rows if row["epoch"] == START), None)
+        if best is None:
+            return "There is no table of its epochs."
+        before = "" if start is None else f"; the start weights have {start['val_dice']:.3f}"
+        if best["epoch"] == START:
+            return (
+                f"No epoch is better than the start weights (mean Dice {best['val_dice']:.3f} on the validation "
+                "cases), so the bundle holds those: train longer, or on more cases."
+            )
+        dice = f"mean Dice {best['val_dice']:.3f} on the validation cases"
+        return f"Epoch {best['epoch']:.0f} is the best: {dice}{before}."
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the entries of metadata.json that differ from the source's."""
+        best = best_of(self.rows) or {}
+        measured = {"mean_dice": "val_dice", "mean_hd95_mm": "hd95_mm"}
+        return {
+            "name": self.name,
+            "version": VERSION,
+            "changelog": {VERSION: f"trained from {self.source}"},
+            "data_source": "the cases of a user's datalist" if self.record.get("datalist") else "phantoms",
+            "eval_metrics": {name: round(best[key], 4) for name, key in measured.items() if key in best},
+        }
+
+    def text(self) -> str:
+        """Return the model card as Markdown. Paths are told by their last part."""
+        changed = {name: value for name, value in self.record.items() if not name.endswith("_sha256")}
+        settings = [
+            f"- `{name}`: {Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value}"
+            for name, value in sorted(changed.items())
+        ]
+        digests = [
+            f"- `{name}`: {value}" for name, value in sorted(self.record.items()) if name.endswith("_sha256")
+        ]
+        names = [name for name in _SHOWN if any(name in row for row in self.rows)]
+        shown = [row for row in self.rows if "val_dice" in row]
+        table = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+        table += [f"| {' | '.join(_cell(name, row.get(name)) for name in names)} |" for row in shown]
+        versions = [f"- {name} {version}" for name, version in package_versions().items()]
+        parts = [
+            f"# {self.name} {VERSION}",
+            "**Research use only. Not a medical device.**",
+            f"Trained by `prostate-seg train` from {self.source}. {self.outcome} The epoch was chosen on the "
+            "validation cases, so their score is not that of new cases.",
+            "## Cases",
+            self._cases(),
+            *(["## Scores by epoch", _SCORES, "\n".join(table)] if shown else []),
+            "## Settings",
+            "\n".join([*settings, *digests]),
+            "## Versions",
+            "\n".join(versions),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def _cases(self) -> str:
+        datalist = self.record.get("datalist")
+        if not datalist:
+            return "Phantoms alone; no patient."
+        sections = load(str(datalist))
+        lines = []
+        for name in ("training", "validation"):
+            patients = {str(case.get("patient", case["image"])) for case in sections[name]}
+            drawn = self.record.get("phantoms" if name == "training" else "validation_phantoms") or 0
+            more = f", and {drawn} phantoms" if drawn else ""
+            lines.append(f"- {name}: {len(sections[name])} cases of {len(patients)} patients{more}")
+        return "\n".join(lines)
+
+
+def ensemble_text(name: str, members: Sequence[Card]) -> str:
+    """Return the model card of an ensemble as Markdown: the outcome of each member."""
+    lines = [f"- member {number}: {card.outcome}" for number, card in enumerate(members)]
+    parts = [
+        f"# {name} {VERSION}",
+        "**Research use only. Not a medical device.**",
+        f"An ensemble of {len(members)} members, trained by `prostate-seg train --folds` from {members[0].source}. "
+        "Each was trained without a part of the patients, and its epoch was chosen on this part.",
+        "\n".join(lines),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if name == "epoch" else f"{value:.3f}" if name in ("loss", "val_dice") else f"{value:.2f}"
