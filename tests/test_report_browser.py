@@ -145,3 +145,32 @@ def test_a_reader_without_a_mouse_reaches_everything_by_tab_and_every_control_ha
         focus = driver.switch_to.active_element
         reached.add(focus.get_attribute("id") or focus.get_attribute("data-target"))
     assert {"stage", "slider", "layer0", "uncertainty"} <= reached
+
+
+def test_a_finger_that_wipes_sideways_changes_the_slice(driver, browser_results):
+    """48 pixels to the left are three slices on; up and down stays with the page."""
+    opened(driver, browser_results / "eval-one/cases/case1.html")
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        box = driver.find_element(By.CSS_SELECTOR, "#stage svg").rect
+        before = number(driver)
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touch = "Input.dispatchTouchEvent"
+        driver.execute_cdp_cmd(touch, {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for moved in range(8, 49, 8):
+            driver.execute_cdp_cmd(touch, {"type": "touchMove", "touchPoints": [{"x": x - moved, "y": y}]})
+        driver.execute_cdp_cmd(touch, {"type": "touchEnd", "touchPoints": []})
+        eventually(lambda: number(driver) == before + 3)
+    finally:
+        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+def test_shift_and_arrows_move_the_cross_hair_and_with_it_the_cuts(driver, browser_results):
+    from selenium.webdriver.common.keys import Keys
+
+    opened(driver, browser_results / "eval-one/cases/case1.html")
+    eventually(lambda: picture(driver, "sagittal"))
+    before, slice_before = picture(driver, "sagittal"), number(driver)
+    driver.find_element(By.ID, "stage").send_keys(Keys.SHIFT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    eventually(lambda: picture(driver, "sagittal") != before)
+    assert number(driver) == slice_before

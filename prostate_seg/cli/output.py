@@ -71,9 +71,7 @@ def progress(total: int, unit: str, *, before: int = 0) -> Iterator[Callable[[in
     single item there is no bar.
     """
     shown = _Loudness.notes and total > 1 and sys.stderr is not None and sys.stderr.isatty()
-    with tqdm(
-        total=total, initial=before, unit=f" {unit}", leave=False, disable=not shown, dynamic_ncols=True
-    ) as bar:
+    with tqdm(total=total, initial=before, unit=unit, leave=False, disable=not shown, dynamic_ncols=True) as bar:
         _Loudness.bar = bar if shown else None
         try:
             yield lambda done: bar.update(done - bar.n) if done > bar.n else None
@@ -92,7 +90,7 @@ def steps() -> Iterator[Callable[[int, int], None]]:
 
         def watch(done: int, total: int) -> None:
             if not update:
-                update.append(stack.enter_context(progress(total, "steps", before=done - 1)))
+                update.append(stack.enter_context(progress(total, "step", before=done - 1)))
                 stack.enter_context(logging_redirect_tqdm(tqdm_class=tqdm))
             update[0](done)
 

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(f"--kind {options.kind} is a kind of DICOM; give --format dicom with it.")
     check_writable(options.output)
     kind: Any = options.kind or "series"
-    with progress(options.count, "phantoms") as done:
+    with progress(options.count, "phantom") as done:
         for made in range(options.count):
             try:
                 for path in write_phantom(

@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     interrupted = False
     begun = time.monotonic()
     try:
-        with progress(len(cases), "cases") as done:
+        with progress(len(cases), "case") as done:
             for outcome in segment_cases(named, load, wanted, jobs=options.jobs):
                 outcomes.append(outcome)
                 _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options, told)
