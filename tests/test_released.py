@@ -118,7 +118,7 @@ def test_a_wheel_in_an_empty_environment_segments_without_the_repository(reposit
     told = subprocess.run([command, "info", "--json"], cwd=tmp_path, check=True, capture_output=True, text=True)
     folders = {name: Path(place) for name, place in json.loads(told.stdout)["folders"].items()}
     assert all(tmp_path in place.parents for place in folders.values())
-    assert len(list(folders["notebooks"].glob("*.ipynb"))) == 3
+    assert len(list(folders["notebooks"].glob("*.ipynb"))) == 4
     assert (folders["slicer"] / "ProstateSeg.py").is_file()
     subprocess.run([command, "phantom", "more", "-n", "2"], cwd=tmp_path, check=True)
     converter = [bin_folder / "python", folders["data_prep"] / "folders.py", "more", "-o", "cases.json"]

@@ -37,8 +37,6 @@ def main(bundle: str, studies: str, out: str) -> None:
     request = {"model": "prostate", "device": "cpu", "max_epochs": EPOCHS, "val_split": 0.5, "pretrained": True}
     once = train(request, store)
     after = inferred("after")
-    weights = Path(bundle) / "models" / "model.pt"
-    first = weights.stat().st_mtime_ns
     BundleTrainTask(bundle, {})(request, store)
     refused = ""
     try:
@@ -50,7 +48,7 @@ def main(bundle: str, studies: str, out: str) -> None:
         "before": before,
         "after": after,
         "trained": once == {},
-        "trained_again": weights.stat().st_mtime_ns > first,
+        "trained_again": (Path(bundle) / "checkpoints" / "training_state_before.pt").is_file(),
         "choices": BundleInferTask(bundle, {}).config()["model_filename"],
         "refused": refused,
     }
