@@ -152,8 +152,12 @@ def test_a_finger_that_wipes_sideways_changes_the_slice(driver, browser_results)
     opened(driver, browser_results / "eval-one/cases/case1.html")
     driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
     try:
+        driver.execute_script(
+            "const s = document.getElementById('slider'); s.value = 2; s.dispatchEvent(new Event('input'))"
+        )
         box = driver.find_element(By.CSS_SELECTOR, "#stage svg").rect
         before = number(driver)
+        assert before == 3
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         touch = "Input.dispatchTouchEvent"
         driver.execute_cdp_cmd(touch, {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
