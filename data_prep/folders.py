@@ -32,6 +32,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--validation", nargs="*", default=[])
     options = parser.parse_args()
+    for part in ("images", "labels"):
+        if not (options.folder / part).is_dir():
+            sys.exit(f"{options.folder} has no folder {part}; it needs images/ and labels/ with equal names")
     cases = pairs(options.folder)
     unknown = set(options.validation) - set(cases)
     if unknown:

@@ -12,7 +12,7 @@ from PIL import Image
 from prostate_seg import load_bundle
 from prostate_seg.cli import main
 from prostate_seg.training.card import Card
-from prostate_seg.training.progress import best_of, read_progress
+from prostate_seg.training.progress import TrainingProgress, best_of, read_progress
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,15 @@ def bundle_training(bundle, run, datalist, **settings):
     workflow = ConfigWorkflow(
         config_file=str(configs / "train.json"), workflow_type="train", bundle_root=str(bundle), ckpt_dir=str(run),
         datalist=str(datalist), amp=False, phantoms=0, validation_phantoms=0, val_interval=1,
-        init=str(bundle / "models" / "model.pt"), learning_rate=0.01,
-        **{"train::trainer::max_epochs": 2, **settings},
+        init=str(bundle / "models" / "model.pt"),
+        **{"train::trainer::max_epochs": 2, "learning_rate": 0.01, **settings},
     )  # fmt: skip
     workflow.initialize()
+    HANDLERS[:] = workflow.parser.get_parsed_content("train::handlers")
     return workflow.trainer
+
+
+HANDLERS = []  # of the last training
 
 
 def test_only_a_finished_training_replaces_the_bundles_weights_and_keeps_those_from_before(
@@ -105,6 +109,8 @@ def test_only_a_finished_training_replaces_the_bundles_weights_and_keeps_those_f
     model, kept = (bundle / "models" / name for name in ("model.pt", "model_before_training.pt"))
     before = model.read_bytes()
     trainer = bundle_training(bundle, tmp_path / "run", cases)
+    validator = next(handler for handler in HANDLERS if isinstance(handler, TrainingProgress)).validator
+    trainer.add_event_handler(Events.EPOCH_STARTED(once=1), lambda: setattr(validator.state, "best_metric", -1.0))
     trainer.add_event_handler(Events.ITERATION_STARTED(once=2), _killed)
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
@@ -113,6 +119,17 @@ def test_only_a_finished_training_replaces_the_bundles_weights_and_keeps_those_f
     bundle_training(bundle, tmp_path / "run", cases).run()  # resumed
     assert kept.read_bytes() == before
     assert model.read_bytes() == (tmp_path / "run" / "model.pt").read_bytes() != before
+
+
+def test_a_training_without_a_better_epoch_leaves_the_bundles_weights(
+    tiny_bundle, cases, tmp_path, logging_as_before
+):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    before = (bundle / "models" / "model.pt").read_bytes()
+    bundle_training(bundle, tmp_path / "run", cases, learning_rate=0.0).run()
+    assert (bundle / "models" / "model.pt").read_bytes() == before
+    assert not (bundle / "models" / "model_before_training.pt").exists()
 
 
 def test_a_state_of_another_number_of_epochs_is_put_away_and_of_the_same_training_is_finished(

@@ -13,7 +13,7 @@ from typing import Any
 from ..assessment.assessor import Assessment, boundary_entropy_nats
 from ..assessment.facts import Uncertainty
 from ..errors import GeometryError, InputError, OutputError
-from ..geometry.volume import Segmentation, Volume
+from ..geometry.volume import Array, Segmentation, Volume
 from ..inference.predictor import Predictor, load_bundle
 from ..inference.released import package_versions
 from ..reading.acquisition import Acquisition
@@ -231,6 +231,12 @@ def _check_size(volume: Volume) -> None:
         )
 
 
+def two_values(array: Array) -> bool:
+    """Return whether an image has exactly two gray values."""
+    low, high = array.min(), array.max()
+    return bool(low < high) and bool(((array == low) | (array == high)).all())
+
+
 _of_worker: dict[str, Predictor] = {}
 
 
@@ -254,6 +260,8 @@ def describe(
     warnings = list(volume.warnings)
     if volume.array.shape[2] == 1:
         warnings.append("The slice was segmented in 2D, without neighbours.")
+    if two_values(volume.array):
+        warnings.append("The image has only two gray values, as a mask has; check that it is ultrasound.")
     if not ctv.labels.any():
         warnings.append("No prostate was found: the mask is empty.")
     warnings += mask_warnings(ctv)

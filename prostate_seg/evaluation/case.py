@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GeometryError, ProstateSegError
+from ..errors import GeometryError, InputError, ProstateSegError
 from ..geometry.resample import on_grid_of, turned_like
 from ..geometry.structures import CTV
 from ..geometry.volume import Segmentation, Volume, same_grid
@@ -115,8 +115,11 @@ def evaluate(prediction: Segmentation, reference: Segmentation) -> Metrics:
     """Compute the metrics of label 1 of two segmentations on the same grid; distances are in mm.
 
     Metrics that need the patient's directions are None if the orientation of either segmentation is assumed.
-    Raise GeometryError if the grids differ or are sheared.
+    Raise GeometryError if the grids differ or are sheared, and InputError for anything but segmentations.
     """
+    for item in (prediction, reference):
+        if not isinstance(item, Segmentation):
+            raise InputError(f"Two segmentations are compared, got {type(item).__name__}; read_mask reads a file.")
     if not same_grid(prediction, reference):
         raise GeometryError(
             f"The prediction is on {_grid(prediction)}, expected the reference's {_grid(reference)}."

@@ -11,7 +11,8 @@ from typing import Any
 from ..inference.predictor import name_and_version
 from ..inference.released import package_versions
 from .datalist import load
-from .progress import START, best_of, read_progress
+from .progress import best_of, read_progress
+from .saved import START
 
 VERSION = "1.0.0"
 _SCORES = (

@@ -17,10 +17,10 @@ from ..errors import OutputError
 from ..system.atomic import replacing
 from ..system.csv_files import write_rows
 from .processes import from_all_processes, is_first_process
+from .saved import START
 
 LOG = logging.getLogger(__name__)
 TABLE, PICTURE = "progress.csv", "progress.png"
-START = 0  # epoch of the start weights
 
 
 class TrainingProgress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .start import FILE as START
 from .start import Fit, start_of, write_start
 from .trust import check_trusted
 
+LOG = logging.getLogger(__name__)
 SETTINGS = "settings.json"  # record of a run
 _OPTIONS = {
     **{"init": "--init", "datalist": "--data", "bundle_root": "--bundle"},
@@ -244,6 +246,8 @@ def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Pat
                 workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, _watched, watch)
             workflow.run()
             workflow.finalize()
+        else:
+            LOG.info("all %d epochs were made before; the bundle is written again", made)
     except RuntimeError as error:  # MONAI wraps errors of expressions
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ProstateSegError):

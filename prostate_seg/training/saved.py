@@ -22,6 +22,7 @@ from .processes import is_first_process
 LOG = logging.getLogger(__name__)
 STATE_FILE, STATE_BEFORE = "training_state.pt", "training_state_before.pt"
 BEFORE = "model_before_training.pt"
+START = 0  # epoch of the start weights
 
 
 def epochs_made(folder: str | Path) -> int:
@@ -160,18 +161,21 @@ class BestWeights:
 class PublishedWeights:
     """Handler that copies the best weights to ``model_dir``/model.pt at the end of a training.
 
-    Before that, an interrupted training leaves model.pt as it is. The earlier model.pt is kept as
-    model_before_training.pt.
+    Before that, an interrupted training leaves model.pt as it is, and so does one in which no epoch was better than
+    the start weights. The earlier model.pt is kept as model_before_training.pt.
 
     Parameters
     ----------
+    validator
+        Evaluator that holds the best validation.
     folder
         Folder of :class:`BestWeights`.
     model_dir
         Folder of the bundle's weights. If it is the same folder, nothing is done.
     """
 
-    def __init__(self, folder: str, model_dir: str) -> None:
+    def __init__(self, validator: Engine, folder: str, model_dir: str) -> None:
+        self.validator = validator
         self.best, self.place = Path(folder) / "model.pt", Path(model_dir) / "model.pt"
 
     def attach(self, engine: Engine) -> None:
@@ -182,12 +186,16 @@ class PublishedWeights:
     def _publish(self) -> None:
         if not self.best.is_file() or self.best.resolve() == self.place.resolve():
             return
+        if self.validator.state.best_metric_epoch <= START:
+            LOG.info("no epoch is better than the start weights; %s stays", self.place)
+            return
         self.place.parent.mkdir(parents=True, exist_ok=True)
         if self.place.is_file():
             if self.place.read_bytes() == self.best.read_bytes():
                 return
             _copied(self.place, self.place.with_name(BEFORE))
         _copied(self.best, self.place)
+        LOG.info("the best weights are %s; those from before are %s", self.place, BEFORE)
 
 
 def _copied(file: Path, to: Path) -> None:

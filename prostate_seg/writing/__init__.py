@@ -85,6 +85,11 @@ def write(
     if lower.endswith((".png", ".mrb")):
         _write_with_image(item, Path(path), image)
         return
+    if lower.endswith(".dcm"):
+        raise OutputError(
+            f"Cannot write {name}: DICOM needs its format; give format= dicom-seg, dicom-probability, rtstruct or "
+            "us-series, and image=."
+        )
     if image is not None:
         raise OutputError(f"Cannot write {name}: only .png, .mrb and named formats take image=; leave it out.")
     if lower.endswith((".stl", ".vtk")):
