@@ -41,9 +41,9 @@ def python(tmp_path_factory, repository):
 
 
 @pytest.fixture(scope="module")
-def session(python, repository, tmp_path_factory):
+def seen_by_label(python, repository, tmp_path_factory):
     """Two phantoms whose labels have a margin of 4.8 mm, as a clinic may contour; the released bundle's copy."""
-    folder = tmp_path_factory.mktemp("session")
+    folder = tmp_path_factory.mktemp("label")
     bundle = folder / "prostate_us_segmenter"
     shutil.copytree(repository / "bundles" / "prostate_us_segmenter", bundle)
     labels = folder / "studies" / "labels" / "final"
@@ -56,7 +56,7 @@ def session(python, repository, tmp_path_factory):
     foreign = folder / "ct.dcm"
     pydicom.dcmread(get_testdata_file("CT_small.dcm")).save_as(foreign)
     out = folder / "seen.json"
-    script = repository / "tests" / "monai_label" / "session.py"
+    script = repository / "tests" / "monai_label" / "train_and_infer.py"
     done = subprocess.run(
         [python, script, bundle, folder / "studies", out, foreign], capture_output=True, text=True, check=False
     )
@@ -64,8 +64,8 @@ def session(python, repository, tmp_path_factory):
     return folder, json.loads(out.read_text())
 
 
-def test_after_train_infer_uses_what_was_learnt(session):
-    folder, seen = session
+def test_after_train_infer_uses_what_was_learnt(seen_by_label):
+    folder, seen = seen_by_label
     assert seen["trained"]
     for case, before, after in zip(seen["cases"], seen["before"], seen["after"], strict=True):
         label = read_mask(folder / "studies" / "labels" / "final" / f"{case}.nii.gz").mask()
@@ -73,21 +73,21 @@ def test_after_train_infer_uses_what_was_learnt(session):
         assert second > first + 0.03, f"{case}: {first:.3f} before, {second:.3f} after"
 
 
-def test_a_mask_from_monai_label_lies_on_its_image(session):
-    folder, seen = session
+def test_a_mask_from_monai_label_lies_on_its_image(seen_by_label):
+    folder, seen = seen_by_label
     image, mask = read(folder / "studies" / f"{seen['cases'][0]}.nii.gz"), read_mask(seen["before"][0])
     assert mask.labels.shape == image.array.shape
     assert np.allclose(mask.affine, image.affine, atol=1e-3)
 
 
-def test_a_second_training_trains_again_and_the_weights_before_it_are_kept_and_offered(session):
-    _, seen = session
+def test_a_second_training_trains_again_and_the_weights_before_it_are_kept_and_offered(seen_by_label):
+    _, seen = seen_by_label
     assert seen["trained_again"]
     assert seen["choices"][0] == "model.pt"
     assert "model_before_training.pt" in seen["choices"]
 
 
-def test_a_study_that_is_no_ultrasound_is_refused_in_a_sentence(session):
-    _, seen = session
+def test_a_study_that_is_no_ultrasound_is_refused_in_a_sentence(seen_by_label):
+    _, seen = seen_by_label
     assert "CT" in seen["refused"]
     assert "ultrasound" in seen["refused"]

@@ -1,8 +1,9 @@
-"""A session with MONAI Label's own tasks: infer, train, infer again. Run by tests/test_monai_label.py.
+"""MONAI Label's own tasks: infer, train, infer again. Run by tests/test_monai_label.py.
 
-    python session.py BUNDLE STUDIES OUT
+    python train_and_infer.py BUNDLE STUDIES OUT OTHER
 
-STUDIES is a datastore of images and final labels. What the session saw is written to OUT as JSON.
+STUDIES is a datastore of images and final labels. What was seen is written to OUT as JSON. OTHER is an
+image that is no ultrasound.
 """
 
 import json
