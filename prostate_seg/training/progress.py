@@ -28,7 +28,7 @@ class TrainingProgress:
 
     Before the first epoch it validates the start weights, as a baseline: only better weights are saved. After each
     epoch it logs a line with the mean loss and, if the epoch was validated, Dice and HD95. ``folder``/progress.csv
-    holds all metrics of all epochs, ``folder``/progress.png shows loss and Dice.
+    holds the losses and all metrics of the validated epochs, ``folder``/progress.png shows loss and Dice.
 
     Parameters
     ----------
