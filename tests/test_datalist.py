@@ -5,7 +5,7 @@ import json
 import pytest
 
 from prostate_seg import SettingsError
-from prostate_seg.training.datalist import items, load
+from prostate_seg.training.datalist import check_structures, items, load
 
 
 def written(folder, content):
@@ -63,3 +63,44 @@ def test_no_cases_and_no_phantoms_is_an_error(tmp_path):
 def test_a_missing_datalist_is_named(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         load(tmp_path / "absent.json")
+
+
+def test_structures_of_a_case_are_found_beside_the_datalist_and_need_no_label(tmp_path):
+    for name in ("a.nii.gz", "parts.seg.nrrd"):
+        (tmp_path / name).write_bytes(b"")
+    case = {"image": "a.nii.gz", "structures": {"Urethra": "parts.seg.nrrd", "Bladder": "parts.seg.nrrd"}}
+    (tmp_path / "cases.json").write_text(json.dumps({"training": [case]}))
+    (found,) = load(tmp_path / "cases.json")["training"]
+    assert found["structures"] == dict.fromkeys(("Urethra", "Bladder"), str(tmp_path / "parts.seg.nrrd"))
+    assert "label" not in found
+
+
+@pytest.mark.parametrize(
+    ("structures", "message"),
+    [
+        ({}, "as structures, expected names and their mask files"),
+        (["Urethra"], "as structures, expected names and their mask files"),
+        ({"Urethra": "none.nii.gz"}, "names none.nii.gz as 'Urethra', which does not exist beside the datalist"),
+        ({"Urethra": 3}, "has 3 as 'Urethra', expected the path of a file"),
+        ({"ctv": "b.nii.gz"}, "has the CTV among its structures; give its mask as label"),
+        ({"Urethra": "a.nii.gz"}, "names one file as image and label"),
+    ],
+)
+def test_bad_structures_of_a_case_give_one_sentence(tmp_path, structures, message):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "cases.json").write_text(
+        json.dumps({"training": [{"image": "a.nii.gz", "structures": structures}]})
+    )
+    with pytest.raises(SettingsError, match=message):
+        load(tmp_path / "cases.json")
+
+
+def test_a_label_of_a_structure_that_the_network_does_not_have_is_refused():
+    with pytest.raises(
+        SettingsError, match=r"Case c labels 'Balloon', which is none of .* this training \(urethra\)"
+    ):
+        check_structures([{"case": "c", "structures": {"Balloon": "x"}}], ["urethra"], "this training")
+    with pytest.raises(SettingsError, match="the CTV alone"):
+        check_structures([{"case": "c", "structures": {"Urethra": "x"}}], [], "this training")
+    check_structures([{"case": "c", "structures": {"Urethra": "x"}}], ["urethra"], "this training")

@@ -85,7 +85,7 @@ def test_codes_algorithm_and_types_are_those_of_a_ctv_in_the_prostate(made, tmp_
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
     assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "prostate_us_segmenter"
     target = made.contoured.ctv.labels == 1
-    write_rtstruct(tmp_path / "rt.dcm", made.contoured, target=target)
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured, further={"PTV": target})
     structures = pydicom.dcmread(tmp_path / "rt.dcm")
     names = [roi.ROIName for roi in structures.StructureSetROISequence]
     types = [entry.RTROIInterpretedType for entry in structures.RTROIObservationsSequence]
@@ -155,7 +155,7 @@ def test_contours_of_planning_slices_are_those_of_all_slices_and_no_others(made,
 def test_a_ptv_of_3_mm_but_0_to_the_posterior_is_in_the_structure_set(tmp_path):
     made = study(tmp_path, "series")
     target = enlarged(made.truth, made.contoured.volume.affine, Margin.parse("3,posterior=0"))
-    write_rtstruct(tmp_path / "rt.dcm", made.contoured, target=target)
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured, further={"PTV": target})
     contours = pydicom.dcmread(tmp_path / "rt.dcm").ROIContourSequence
     spans = []
     for roi in contours[:2]:

@@ -44,14 +44,14 @@ def test_a_second_structure_called_ctv_or_ptv_is_refused_and_never_replaces_the_
         replace(made.contoured, structures=other)
     planned = replace(made.contoured, structures={"PTV": made.contoured.structures["urethra"]})
     with pytest.raises(SettingsError, match="a structure called PTV already; leave out the margin"):
-        write_rtstruct(tmp_path / "rt.dcm", planned, target=made.truth)
+        write_rtstruct(tmp_path / "rt.dcm", planned, further={"PTV": made.truth})
 
 
 def test_two_margins_and_two_probabilities_have_uids_of_their_own(made, tmp_path):
     uids = set()
     for number, mm in enumerate(("2", "3")):
         target = enlarged(made.truth, made.contoured.volume.affine, Margin.parse(mm), "assumed")
-        write_rtstruct(tmp_path / f"{number}.dcm", made.contoured, target=target)
+        write_rtstruct(tmp_path / f"{number}.dcm", made.contoured, further={"PTV": target})
         uids.add(pydicom.dcmread(tmp_path / f"{number}.dcm").SOPInstanceUID)
         values = np.full(made.truth.shape, 0.25 * (number + 1), np.float32)
         unsure = replace(made.contoured, ctv=replace(made.contoured.ctv, probability=values))

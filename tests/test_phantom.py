@@ -80,7 +80,7 @@ def test_the_truth_is_one_component_that_the_zones_part_and_the_urethra_runs_thr
     assert np.array_equal(parts["peripheral_zone"] ^ parts["transition_zone"], ctv)
     assert not (parts["peripheral_zone"] & parts["transition_zone"]).any()
     assert not (parts["urethra"] & ~ctv).any()
-    for name in ("bladder", "seminal_vesicles", "rectum"):
+    for name in ("bladder", "seminal_vesicles", "rectal_wall"):
         assert not (parts[name] & ctv).any()
     assert same_grid(phantom.image, phantom.truth)
 

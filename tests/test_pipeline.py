@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from prostate_seg.cases.segment import Options, segment_case, segment_cases
 from prostate_seg.cli import main
 from prostate_seg.errors import OutputError
 from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.inference.bundle_info import BundleInfo
 from prostate_seg.reading.cases import find_cases
 from prostate_seg.system.atomic import check_writable, replacing_folder
 from prostate_seg.writing.dicom.ultrasound import write_us
@@ -23,7 +23,7 @@ class Stub:
     """A predictor that labels the middle of a volume, or raises."""
 
     device = "cpu"
-    info = SimpleNamespace(name="stub", version="1", sha256="0", config_sha256="1")
+    info = BundleInfo("stub", "1", "0", "1")
 
     def __init__(self, error=None):
         self.error = error

@@ -8,7 +8,8 @@ from judges import MAKER, dicom_errors, study
 
 from prostate_seg import read
 from prostate_seg.errors import OutputError
-from prostate_seg.geometry.volume import FrameReference, Segmentation
+from prostate_seg.geometry.source import FrameReference
+from prostate_seg.geometry.volume import Segmentation
 from prostate_seg.writing.contoured_volume import ContouredVolume
 from prostate_seg.writing.dicom.segmentation import write_dicom_seg
 from prostate_seg.writing.dicom.source import source_header

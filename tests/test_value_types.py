@@ -8,7 +8,8 @@ import pytest
 from pydicom import Dataset
 
 from prostate_seg.errors import GeometryError, InputError
-from prostate_seg.geometry.volume import FrameReference, Segmentation, Source, Volume
+from prostate_seg.geometry.source import FrameReference, Source
+from prostate_seg.geometry.volume import Segmentation, Volume
 
 SHAPE = (2, 3, 4)
 

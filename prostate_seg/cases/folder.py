@@ -10,12 +10,20 @@ import numpy as np
 from ..errors import SettingsError
 from ..evaluation.metrics.patient import extents_mm
 from ..geometry.extent import extent_mm
-from ..geometry.volume import Segmentation, Volume
+from ..geometry.volume import Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..system.digests import digests_of
 from ..system.json_files import write_json
 from ..writing.formats import FORMATS, write_formats
-from ..writing.manifest import DIGESTS, MANIFEST, AcquisitionOptions, Extent, MaskFacts, mask_digest
+from ..writing.manifest import (
+    DIGESTS,
+    MANIFEST,
+    AcquisitionOptions,
+    Extent,
+    MaskFacts,
+    StructureFacts,
+    mask_digest,
+)
 from ..writing.request import Request
 
 REPORT = "report"
@@ -69,6 +77,30 @@ def mask_facts(volume: Volume, ctv: Segmentation) -> MaskFacts:
         "extent_mm": extent,
         "statement": "research use only, not a medical device",
     }
+
+
+def structure_facts(segmentation: Segmentation) -> dict[str, StructureFacts]:
+    """Return the manifest entries of the further structures."""
+    single = segmentation.labels.shape[2] == 1
+    return {
+        name: {
+            "volume_ml": None if single else round(volume_ml(mask, segmentation.affine), 3),
+            "learnt_on": "phantoms" if name in segmentation.phantom_trained else "patients",
+        }
+        for name, mask in segmentation.structures.items()
+    }
+
+
+def structure_warnings(segmentation: Segmentation) -> list[str]:
+    """Return warnings on further structures: those that no patient taught, and those that were not found."""
+    found = []
+    if segmentation.phantom_trained:
+        names = ", ".join(segmentation.phantom_trained)
+        found.append(f"Phantom-trained, not tried on a patient: {names}. Check and correct each of them.")
+    empty = [name for name, mask in segmentation.structures.items() if not mask.any()]
+    if empty:
+        found.append(f"Not found in this image: {', '.join(empty)}.")
+    return found
 
 
 def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from typing import Any
 from ..assessment.assessor import Assessment, boundary_entropy_nats
 from ..assessment.facts import Uncertainty
 from ..errors import GeometryError, InputError, OutputError
+from ..geometry.structures import CTV
 from ..geometry.volume import Array, Segmentation, Volume
 from ..inference.predictor import Predictor, load_bundle
 from ..inference.released import package_versions
@@ -27,7 +28,14 @@ from ..writing.manifest import Manifest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
 from .failures import sentence, traceback_of
-from .folder import fill_case_folder, identity_remark, mask_facts, stated
+from .folder import (
+    fill_case_folder,
+    identity_remark,
+    mask_facts,
+    stated,
+    structure_facts,
+    structure_warnings,
+)
 
 SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # plausible range of the longest side of an image
 
@@ -96,7 +104,9 @@ class Outcome:
         return told | {"skipped": self.skipped}
 
 
-def segment(image: Any, *, bundle: str | Path | None = None, device: str = "auto") -> Segmentation:
+def segment(
+    image: Any, *, bundle: str | Path | None = None, device: str = "auto", structures: str | Sequence[str] = CTV
+) -> Segmentation:
     """Segment one volume. For several volumes, load the bundle only once with ``load_bundle()``.
 
     Parameters
@@ -105,7 +115,7 @@ def segment(image: Any, *, bundle: str | Path | None = None, device: str = "auto
         A Volume, or anything that :func:`prostate_seg.read` takes.
     bundle
         Folder of the bundle. None: the released bundle.
-    device
+    device, structures
         As for :func:`prostate_seg.load_bundle`.
 
     Returns
@@ -121,7 +131,7 @@ def segment(image: Any, *, bundle: str | Path | None = None, device: str = "auto
         The bundle cannot be used.
     """
     volume = image if isinstance(image, Volume) else read(image)
-    predictor = load_bundle(bundle, device=device)
+    predictor = load_bundle(bundle, device=device, structures=structures)
     ctv, assessment = predictor.assess(volume)
     manifest = describe(volume, ctv, predictor, assessment)
     return replace(ctv, warnings=tuple(manifest["warnings"]), uncertainty=manifest["uncertainty"] or {})
@@ -187,7 +197,9 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     if options.anonymous and (remark := identity_remark(options.formats)):
         manifest["warnings"].append(remark)
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
-    contoured = ContouredVolume(volume, ctv, Author(predictor.info.name, predictor.info.version))
+    author = Author(predictor.info.name, predictor.info.version, structures="AUTOMATIC")
+    drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
+    contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
     with replacing_folder(folder, may_replace=may_replace) as partial:
         identity = case.name if options.identify else None
         request = Request(contoured, options.formats, options.planning, manifest, identity)
@@ -211,6 +223,7 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
     for what, before, now in (
         ("image (or it has changed since)", manifest["input"].get("sha256"), image),
         ("bundle", manifest["bundle"].get("sha256"), predictor.info.sha256),
+        ("--structures", sorted(manifest.get("structures", {})), sorted(predictor.info.structures)),
         ("--frame-spacing, --frame-order or --probe-side", manifest["acquisition"], asdict(options.acquisition)),
     ):
         if before != now:
@@ -270,7 +283,8 @@ def describe(
         uncertainty = assessment.facts(ctv)
         warnings += assessment.warnings(ctv)
     info = predictor.info
-    return {
+    warnings += structure_warnings(ctv)
+    manifest: Manifest = {
         **mask_facts(volume, ctv),
         "acquisition": stated(acquisition or Acquisition()),
         "uncertainty": uncertainty,
@@ -284,3 +298,7 @@ def describe(
         },
         "versions": package_versions(),
     }
+    if info.structures:
+        manifest["structures"] = structure_facts(ctv)
+        manifest["structures_sha256"] = info.structures_sha256
+    return manifest

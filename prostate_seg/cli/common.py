@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..errors import SettingsError
 from ..writing.formats import FORMATS
 from .output import say
 
 if TYPE_CHECKING:
+    from ..geometry.margin import Margin
     from ..writing.request import Planning
 
 USAGE_ERROR = 2
@@ -68,12 +70,33 @@ def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> Non
     verb.epilog = "\n".join(["formats:", *rows])
     verb.add_argument("--identify", action="store_true", help="report.html names case and patient")
     verb.add_argument("--ptv-margin", metavar="MM", help="add a PTV to rtstruct: 3, or 3,posterior=0")
+    verb.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="NAME=MM",
+        help="add a structure with a margin to rtstruct: Urethra=2; may be repeated",
+    )
+    verb.add_argument("--names", metavar="tg263|FILE", help="names of the ROIs in rtstruct (FILE: JSON)")
+    verb.add_argument(
+        "--contour-tolerance", type=float, metavar="MM", help="fewer points in rtstruct, moved at most so far"
+    )
     verb.add_argument("--contour-every", type=float, metavar="MM", help="contours in rtstruct only so far apart")
     verb.add_argument(
         "--rtstruct-reference",
         choices=("source", "us-series"),
         help="images that rtstruct refers to (default: us-series where that is written too)",
     )
+
+
+def _named_margin(text: str) -> tuple[str, Margin]:
+    """Return name and margin of ``NAME=MM``. Raise SettingsError."""
+    from ..geometry.margin import Margin
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"--margin is {text!r}, expected a structure and mm, such as Urethra=2.")
+    return name.strip(), Margin.parse(value)
 
 
 def limit_options(verb: argparse.ArgumentParser) -> None:
@@ -89,10 +112,18 @@ def formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], 
     from ..geometry.margin import Margin
     from ..writing.formats import chosen_formats
     from ..writing.request import Planning
+    from ..writing.roi_names import RoiNames
 
     formats = chosen_formats(options.format)
     margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
-    planning = Planning(margin, options.contour_every, options.rtstruct_reference)
+    planning = Planning(
+        margin,
+        dict(_named_margin(text) for text in options.margin),
+        RoiNames.of(options.names) if options.names is not None else RoiNames(),
+        options.contour_tolerance,
+        options.contour_every,
+        options.rtstruct_reference,
+    )
     planning.check(formats)
     anonymous = options.verb == "segment" and options.anonymous_names
     check_identity(formats, identify=options.identify, anonymous=anonymous)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, SettingsError
 from ..system.parallel import check_jobs
@@ -13,10 +13,12 @@ from .output import DONE, NOTHING_DONE, SOME_FAILED, note, say, show, show_json
 
 if TYPE_CHECKING:
     from ..evaluation import CaseResult, Observers
+    from ..evaluation.structures import StructureResults
 
 HELP = "compare masks with reference masks, in mm and mL"
 EXAMPLES = (
     "evaluate OUT LABELS -o EVALUATION --images IMAGES",
+    "evaluate OUT LABELS -o EVALUATION --structures all",
     "evaluate OUT OBSERVER1 OBSERVER2 -o EVALUATION --patients patients.csv",
 )
 DEFAULT_PAGES = 5
@@ -32,6 +34,9 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--partial", action="store_true", help="leave out cases that lack a partner")
     verb.add_argument("--resample", action="store_true", help="bring masks on another grid to the reference's")
     verb.add_argument("--structure", default="", metavar="NAME", help="of files with several (default: CTV)")
+    verb.add_argument(
+        "--structures", metavar="NAMES", help="also all, or names by commas: a table with every structure"
+    )
     verb.add_argument("--jobs", type=int, metavar="N", help="cases done at a time (default: one a core)")
     verb.add_argument("-o", "--output", type=path, help="folder for tables (CSV, JSON) and report.html")
     verb.add_argument("--images", type=path, metavar="FOLDER", help="images for the report, by name")
@@ -41,7 +46,13 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate masks against reference masks."""
-    from ..evaluation import between_observers, check_results, evaluate_folders, read_patients
+    from ..evaluation import (
+        between_observers,
+        check_results,
+        check_structure_results,
+        evaluate_folders,
+        read_patients,
+    )
     from ..system.atomic import check_writable
 
     check_jobs(options.jobs)
@@ -53,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
         check_writable(options.output)
         check_results(options.output)
+        check_structure_results(options.output)
         check_cohort(options.output)
     how = {
         "patients": read_patients(options.patients) if options.patients else None,
@@ -61,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         "jobs": options.jobs,
     }
     rows = evaluate_folders(options.prediction, options.reference, **how)
+    more = _structures(options, how)
     several = len(options.reference) > 1
     observers = between_observers(options.reference, rows, **how) if several else None
     alone = sum(row.unpaired for row in [*rows, *(observers.rows if observers else [])])
@@ -71,10 +84,12 @@ def run(options: argparse.Namespace) -> int:
         show_json([row.as_json() for row in rows])
     else:
         _show_rows(rows, observers)
+        if more is not None:
+            _show_structures(more)
     rows_of_all = [*rows, *(observers.rows if observers else [])]
     _say_what_failed(rows_of_all, alone, partial=options.partial)
     if options.output:
-        _write(options, rows, observers, left_out=alone if options.partial else 0)
+        _write(options, rows, observers, more, left_out=alone if options.partial else 0)
     if all(row.error for row in rows):
         return NOTHING_DONE
     return SOME_FAILED if any(row.error for row in rows_of_all) else DONE
@@ -93,19 +108,50 @@ def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> No
         note(f"note: {alone} rows lack a prediction or a reference and count as failed; --partial leaves them out.")
 
 
+def _structures(options: argparse.Namespace, how: dict[str, Any]) -> StructureResults | None:
+    """Evaluate the structures that --structures names; None without it."""
+    if options.structures is None:
+        return None
+    from ..evaluation import evaluate_structures
+
+    names = [name.strip() for name in options.structures.split(",") if name.strip()]
+    if not names:
+        raise SettingsError("--structures has nothing, expected all, or names separated by commas.")
+    if len(options.reference) > 1:
+        raise SettingsError("--structures compares with one reference; give one, or leave it out.")
+    chosen = [] if names == ["all"] else names
+    wanted = {name: value for name, value in how.items() if name != "structure"}
+    found = evaluate_structures(options.prediction, options.reference[0], chosen, **wanted)
+    for name, results in found.results.items():
+        for one in results:
+            if one.error:
+                say(f"failed: {one.name}, {name}: {one.error}")
+    for remark in found.notes:
+        note(f"note: {remark}")
+    return found
+
+
 def _write(
-    options: argparse.Namespace, rows: list[CaseResult], observers: Observers | None, *, left_out: int
+    options: argparse.Namespace,
+    rows: list[CaseResult],
+    observers: Observers | None,
+    more: StructureResults | None,
+    *,
+    left_out: int,
 ) -> None:
     """Write the tables, then the report pages."""
-    from ..evaluation import write_results
+    from ..evaluation import write_results, write_structure_results
     from ..report import PAGE, write_cohort
 
     (options.output / PAGE).unlink(missing_ok=True)  # an old page must not stay beside new numbers
     written = write_results(rows, options.output, observers=observers, left_out=left_out)
+    if more is not None:
+        written += write_structure_results(more, options.output)
     written += write_cohort(
         rows,
         options.output,
         observers=observers,
+        structures=more,
         images=options.images,
         pages=_pages(options),
         left_out=left_out,
@@ -130,6 +176,26 @@ def _check_report(options: argparse.Namespace) -> None:
 
 def _pages(options: argparse.Namespace) -> int:
     return DEFAULT_PAGES if options.pages is None else int(options.pages)
+
+
+def _show_structures(found: StructureResults) -> None:
+    from ..evaluation import structure_rows
+
+    def cell(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    show("")
+    show(
+        f"{'structure':24s} {'cases':>5s} {'dice':>6s} {'hd95_mm':>8s} {'assd_mm':>8s} "
+        f"{'PQ':>6s} {'SQ':>6s} {'RQ':>6s}"
+    )
+    names = [("dice", 6, 3), ("hd95_mm", 8, 2), ("assd_mm", 8, 2)]
+    names += [(f"{part}_quality", 6, 3) for part in ("panoptic", "segmentation", "recognition")]
+    for name, count, means in structure_rows(found):
+        cells = " ".join(f"{cell(means.get(metric), digits):>{width}s}" for metric, width, digits in names)
+        show(f"{name:24s} {count:5d} {cells}")
+    over_all = " ".join(f"{cell(value, 3):>6s}" for value in found.over_all().values())
+    show(f"{'over all structures':54s} {over_all}")
 
 
 def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:

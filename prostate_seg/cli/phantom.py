@@ -23,6 +23,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-n", "--count", type=int, default=1, help="how many (default 1)")
     verb.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up")
     verb.add_argument("--format", choices=("nifti", "dicom"), default="nifti")
+    verb.add_argument("--structures", action="store_true", help="labels as .seg.nrrd with every structure")
     verb.add_argument("--kind", choices=KINDS, help="kind of DICOM (default series)")
 
 
@@ -43,7 +44,11 @@ def run(options: argparse.Namespace) -> int:
         for made in range(options.count):
             try:
                 for path in write_phantom(
-                    options.output, options.seed + made, image_format=options.format, kind=kind
+                    options.output,
+                    options.seed + made,
+                    image_format=options.format,
+                    kind=kind,
+                    structures=options.structures,
                 ):
                     show(path)
             except OutputError as error:

@@ -9,7 +9,8 @@ from functools import partial
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, ProstateSegError
+from ..errors import InputError, ProstateSegError, SettingsError
+from ..geometry.structures import CTV
 from ..system.parallel import check_jobs
 from ..writing.formats import default_formats
 from .common import acquisition_options, format_options, formats_and_planning, path
@@ -51,6 +52,12 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     verb.add_argument("--bundle", type=path, help="bundle folder (default the released one)")
     verb.add_argument("--weights", default="released", help="released (default), phantoms or a file of weights")
+    verb.add_argument(
+        "--structures",
+        default=CTV,
+        metavar="NAMES",
+        help=f"{CTV} (default), all, or names by commas; further structures were learnt on phantoms",
+    )
     verb.add_argument("--no-refine", action="store_true", help="leave blurred edges as the network drew them")
     verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")
     verb.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
@@ -116,6 +123,14 @@ def run(options: argparse.Namespace) -> int:
     return SOME_FAILED if failed or interrupted or not reviewed else DONE
 
 
+def _structures(text: str) -> str | tuple[str, ...]:
+    """Return the names of a comma-separated list, or ``all``. Raise SettingsError if there is none."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise SettingsError(f"--structures has nothing, expected {CTV}, all, or names separated by commas.")
+    return "all" if "all" in names else names
+
+
 def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
     """Return a function that loads the bundle of the options; it can be passed to other processes."""
     from ..inference.predictor import load_bundle
@@ -128,6 +143,7 @@ def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
         ensembling=options.tta,
         refine=not options.no_refine,
         shape_model=options.shape_model,
+        structures=_structures(options.structures),
     )
 
 

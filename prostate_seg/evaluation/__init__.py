@@ -7,15 +7,27 @@ intervals. It also compares several observers, and several evaluations.
 from .case import CaseResult, evaluate
 from .folders import evaluate_folders, read_patients
 from .observers import Observers, between_observers
+from .structures import (
+    StructureResults,
+    check_structure_results,
+    evaluate_structures,
+    structure_rows,
+    write_structure_results,
+)
 from .tables import check_results, write_results
 
 __all__ = [
     "CaseResult",
     "Observers",
+    "StructureResults",
     "between_observers",
     "check_results",
+    "check_structure_results",
     "evaluate",
     "evaluate_folders",
+    "evaluate_structures",
     "read_patients",
+    "structure_rows",
     "write_results",
+    "write_structure_results",
 ]

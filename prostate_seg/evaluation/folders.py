@@ -67,7 +67,7 @@ def evaluate_folders(
         Resample masks on another grid. Without it, the grids must agree within 0.001 mm. Contours of a structure
         set are always drawn on the grid of the other mask.
     structure
-        Name of the structure to compare, see :func:`.case.read_pair`. Empty: the CTV, or the only structure.
+        Name of the structure to compare, see :func:`.read_pair`. Empty: the CTV, or the only structure.
     jobs
         Number of processes, see :mod:`prostate_seg.system.parallel`. None: one for each core, but at most one for
         every eight pairs.
@@ -85,6 +85,18 @@ def evaluate_folders(
     InputError
         There is nothing to compare, or ``patients`` lacks a case.
     """
+    pairs = paired(predictions, references, patients=patients, roles=roles)
+    return results_of(pairs, partial(measured, resample=resample, structure=structure), jobs=jobs)
+
+
+def paired(
+    predictions: str | Path,
+    references: str | Path | Sequence[str | Path],
+    *,
+    patients: Mapping[str, str] | None = None,
+    roles: tuple[str, str] = ROLES,
+) -> list[Pair]:
+    """Return the pairs that :func:`evaluate_folders` evaluates; parameters and errors are the same."""
     places = [Path(path) for path in ([references] if isinstance(references, str | Path) else references)]
     names = observer_names(places)
     case = case_name(Path(predictions)) if len(places) > 1 else None  # one name for all references
@@ -93,8 +105,7 @@ def evaluate_folders(
         for place, observer in zip(places, names, strict=True)
         for pair in find_pairs(Path(predictions), place, observer, case=case)
     ]
-    pairs = _with_patients(sorted(pairs, key=lambda pair: pair.case), patients)
-    return _rows(pairs, partial(measured, resample=resample, structure=structure), jobs=jobs)
+    return _with_patients(sorted(pairs, key=lambda pair: pair.case), patients)
 
 
 def _with_patients(pairs: Sequence[Pair], patients: Mapping[str, str] | None) -> list[Pair]:
@@ -108,7 +119,10 @@ def _with_patients(pairs: Sequence[Pair], patients: Mapping[str, str] | None) ->
     return [replace(pair, patient=whose[pair.case]) for pair in pairs]
 
 
-def _rows(pairs: Sequence[Pair], measure: Callable[[Pair], CaseResult], *, jobs: int | None) -> list[CaseResult]:
+def results_of(
+    pairs: Sequence[Pair], measure: Callable[[Pair], CaseResult], *, jobs: int | None
+) -> list[CaseResult]:
+    """Return the result of each pair, measured in ``jobs`` processes (see :func:`evaluate_folders`)."""
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(pairs) // PAIRS_PER_PROCESS))
     jobs = min(jobs, len(pairs))

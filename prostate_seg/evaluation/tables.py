@@ -76,7 +76,9 @@ def write_results(
         written.append(folder / "observers.csv")
         _write_rows(written[2], observers.rows, ("case", *SYMMETRIC, "patient", "observer", "note", "error"))
         document["observers"] = {
-            "summary": {name: value for name, value in _summaries(observers.rows).items() if name in SYMMETRIC},
+            "summary": {
+                name: value for name, value in summaries_as_json(observers.rows).items() if name in SYMMETRIC
+            },
             "model_minus_observers": [asdict(one) for one in observers.differences],
         }
     write_json(written[1], document)
@@ -98,7 +100,8 @@ def panoptic_slices(results: Sequence[CaseResult]) -> Panoptic:
     return sum((result.slices for result in results if result.slices is not None), Panoptic())
 
 
-def _qualities(panoptic: Panoptic) -> dict[str, float | None]:
+def qualities(panoptic: Panoptic) -> dict[str, float | None]:
+    """Return PQ, SQ and RQ of counts by their names in the tables."""
     return {
         "panoptic_quality": panoptic.quality,
         "segmentation_quality": panoptic.segmentation_quality,
@@ -120,10 +123,11 @@ def _document(results: Sequence[CaseResult]) -> dict[str, Any]:
         "cases_with_error": failed,
         "infinite_distances": INFINITE,
         "interval": INTERVAL,
-        "panoptic_slices": asdict(panoptic) | _qualities(panoptic),
-        "summary": _summaries(results),
+        "panoptic_slices": asdict(panoptic) | qualities(panoptic),
+        "summary": summaries_as_json(results),
     }
 
 
-def _summaries(results: Sequence[CaseResult]) -> dict[str, Any]:
+def summaries_as_json(results: Sequence[CaseResult]) -> dict[str, Any]:
+    """Return the summaries for JSON: infinite and undefined values are null, and ``states`` tells them apart."""
     return {name: without_infinity(asdict(summary)) for name, summary in summaries_of(results).items()}

@@ -14,52 +14,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import GeometryError, InputError
-from .structures import CTV
+from .source import Source
+from .structures import CTV, key
 
 Array = np.ndarray[Any, Any]
 Orientation = Literal["file", "option", "assumed"]
 ASSUMED = "orientation assumed"  # description in a NIfTI file if the axis directions are only assumed
 
 _LPS_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True, repr=False)
-class FrameReference:
-    """The DICOM image of a slice: SOP Instance UID and 1-based frame number."""
-
-    sop_instance_uid: str
-    frame_number: int
-
-    def __repr__(self) -> str:
-        """Return a text without the UID, because the UID identifies a patient's image."""
-        return f"FrameReference(frame {self.frame_number})"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Source:
-    """Origin of a volume.
-
-    Attributes
-    ----------
-    kind
-        ``us-multiframe``, ``us-series``, ``enhanced-us-volume``, ``nifti``, ``nrrd``, ``metaimage``, ``array``,
-        ``phantom`` or ``respeckled``.
-    sha256
-        Hex digest over the files in slice order.
-    frames
-        One reference for each slice (axis k); empty if the source is not DICOM.
-    header
-        pydicom ``Dataset`` of the first file without its pixels, or None.
-    """
-
-    kind: str
-    sha256: str = ""
-    frames: tuple[FrameReference, ...] = ()
-    header: Any = None
-
-    def __repr__(self) -> str:
-        """Return a text without header and digest, because they identify the patient or the file."""
-        return f"Source({self.kind}, {len(self.frames)} frame references)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,6 +93,10 @@ class Segmentation:
     names
         Structure name of each label, 1 to 255. "First structure" means the one with the smallest label. The default
         is the CTV: the prostate without the seminal vesicles.
+    structures
+        Further structures by name, bool (I, J, K). They may overlap each other and the labels.
+    phantom_trained
+        Names of structures whose model was trained on phantoms alone; every output marks them.
     probability
         Probability of the first structure, (I, J, K) in [0, 1], or None.
     orientation
@@ -157,6 +123,8 @@ class Segmentation:
     model: tuple[str, str] | tuple[()] = ()
     warnings: tuple[str, ...] = ()
     uncertainty: Mapping[str, Any] = field(default_factory=dict)
+    structures: Mapping[str, Array] = field(default_factory=dict)
+    phantom_trained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", _checked_affine(self.affine))
@@ -170,6 +138,16 @@ class Segmentation:
             raise GeometryError(
                 f"The probability has shape {self.probability.shape}, expected the labels' {self.labels.shape}."
             )
+        taken = {key(name) for name in self.names.values()}
+        for name, mask in self.structures.items():
+            if mask.shape != self.labels.shape or mask.dtype != np.bool_:
+                raise GeometryError(
+                    f"The structure {name} is {mask.dtype} of shape {mask.shape}, expected bool of the labels' "
+                    f"{self.labels.shape}."
+                )
+            if key(name) in taken:
+                raise GeometryError(f"Two structures are called {name.strip()}; give one of them another name.")
+            taken.add(key(name))
 
     def __repr__(self) -> str:
         """Return shape, data type, spacing and number of names; the names may come from a user."""
@@ -183,8 +161,10 @@ class Segmentation:
     def mask(self, name: str | None = None) -> Array:
         """Return a structure's voxels, bool (I, J, K); the first one by default. Raise InputError if absent."""
         found = [label for label in sorted(self.names) if name in (None, self.names[label])]
+        if not found and name is not None and name in self.structures:
+            return self.structures[name]
         if not found:
-            there = ", ".join(self.names.values())
+            there = ", ".join([*self.names.values(), *self.structures])
             raise InputError(f"The segmentation has no structure called {name}, only {there}.")
         return np.asarray(self.labels == found[0])
 

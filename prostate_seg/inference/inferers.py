@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SettingsError
-from ..network import autocast, members_of, slice_stack
+from ..network import MultiLabelSegmenter, autocast, members_of, slice_stack
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -105,7 +105,7 @@ class ScaleFlipInferer(Inferer):
             found = []
             for member in members_of(network):
                 logits = self._logits(batch, partial(member, *args, **kwargs) if args or kwargs else member)
-                probabilities = torch.softmax(_resize(logits, spatial), dim=1)  # (flips B, K, *spatial)
+                probabilities = _probabilities(member, _resize(logits, spatial))  # (flips B, K, *spatial)
                 parts = probabilities.chunk(len(self.flips))
                 found += [part.flip(axes) for part, axes in zip(parts, self.flips, strict=True)]
             yield torch.stack(found)
@@ -213,6 +213,11 @@ class SliceStackInferer(Inferer):
     def _stacks(self, volume: Tensor, places: list[list[int]]) -> Tensor:
         """Return the stacks (n, neighbours, H, W) at n places (batch index, slice index)."""
         return torch.stack([slice_stack(volume[b], k, self.neighbours) for b, k in places])
+
+
+def _probabilities(network: Callable[..., Tensor], logits: Tensor) -> Tensor:
+    """Return the softmax of logits, or what a network with further structures makes of them."""
+    return network.probabilities(logits) if isinstance(network, MultiLabelSegmenter) else logits.softmax(dim=1)
 
 
 def _resize(image: Tensor, size: Sequence[int]) -> Tensor:

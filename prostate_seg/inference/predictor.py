@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,17 @@ from .. import network
 from ..assessment import recognition
 from ..assessment.assessor import Assessment, Assessor, Kinds
 from ..errors import BundleError, InputError, ProstateSegError, SettingsError
+from ..geometry.structures import CTV
 from ..geometry.volume import Segmentation, Volume, spacing_of
-from ..system.checked_files import shortened
 from ..system.digests import sha256_of_file
 from . import transforms
+from .bundle_info import BundleInfo, name_and_version
 from .reader import metatensor_of
 from .released import WEIGHTS, released_bundle, weights_file
 from .settings import (
     Ensembling,
     build,
     build_network,
-    read_json,
     read_settings,
     settings_digest,
     shape_model_in,
@@ -36,25 +36,11 @@ from .settings import (
     with_ensembling,
     with_refinement,
 )
+from .structure_network import StructureNetwork, asked_for_more, load_structure_network
 from .weights import load_state, read_state
 
 logger = logging.getLogger(__name__)
-LONGEST_NAME = 200  # characters of a bundle's name and version
 _OF_WEIGHTS = {"released": "", "phantoms": " with weights from phantoms"}
-
-
-@dataclass(frozen=True)
-class BundleInfo:
-    """Identity of the model that made a mask: name, version, SHA-256 of the weights and of the settings.
-
-    Name and version are from metadata.json. A remark is appended to the name if other weights than the
-    bundle's models/model.pt are used, or if the settings are not those that the bundle's score was fitted with.
-    """
-
-    name: str
-    version: str
-    sha256: str
-    config_sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +77,14 @@ class Predictor:
     """Function that segments volumes, made by :func:`load_bundle`; ``assessor`` assesses the segmentations."""
 
     def __init__(
-        self, settings: Mapping[str, Any], info: BundleInfo, device: torch.device, assessor: Assessor | None = None
+        self,
+        settings: Mapping[str, Any],
+        info: BundleInfo,
+        device: torch.device,
+        assessor: Assessor | None = None,
     ) -> None:
         self.info, self.assessor = info, assessor
+        self.structures: StructureNetwork | None = None
         self.device = device
         self.network = network.channels_last(build_network(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -173,13 +164,17 @@ class Predictor:
             for step in self._after:
                 sample = step(sample)
             probability = sample[transforms.on_model_grid("pred")]
+        labels = _array(sample["pred"])[0].astype(np.uint8)
+        structures = {} if self.structures is None else self.structures(batch, image, labels == 1)
         segmentation = Segmentation(
-            _array(sample["pred"])[0].astype(np.uint8),
+            labels,
             np.array(volume.affine),
             probability=_array(sample[transforms.on_source_grid("pred")]),
             orientation=volume.orientation,
             source_sha256=volume.source.sha256,
             model=(self.info.name, self.info.version),
+            structures=structures,
+            phantom_trained=() if self.structures is None else self.structures.phantom_trained,
         )
         first = sample.get(transforms.unrepaired("pred"), probability)
         return Prediction(segmentation, image, passes, _array(first), _array(probability))
@@ -207,6 +202,7 @@ def load_bundle(
     ensembling: Ensembling | None = None,
     shape_model: str | Path | None = None,
     refine: bool = True,
+    structures: str | Sequence[str] = CTV,
 ) -> Predictor:
     """Load the predictor of a bundle folder, by default the released one. Raise BundleError or SettingsError.
 
@@ -224,6 +220,9 @@ def load_bundle(
         File written by ``prostate-seg shape-model``, used instead of the bundle's shape model.
     refine
         Whether the shape model moves blurred edges.
+    structures
+        Structures to segment: CTV, names of the bundle's further structures (the CTV is always segmented), or
+        ``all``.
     """
     place = released_bundle() if folder is None else Path(folder)
     settings = read_settings(place)
@@ -249,22 +248,12 @@ def load_bundle(
     info = BundleInfo(name, version, sha256, config_sha256)
     predictor = Predictor(settings, info, choose_device(device), assessor)
     load_state(predictor.network, read_state(file), str(file))
+    if asked_for_more(structures):
+        more = predictor.structures = load_structure_network(place, structures, settings, predictor.device)
+        names = tuple(one.name for one in more.wanted)
+        predictor.info = replace(info, structures=names, structures_sha256=more.sha256)
     predictor.network.to(predictor.device).eval()
     return predictor
-
-
-def name_and_version(bundle: Path) -> tuple[str, str]:
-    """Read a bundle's name and version from metadata.json. Raise BundleError if they are invalid."""
-    path = bundle / "configs" / "metadata.json"
-    metadata = read_json(path)
-    name, version = metadata.get("name", bundle.name), metadata.get("version", "")
-    for text in (name, version):
-        if not isinstance(text, str) or not text.isprintable() or len(text) > LONGEST_NAME:
-            raise BundleError(
-                f"{path} gives {shortened(text)} as name or version, expected a line of at most "
-                f"{LONGEST_NAME} characters; correct it."
-            )
-    return name, version
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def on_source_grid(key: str) -> str:
 
 
 class ModelGridd(MapTransform):
-    """Anti-aliased rescaling of (1, I, J, K) to approximately ``spacing_mm``.
+    """Anti-aliased rescaling of (C, I, J, K) to approximately ``spacing_mm``.
 
     The new size is (old size) x (old spacing) / ``spacing_mm``, rounded, at least 1. The affine holds the exact new
     spacing. An axis of length 1 (a single slice) keeps its length.
@@ -55,7 +55,8 @@ class ModelGridd(MapTransform):
     spacing_mm
         Requested spacing along the three axes.
     labels
-        Those of the keys that are masks. A mask is rescaled like an image and then thresholded at 0.5.
+        Those of the keys that are masks. A mask is rescaled like an image and then thresholded at 0.5; a channel of
+        negative values (unknown) stays negative.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class ModelGridd(MapTransform):
             old = np.array(image.shape[1:])
             spacing = np.linalg.norm(affine[:3, :3], axis=0)
             new = np.where(old == 1, 1, np.maximum(np.rint(old * spacing / self.spacing_mm), 1)).astype(int)
-            values = rescale(image.as_tensor().float()[0], tuple(int(n) for n in new))[None]
+            shape = tuple(int(n) for n in new)
+            values = torch.stack([rescale(channel, shape) for channel in image.as_tensor().float()])
             if key in self.labels:
-                values = (values >= 0.5).float()
+                values = (values >= 0.5).float() - (values < 0).float()
             out[key] = MetaTensor(values, meta=dict(image.meta))
             out[key].affine = torch.as_tensor(rescaled_affine(affine, old, new))
         return out

@@ -21,6 +21,7 @@ from ..errors import BundleError
 from ..network import (
     LinearDecoder,
     MaskTransformer,
+    MultiLabelSegmenter,
     PatchEmbed,
     Segmenter,
     VisionTransformer,
@@ -40,6 +41,7 @@ _UNREADABLE = (  # raised by torch.load for files with changed or missing bytes
     pickle.UnpicklingError,
     struct.error,
 )
+_HEAD = "decoder.head."
 _UNUSED_HEADS = ("head.", "head_dist.", "pre_logits.")  # classification heads of timm and DeiT
 _MEAN_AND_STD = {
     "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -245,8 +247,16 @@ def listed(names: Sequence[str]) -> str:
 def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
     """Load weights into a network, and store its convolutions channels last.
 
-    ``weights`` is the path of a state dict, or ``none`` to keep the random weights.
+    ``weights`` is the path of a state dict, or ``none`` to keep the random weights. For a MultiLabelSegmenter they
+    may be those of a network of other structures: then its head stays random.
     """
     if weights.lower() != "none":
-        load_state(network, read_state(weights), weights)
+        state, own = read_state(weights), network.state_dict()
+        if isinstance(network, MultiLabelSegmenter):
+            state |= {
+                name: own[name]
+                for name in own
+                if name.startswith(_HEAD) and name in state and own[name].shape != state[name].shape
+            }
+        load_state(network, state, weights)
     return channels_last(network)

@@ -12,6 +12,7 @@ each axis.
 from .decoder import CosineScale, LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder
 from .encoder import SEEING, VisionTransformer, resize_position_embedding
 from .ensemble import Ensemble, members_of
+from .multi_label import CLASSES, MultiLabelSegmenter
 from .patches import ConvStem, PatchEmbed
 from .precision import autocast
 from .segmenter import (
@@ -26,12 +27,13 @@ from .segmenter import (
 )
 
 PARTS = (  # the classes that a bundle's network_def may use
-    *(Ensemble, Segmenter, VisionTransformer),
+    *(Ensemble, MultiLabelSegmenter, Segmenter, VisionTransformer),
     *(ConvStem, PatchEmbed),
     *(CosineScale, LinearDecoder, MaskTransformer, SkipDecoder, VoxelDecoder),
 )
 
 __all__ = [
+    "CLASSES",
     "PARTS",
     "SEEING",
     "ConvStem",
@@ -39,6 +41,7 @@ __all__ = [
     "Ensemble",
     "LinearDecoder",
     "MaskTransformer",
+    "MultiLabelSegmenter",
     "PatchEmbed",
     "Segmenter",
     "SkipDecoder",

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import SettingsError
-from ..geometry.volume import Array, Segmentation, Source, Volume, affine_from_lps
+from ..geometry.source import Source
+from ..geometry.volume import Array, Segmentation, Volume, affine_from_lps
 from .acoustics import Scene
 from .anatomy import Anatomy, bladder, draw_anatomy, gland, rectal_wall, urethra, vesicles
 from .beams import speckle
@@ -56,8 +57,8 @@ class Phantom:
     truth
         Label map on the image's grid; label 1 is the CTV.
     structures
-        Masks by name, bool (I, J, K): ctv, peripheral_zone, transition_zone, urethra, bladder, seminal_vesicles,
-        and rectum (its wall). The two zones together are the ctv; the urethra runs through the ctv. The masks also
+        Masks by name, bool (I, J, K): ctv, peripheral_zone, transition_zone, urethra, bladder, seminal_vesicles
+        and rectal_wall. The two zones together are the ctv; the urethra runs through the ctv. The masks also
         continue outside the ultrasound fan.
     settings
         Settings from which the image was made.
@@ -187,7 +188,7 @@ def _structures(anatomy: Anatomy, scan: Scan) -> dict[str, Array]:
         "urethra": ctv & (urethra(anatomy, x, y, z) < 1),
         "bladder": (bladder(anatomy, x, y, z) < 1) & ~ctv & ~tubes,
         "seminal_vesicles": tubes,
-        "rectum": np.broadcast_to(rectal_wall(anatomy, x, y) < 1, ctv.shape) & ~ctv & ~tubes,
+        "rectal_wall": np.broadcast_to(rectal_wall(anatomy, x, y) < 1, ctv.shape) & ~ctv & ~tubes,
     }
 
 

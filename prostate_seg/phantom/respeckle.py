@@ -11,7 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import GeometryError, InputError
-from ..geometry.volume import Array, Segmentation, Source, Volume, rescaled_affine, same_grid
+from ..geometry.source import Source
+from ..geometry.volume import Array, Segmentation, Volume, rescaled_affine, same_grid
 from .anatomy import draw_anatomy
 from .beams import Beams, speckle
 from .scanner import Scan, beams_of, compressed, converter, draw_scan, finish

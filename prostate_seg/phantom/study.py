@@ -6,15 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from ..geometry.structures import CTV, key, structure
 from ..reading.cases import read
 from ..system.atomic import made_folder, replacing_folder
 from ..writing.dicom.ultrasound import Kind, write_us
 from ..writing.nifti import write_nifti
+from ..writing.nrrd import write_seg_nrrd
 from . import make_phantom
 
 
 def write_phantom(
-    folder: Path, seed: int, *, image_format: Literal["nifti", "dicom"] = "nifti", kind: Kind = "series"
+    folder: Path,
+    seed: int,
+    *,
+    image_format: Literal["nifti", "dicom"] = "nifti",
+    kind: Kind = "series",
+    structures: bool = False,
 ) -> tuple[Path, Path]:
     """Make a phantom and write it; return the paths of image and label.
 
@@ -32,6 +39,8 @@ def write_phantom(
         ``nifti`` or ``dicom``.
     kind
         Kind of DICOM, see :func:`.write_us`.
+    structures
+        Whether the label is ``labels/phantomSEED.seg.nrrd`` with every structure.
 
     Raises
     ------
@@ -52,5 +61,10 @@ def write_phantom(
     else:
         image = image.with_name(f"{name}.nii.gz")
         write_nifti(image, phantom.image)
-    write_nifti(label, truth)
+    if structures:
+        label = label.with_name(f"{name}.seg.nrrd")
+        more = {structure(part).name: mask for part, mask in phantom.structures.items() if key(CTV) != part}
+        write_seg_nrrd(label, replace(truth, structures=more))
+    else:
+        write_nifti(label, truth)
     return image, label

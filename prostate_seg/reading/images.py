@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.volume import Array, Orientation, Source, Volume, spacing_of
+from ..geometry.source import Source
+from ..geometry.volume import Array, Orientation, Volume, spacing_of
 from ..system.input_files import InputFile, opened
 from .acquisition import Acquisition
 from .field_of_view import blacken_outside, field_of_view, over_frames

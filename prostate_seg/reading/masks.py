@@ -26,6 +26,7 @@ from .chosen_structure import chosen_structure
 from .itk_file import read_itk_grid
 from .nifti_file import read_nifti_grid
 from .objects import as_file
+from .panoptic import is_panoptic, panoptic_structures
 from .voxel_data import Grid
 
 Result = TypeVar("Result")
@@ -49,8 +50,8 @@ def read_mask(
         Mask with the grid for the contours of an RT Structure Set, which has no grid of its own.
     structure
         A name, or names in order of preference. If the file names its structures, one of them must match. If the
-        file names no structures, its mask is the requested structure. If empty: the structure CTV of a DICOM file,
-        or else its only structure.
+        file names no structures, its mask is the requested structure. If empty: the structure CTV of a file that
+        names several, or else its only structure.
 
     Returns
     -------
@@ -88,7 +89,8 @@ def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) 
     array, affine, fields = _read(path)
     orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
     number, name = 0, structure[0] if structure else CTV
-    if structure and (segments := _segments(path, array, fields)):
+    segments = _segments(path, array, fields)
+    if segments and (structure or len(segments) > 1):
         number = chosen_structure(list(enumerate(segments, 1)), structure, path.name)
         name = list(segments)[number]
         array = segments[name]
@@ -98,6 +100,22 @@ def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) 
         )
     drawn_on = recorded_sources(path).get(number, "")
     return Segmentation(_binary(array, path), affine, {1: name}, orientation=orientation, source_sha256=drawn_on)
+
+
+def structure_names(path: Path) -> list[str]:
+    """Return the names of the structures in a ``.seg.nrrd``, a DICOM Segmentation or a structure set.
+
+    ROIs of a structure set that enclose no area are left out. The list is empty for a file that names none.
+    InputError is raised if the file cannot be read.
+    """
+    return _guarded(_structure_names, path)
+
+
+def _structure_names(path: Path) -> list[str]:
+    if path.name.lower().endswith(".dcm"):
+        return list(_dicom_masks().structure_names(path))
+    array, _, fields = _read(path)
+    return list(_segments(path, array, fields))
 
 
 def has_contours_only(path: Path) -> bool:
@@ -173,7 +191,12 @@ def _read_segments(path: Path) -> tuple[dict[str, Array], Array]:
 
 
 def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, Array]:
-    """Return the segments that the header names, bool (I, J, K); empty if the file is a label map."""
+    """Return the segments that the header names, bool (I, J, K); empty if the file is a label map.
+
+    Those of a panoptic map are named by the file beside it.
+    """
+    if is_panoptic(path):
+        return panoptic_structures(path, array)
     count = sum(key.startswith("Segment") and key.endswith("_LabelValue") for key in fields)
     layers = array.reshape((*array.shape[:3], -1))
     segments: dict[str, Array] = {}

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import InputError, OutputError, ProstateSegError
-from ..evaluation import CaseResult, Observers
+from ..evaluation import CaseResult, Observers, StructureResults, structure_rows
 from ..evaluation.metrics import Metrics
 from ..evaluation.summary import Summary
 from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
@@ -22,7 +22,7 @@ from . import plots
 from .case_page import write_case_page
 from .evaluated import evaluated_case, told, worst_slice
 from .labels import LABELS
-from .page import Html, Signed, facts, heading, section, table, write_page
+from .page import Html, Signed, facts, heading, listed, section, table, write_page
 
 PAGE, PAGES, TITLE = "report.html", "cases", "Evaluation"
 LOG = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def write_cohort(
     folder: str | Path,
     *,
     observers: Observers | None = None,
+    structures: StructureResults | None = None,
     images: str | Path | None = None,
     pages: int = 5,
     left_out: int = 0,
@@ -71,6 +72,8 @@ def write_cohort(
         Folder for the pages; created if missing.
     observers
         Comparison of the model with several observers, or None.
+    structures
+        Results of several structures, or None.
     images
         Folder of images, see :func:`.evaluated_case`.
     pages
@@ -100,6 +103,7 @@ def write_cohort(
     body = [
         _overview(results, left_out),
         section("Summary", _summary(results)) if measured else "",
+        _structures(structures) if structures else "",
         _observers(observers) if observers else "",
         section("Plots", f"<div class=plots>{''.join(map(_place, drawn))}</div>") if drawn else "",
         section("Worst cases", f"<div class=gallery>{''.join(pictures.values())}</div>") if pictures else "",
@@ -175,6 +179,15 @@ def _summary_row(name: str, summary: Summary) -> list[Any]:
     low, high = summary.mean_low, summary.mean_high
     interval = None if low is None else f"{told(low)} to {told(high)}"
     return [LABELS[name], summary.mean, interval, summary.median, summary.std, summary.cases, summary.infinite]
+
+
+def _structures(found: StructureResults) -> str:
+    rows = [[name, count, *values.values()] for name, count, values in structure_rows(found)]
+    rows.append(["mean over structures", None, None, None, None, *found.over_all().values()])
+    head = ("structure", "cases", "Dice", "HD95, mm", "ASSD, mm", "PQ", "SQ", "RQ")
+    note = "Panoptic quality with each structure of a case as one segment; a match has an IoU above 0.5."
+    remarks = listed(list(found.notes)) if found.notes else ""
+    return section("Structures", table(head, rows, caption=note) + remarks)
 
 
 def _observers(observers: Observers) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ProstateSegError
 from ..evaluation import CaseResult
-from ..evaluation.case import read_pair
+from ..evaluation.masks_of_pair import read_pair
 from ..evaluation.metrics import Metrics
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..reading.cases import read

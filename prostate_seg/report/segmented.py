@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..assessment.facts import Uncertainty
+from ..geometry.structures import structure
 from ..writing.contoured_volume import ContouredVolume
 from ..writing.manifest import Manifest
 from ..writing.request import Request
 from .case_page import CaseReport, write_case_page
 from .viewer import Layer
 
-_COLOURS = ("#00d5ff", "#7cfc00", "#ff9f40", "#c9a0ff")
 _ORIENTATION = {"file": "from the file", "option": "from the options", "assumed": "assumed, the file has none"}
 IDENTITY = (("Patient's Name", "PatientName"), ("Patient ID", "PatientID"), ("Study Date", "StudyDate"))
 
@@ -27,26 +27,37 @@ def case_report_of(contoured: ContouredVolume, manifest: Manifest, *, identity: 
     """
     volume = contoured.volume
     digits = volume.source.sha256[:12] or "of an array"
-    header = volume.source.header if identity is not None else None
-    who = [(text, str(header.get(tag))) for text, tag in IDENTITY if header is not None and header.get(tag)]
-    if identity is not None and not who:
-        who = [("Patient", "the image does not say")]
     return CaseReport(
         f"Prostate CTV: {identity or f'case {digits}'}",
         volume,
         _layers(contoured),
         contoured.ctv.probability,
-        results=[*who, *_results(manifest)],
+        results=[*who(contoured, identity), *_results(manifest)],
         warnings=list(manifest["warnings"]),
         provenance=_provenance(manifest),
     )
 
 
+def who(contoured: ContouredVolume, identity: str | None) -> list[tuple[str, str]]:
+    """Return name, ID and date of the source if the page shall identify the patient, otherwise nothing."""
+    if identity is None:
+        return []
+    header = contoured.volume.source.header
+    found = [(text, str(header.get(tag))) for text, tag in IDENTITY if header is not None and header.get(tag)]
+    return found or [("Patient", "the image does not say")]
+
+
 def _layers(contoured: ContouredVolume) -> list[Layer]:
     return [
-        Layer(name, mask) if number == 0 else Layer(name, mask, _COLOURS[(number - 1) % len(_COLOURS)], True)
-        for number, (name, mask) in enumerate(contoured.masks.items())
+        Layer(f"{name} (phantom-trained)" if contoured.remark_on(name) else name, mask, colour_of(name))
+        for name, mask in contoured.masks.items()
     ]
+
+
+def colour_of(name: str) -> str:
+    """Return the colour of a structure for a page."""
+    red, green, blue = structure(name).colour
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _results(manifest: Manifest) -> list[tuple[str, str]]:

@@ -51,8 +51,10 @@ def viewer(view: View, layers: Sequence[Layer], *, with_probability: bool) -> st
     known = bool(view.letters[0])
     planes = [_plane(name, *sizes[name], known=known) for name in _PLANES if several or name == "stage"]
     toggles = [
-        _toggle(f"layer{number}", f"{layer.name} contour", layer.colour, key="C" if number == 0 else "R")
-        for number, layer in enumerate(layers[:2])
+        _toggle(
+            f"layer{number}", f"{layer.name} contour", layer.colour, key=("C", "R")[number] if number < 2 else ""
+        )
+        for number, layer in enumerate(layers)
     ]
     if with_probability:
         toggles.append(_toggle("doubtful", f"{DOUBTFUL}: check it", DOUBTFUL_COLOUR, key="D"))
@@ -85,9 +87,10 @@ def _plane(name: str, across_mm: float, down_mm: float, *, known: bool) -> str:
 
 
 def _toggle(target: str, text: str, colour: str, *, key: str, on: bool = True) -> str:
+    hint = f" <kbd>{key}</kbd>" if key else ""
     return (
         f"<label><input type=checkbox data-target={target} data-key={key} {'checked' if on else ''}>"
-        f'<span class=swatch style="background:{colour}"></span>{escape(text)} <kbd>{key}</kbd></label>'
+        f'<span class=swatch style="background:{colour}"></span>{escape(text)}{hint}</label>'
     )
 
 

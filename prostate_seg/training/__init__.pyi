@@ -10,6 +10,7 @@ from .engine import (
 )
 from .losses import DiceCEHausdorffLoss
 from .metrics import EvaluationTables, SegmentationMetrics
+from .partial_labels import PartialLabelLoss, StructureDice
 from .processes import handlers_of_process, join_processes, leave_processes, share_of_process
 from .progress import TrainingProgress
 from .sampling import HardExamples, HardExampleSampler
@@ -26,12 +27,14 @@ __all__ = [
     "HardExamples",
     "HiddenPatches",
     "LoadCased",
+    "PartialLabelLoss",
     "PublishedWeights",
     "RandFewSlicesd",
     "RandUltrasoundd",
     "SeedHandler",
     "SeededDataset",
     "SegmentationMetrics",
+    "StructureDice",
     "TrainingProgress",
     "TrainingState",
     "averaged",

@@ -13,14 +13,15 @@ from monai.transforms import Transform
 from torch.utils.data import Sampler
 
 from ..errors import GeometryError
-from ..geometry.volume import Segmentation, Volume, same_grid
+from ..geometry.structures import CTV, key
+from ..geometry.volume import Volume, same_grid
 from ..inference.reader import metatensor_of
 from ..phantom import make_phantom
 from ..phantom.variety import varied_settings
 from ..reading.cases import read
 from ..reading.field_of_view import blacken_outside, field_of_view
 from ..reading.masks import read_mask
-from .datalist import READING
+from .datalist import READING, check_structures
 from .processes import place
 
 
@@ -32,44 +33,55 @@ class LoadCased(Transform):
     The result has ``case``, ``image`` and, if the case has one, ``label``. Image and label are MetaTensors (1, I,
     J, K) on the same grid. The label's metadata contain ``case``, ``patient`` and ``orientation``. GeometryError is
     raised if the two grids differ. ``frame_spacing_mm`` is used for cases that do not give their own.
+
+    With ``structures``, the label has a channel for the CTV and one for each of these names. A channel is -1
+    everywhere if the case does not give its mask (``label``, or an entry of ``structures``).
     """
 
-    def __init__(self, frame_spacing_mm: float | None = None) -> None:
-        self.frame_spacing_mm = frame_spacing_mm
+    def __init__(self, frame_spacing_mm: float | None = None, structures: Sequence[str] = ()) -> None:
+        self.frame_spacing_mm, self.structures = frame_spacing_mm, tuple(structures)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load one case."""
-        label: Segmentation | None
         if "phantom" in data:
             seed = int(data["phantom"])
             phantom = make_phantom(seed, settings=varied_settings(seed) if data.get("varied") else None)
-            image, label = _as_read(phantom.image), phantom.truth
+            image, masks = _as_read(phantom.image), phantom.structures
         else:
-            image, label = self._files(data)
+            image, masks = self._files(data)
         case = str(data.get("case", ""))
         out: dict[Hashable, Any] = {"case": case, "image": metatensor_of(image)}
-        if label is not None:
+        channels = [masks.get(key(name)) for name in (CTV, *self.structures)]
+        if any(mask is not None for mask in channels):
+            unknown = np.full(image.array.shape, -1.0, np.float32)
+            label = np.stack([unknown if mask is None else mask.astype(np.float32) for mask in channels])
             out["label"] = MetaTensor(
-                torch.as_tensor(label.mask().astype(np.float32))[None],
-                affine=torch.as_tensor(np.array(label.affine)),
+                torch.as_tensor(label),
+                affine=torch.as_tensor(np.array(image.affine)),
                 meta={"case": case, "patient": data.get("patient", case), "orientation": image.orientation},
             )
         return out
 
-    def _files(self, data: Mapping[Hashable, Any]) -> tuple[Volume, Segmentation | None]:
+    def _files(self, data: Mapping[Hashable, Any]) -> tuple[Volume, dict[str, np.ndarray]]:
+        """Return the image and the masks of a case, by the key of the structure."""
+        check_structures([data], self.structures, "this training")
         options = {"frame_spacing_mm": self.frame_spacing_mm} | {key: data[key] for key in READING if key in data}
         image = read(data["image"], **options)
-        if "label" not in data:
-            return image, None
-        label = read_mask(data["label"])
-        if not same_grid(image, label, tolerance_mm=0.05):
-            raise GeometryError(
-                f"{data['label']} has shape {label.labels.shape} and affine "
-                f"{label.affine[:3].round(3).tolist()}, expected the grid of {data['image']}: "
-                f"{image.array.shape}, {image.affine[:3].round(3).tolist()}; "
-                "resample the mask onto its image."
-            )
-        return image, label
+        files = {CTV: (data["label"], ())} if "label" in data else {}
+        files |= {name: (file, (name,)) for name, file in data.get("structures", {}).items()}
+        return image, {key(name): _mask(image, data["image"], *file) for name, file in files.items()}
+
+
+def _mask(image: Volume, path: Any, file: Any, names: tuple[str, ...]) -> np.ndarray:
+    """Read the mask of a structure on the grid of its image. Raise GeometryError if it has another grid."""
+    label = read_mask(file, structure=names)
+    if not same_grid(image, label, tolerance_mm=0.05):
+        raise GeometryError(
+            f"{file} has shape {label.labels.shape} and affine {label.affine[:3].round(3).tolist()}, expected the "
+            f"grid of {path}: {image.array.shape}, {image.affine[:3].round(3).tolist()}; resample the mask onto "
+            "its image."
+        )
+    return label.mask()
 
 
 def _as_read(image: Volume) -> Volume:

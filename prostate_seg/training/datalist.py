@@ -6,7 +6,9 @@
      "validation": [{"image": "p02/", "label": "p02_ctv.nii.gz", "frame_spacing_mm": 5.0,
                      "frame_order": "base-to-apex", "probe_side": "bottom"}, ...]}
 
-``image`` is any input of ``prostate-seg segment``. ``label`` is a mask on the same grid. Paths are relative to the
+``image`` is any input of ``prostate-seg segment``. ``label`` is a mask of the CTV on the same grid. ``structures``
+holds masks of further structures, ``{"urethra": "p01.seg.nrrd", ...}``: a file with several structures is read by
+name. A case may have a label, structures, or both; what it does not label gives no loss. Paths are relative to the
 datalist. ``frame_spacing_mm``, ``frame_order`` and ``probe_side`` are the options of ``segment``, for files that
 lack this information. All cases of one ``patient`` must be in one section. ``provenance`` is the origin of a case,
 written by ``prostate-seg collect``; training does not use it.
@@ -15,17 +17,19 @@ written by ``prostate-seg collect``; training does not use it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
+from ..geometry.structures import CTV, key
 from ..reading.acquisition import Acquisition
 from ..system.checked_files import read_json, shortened
 from ..system.input_files import stem
 
 SECTIONS = ("training", "validation", "testing")
 READING = ("frame_spacing_mm", "frame_order", "probe_side")  # entries of a case on its acquisition
-_KEYS = {"image", "label", "patient", "case", "provenance", *READING}
+_KEYS = {"image", "label", "structures", "patient", "case", "provenance", *READING}
 
 LONGEST_PATH = 4096  # characters of a path that a message shows in full
 TRAINING_SEEDS = 1_000_000
@@ -96,44 +100,71 @@ def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 
 def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
     where = f"{section} case {number} of the datalist {path}"
-    if not isinstance(entry, dict) or not {"image", "label"} <= set(entry) <= _KEYS:
+    masks = {"label", "structures"}
+    if not isinstance(entry, dict) or not {"image"} <= set(entry) <= _KEYS or not masks & set(entry):
         got = shortened(sorted(entry)) if isinstance(entry, dict) else shortened(entry)
-        raise SettingsError(f"{where} has {got}, expected image and label, and no entry beside {sorted(_KEYS)}.")
+        raise SettingsError(
+            f"{where} has {got}, expected image and label (or structures), and no entry beside {sorted(_KEYS)}."
+        )
     case = dict(entry)
-    for key in ("image", "label"):
-        if not isinstance(entry[key], str) or not entry[key]:
-            raise SettingsError(f"{where} has {shortened(entry[key])} as {key}, expected the path of a file.")
-        file = path.parent / entry[key]
-        if not os.path.exists(file):
-            named = (
-                entry[key]
-                if entry[key].isprintable() and len(entry[key]) <= LONGEST_PATH
-                else shortened(entry[key])
-            )
-            raise SettingsError(f"{where} names {named} as {key}, which does not exist beside the datalist.")
-        case[key] = str(file.resolve())
-    if case["image"] == case["label"]:
+    for name in ("image", "label"):
+        if name in entry:
+            case[name] = _existing(entry[name], name, path, where)
+    if "structures" in entry:
+        case["structures"] = _structures(entry["structures"], path, where)
+    if case["image"] in (case.get("label"), *case.get("structures", {}).values()):
         raise SettingsError(f"{where} names one file as image and label; give the mask as label.")
     case.setdefault("case", stem(Path(entry["image"]).name))
     _check_kinds(where, case)
     return case
 
 
+def _existing(value: Any, name: str, path: Path, where: str) -> str:
+    """Return the absolute path of a file of a case. Raise SettingsError if there is none."""
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{where} has {shortened(value)} as {name}, expected the path of a file.")
+    file = path.parent / value
+    if not os.path.exists(file):
+        named = value if value.isprintable() and len(value) <= LONGEST_PATH else shortened(value)
+        raise SettingsError(f"{where} names {named} as {name}, which does not exist beside the datalist.")
+    return str(file.resolve())
+
+
+def _structures(value: Any, path: Path, where: str) -> dict[str, str]:
+    """Return the mask files of the further structures of a case. Raise SettingsError if they are invalid."""
+    if not isinstance(value, dict) or not value:
+        raise SettingsError(f"{where} has {shortened(value)} as structures, expected names and their mask files.")
+    if CTV in {name.strip().upper() for name in value}:
+        raise SettingsError(f"{where} has the {CTV} among its structures; give its mask as label.")
+    return {name: _existing(file, shortened(name), path, where) for name, file in value.items()}
+
+
+def check_structures(cases: Sequence[Mapping[Any, Any]], names: Sequence[str], what: str) -> None:
+    """Raise SettingsError if a case labels a structure that is not among the names of a network's structures."""
+    known = {key(name) for name in names}
+    for case in cases:
+        if unknown := sorted(name for name in case.get("structures", {}) if key(name) not in known):
+            raise SettingsError(
+                f"Case {case['case']} labels {shortened(unknown[0])}, which is none of the structures of {what} "
+                f"({', '.join(names) or 'the CTV alone'}); add it there, or leave it out."
+            )
+
+
 def _check_kinds(where: str, case: dict[str, Any]) -> None:
     """Raise SettingsError if an entry of a case, other than its paths, has a wrong type or an impossible value."""
-    for key in ("patient", "case"):
-        value = case.get(key)
-        if key not in case or (value is None and key == "patient"):
+    for entry in ("patient", "case"):
+        value = case.get(entry)
+        if entry not in case or (value is None and entry == "patient"):
             continue
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise SettingsError(f"{where} has {key} {shortened(value)}, expected a name.")
+            raise SettingsError(f"{where} has {entry} {shortened(value)}, expected a name.")
     spacing = case.get("frame_spacing_mm", 1.0)
     if isinstance(spacing, bool) or not isinstance(spacing, int | float) or spacing <= 0:
         raise SettingsError(f"{where} has frame_spacing_mm {shortened(spacing)}, expected a length above 0.")
-    options = [case.get(key) for key in READING]
-    for key, value in zip(READING[1:], options[1:], strict=True):
+    options = [case.get(entry) for entry in READING]
+    for entry, value in zip(READING[1:], options[1:], strict=True):
         if value is not None and not isinstance(value, str):
-            raise SettingsError(f"{where} has {key} {shortened(value)}, expected a word.")
+            raise SettingsError(f"{where} has {entry} {shortened(value)}, expected a word.")
     try:
         Acquisition(*options)
     except SettingsError as error:

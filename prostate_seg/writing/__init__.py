@@ -144,7 +144,7 @@ def _write_format(
     )
     whole = contoured.ContouredVolume(image, item, author, structures)
     wanted = request.Request(whole, (name,))
-    if name != "us-series":
+    if not formats.FORMATS[name].folder:
         formats.FORMATS[name].write(path, wanted)
         return
     with import_module("..system.atomic", __name__).replacing_folder(path) as partial:
@@ -160,14 +160,16 @@ def _parted(
         raise OutputError(
             f"Cannot write {file}: the segmentation has no {CTV}, only {there}; rename that structure."
         )
-    others = {name: item.mask(name) for name in item.names.values() if name != CTV} | dict(structures)
+    others = {name: item.mask(name) for name in item.names.values() if name != CTV}
+    others |= {**item.structures, **structures}
     if others and not several:
         raise OutputError(
             f"Cannot write {file}: the format holds the CTV alone, not {', '.join(map(str, others))}."
         )
     first = item.names[min(item.names)] == CTV
     labels = item.mask(CTV).astype(np.uint8)
-    alone = replace(item, labels=labels, names={1: CTV}, probability=item.probability if first else None)
+    probability = item.probability if first else None
+    alone = replace(item, labels=labels, names={1: CTV}, probability=probability, structures={})
     return alone, {str(name): mask for name, mask in others.items()}
 
 

@@ -22,6 +22,7 @@ Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 RESEARCH_ONLY = "research use only"
 SOFTWARE, SOFTWARE_VERSION = "prostate-seg", version("prostate-seg")
 LONGEST_NAME = 64
+PHANTOM_TRAINED = "phantom-trained: its model has not seen a patient"
 SMALL_SHARE = 0.001  # a component below this share of the largest one is not reported
 
 
@@ -100,22 +101,19 @@ class ContouredVolume:
         return {CTV: self.ctv.mask(), **self.structures}
 
     @property
-    def label_map(self) -> Segmentation:
-        """The CTV (label 1) and the structures (2, 3, ...) in one map. Raises OutputError if they overlap."""
-        labels = self.ctv.mask().astype(np.uint8)
-        for label, (name, mask) in enumerate(self.structures.items(), 2):
-            if labels[mask].any():
-                raise OutputError(
-                    f"The structure {name} overlaps the CTV or another one, which a label map cannot hold; "
-                    "leave out seg-nrrd and slicer, or that structure."
-                )
-            labels[mask] = label
-        names = dict(enumerate(self.masks, 1))
-        return replace(self.ctv, labels=labels, names=names)
+    def segmentation(self) -> Segmentation:
+        """The CTV with the further structures."""
+        return replace(
+            self.ctv, labels=self.ctv.mask().astype(np.uint8), names={1: CTV}, structures=self.structures
+        )
 
     def kind_of(self, name: str) -> Kind:
         """Return how a structure was drawn. A PTV counts as drawn like its CTV."""
         return self.author.structures if name in self.structures else self.author.kind
+
+    def remark_on(self, name: str) -> str:
+        """Return what every output says of a structure whose model was trained on phantoms alone, or no text."""
+        return PHANTOM_TRAINED if name in self.ctv.phantom_trained else ""
 
     def uid(self, role: str) -> str:
         """Return a UID that depends only on the source, the masks, the author and the role."""

@@ -31,7 +31,7 @@ class Format:
     name
         Name in ``--format``.
     file
-        File name in a case's folder; for ``us-series`` the name of a subfolder.
+        File name in a case's folder; of a subfolder if ``folder`` is set.
     writer
         Module and function ``(path, request)``. The function raises OutputError.
     about
@@ -43,6 +43,8 @@ class Format:
         Whether the format holds further structures beside the CTV.
     default
         Whether ``segment`` writes the format by default.
+    folder
+        Whether the format is a folder of files.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Format:
     needs: tuple[Need, ...] = ()
     structures: bool = False
     default: bool = False
+    folder: bool = False
 
     @property
     def is_dicom(self) -> bool:
@@ -106,8 +109,8 @@ _ROWS = (
     Format(
         "rtstruct",
         "ctv_rtstruct.dcm",
-        f"{_DICOM}.structure_set:write_structures",
-        "RT Structure Set: CTV and, by --ptv-margin 3,posterior=0, PTV",
+        f"{_DICOM}.planned_structures:write_structures",
+        "RT Structure Set: CTV, further structures, and margins (--ptv-margin 3,posterior=0: PTV)",
         needs=("dicom",),
         structures=True,
     ),
@@ -117,6 +120,22 @@ _ROWS = (
         f"{_DICOM}.derived_series:write_image",
         "the slices as single-frame ultrasound with positions, for viewers",
         needs=("dicom",),
+        folder=True,
+    ),
+    Format(
+        "panoptic",
+        "panoptic",
+        f"{_FILES}.panoptic:write_structures",
+        "a label map of all structures, and segments.json in the terms of COCO panoptic",
+        structures=True,
+        folder=True,
+    ),
+    Format(
+        "planimetry",
+        "planimetry.html",
+        "prostate_seg.report.planimetry_page:write_planimetry",
+        "a page to file: volume from areas every 5 mm, ellipsoid, urethra to rectal wall",
+        structures=True,
     ),
     Format("stl", "ctv.stl", f"{_FILES}.surface:write_ctv", "the closed surface, LPS mm"),
     Format("vtk", "ctv.vtk", f"{_FILES}.surface:write_ctv", "the closed surface, LPS mm"),

@@ -44,6 +44,13 @@ class Extent(TypedDict):
     reason: NotRequired[str]
 
 
+class StructureFacts(TypedDict):
+    """A further structure: its volume, null for a single slice, and what its model was trained on."""
+
+    volume_ml: float | None
+    learnt_on: str
+
+
 class MaskFacts(TypedDict):
     """Facts about a mask and its image in a manifest."""
 
@@ -63,6 +70,8 @@ class Manifest(MaskFacts):
     warnings: list[str]
     versions: dict[str, str]
     bundle: NotRequired[Model]
+    structures: NotRequired[dict[str, StructureFacts]]
+    structures_sha256: NotRequired[str]
     uncertainty: NotRequired[Uncertainty]
     device: NotRequired[str]
     timing_s: NotRequired[dict[str, float]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from ..errors import OutputError
-from ..geometry.structures import Code, structure
-from ..geometry.volume import Segmentation, Volume, lps_from_affine
+from ..geometry.extent import bounding_box
+from ..geometry.structures import MOST_LABELS, Code, structure
+from ..geometry.volume import Array, Segmentation, Volume, lps_from_affine
 from ..system.atomic import checked_suffix, replacing, stored_array
 from ..system.source_digest import FIELD, field_of, tag_of
 from .request import Request
@@ -21,6 +24,7 @@ from .request import Request
 ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 TARGET_CONTEXT = "Targets of prostate radiotherapy - prostate-seg"
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
+LEARNT = "ProstateSeg.LearntOn"  # tag of a segment
 _LEVEL = 3  # compression level: twice as fast as the default; higher levels hardly make speckle smaller
 
 
@@ -35,12 +39,13 @@ def write_nrrd(path: str | os.PathLike[str], item: Volume | Segmentation) -> Non
 
 
 def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> None:
-    """Write a segmentation to ``.seg.nrrd``: one segment for each name, with colour and terminology.
+    """Write a segmentation to ``.seg.nrrd``: one segment for each structure, with colour and terminology.
 
-    A name without voxels becomes an empty segment. Codes and colours are those of
-    :mod:`prostate_seg.geometry.structures`. The header keys are those of 3D Slicer's Segmentations module. A tag
-    identifies the image on which the mask was drawn (:mod:`prostate_seg.system.source_digest`). Raise OutputError
-    if the file cannot be written, or if a label has no name.
+    A name without voxels becomes an empty segment. Structures that overlap lie in several layers, as 3D Slicer
+    stores them. Codes and colours are those of :mod:`prostate_seg.geometry.structures`. The header keys are those
+    of 3D Slicer's Segmentations module. A tag identifies the image on which the mask was drawn
+    (:mod:`prostate_seg.system.source_digest`). Raise OutputError if the file cannot be written, if a label has no
+    name, or if there are more than 255 structures.
     """
     path = Path(path)
     checked_suffix(path, ".seg.nrrd")
@@ -49,37 +54,86 @@ def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> 
     nameless = sorted(set(np.unique(segmentation.labels).tolist()) - {0} - set(segmentation.names))
     if nameless:
         raise OutputError(f"Cannot write {path.name}: labels {nameless} have no name; add them to the names.")
+    layers, segments = layered(segmentation, path.name)
     image = to_simpleitk(segmentation)
-    image.EraseMetaData(FIELD)  # the segments have a tag
-    for key, value in _slicer_keys(segmentation).items():
+    if len(layers) > 1:
+        flat = sitk.GetImageFromArray(
+            np.stack(layers, axis=-1).transpose(2, 1, 0, 3), isVector=True
+        )  # (k, j, i, L)
+        flat.CopyInformation(image)
+        if segmentation.orientation == "assumed":
+            flat.SetMetaData("orientation", "assumed")
+        image = flat
+    else:
+        image.EraseMetaData(FIELD)  # the segments have a tag
+    for key, value in _slicer_keys(segmentation, segments).items():
         image.SetMetaData(key, value)
     _write(image, path)
 
 
-def _slicer_keys(segmentation: Segmentation) -> dict[str, str]:
+@dataclass(frozen=True)
+class Segment:
+    """Place of a structure in a ``.seg.nrrd``: its name, its value, and the number of its layer."""
+
+    name: str
+    value: int
+    layer: int = 0
+
+
+def layered(segmentation: Segmentation, file: str) -> tuple[list[Array], list[Segment]]:
+    """Return the layers, uint8 (I, J, K), of all structures, and the place of each structure.
+
+    The first layer holds the labels. A further structure goes into the first layer that it does not overlap.
+    OutputError is raised if there are more than 255 structures; ``file`` names the output.
+    """
+    layers = [segmentation.labels]
+    segments = [Segment(name, label) for label, name in sorted(segmentation.names.items())]
+    value = max(segmentation.names)
+    for name, mask in segmentation.structures.items():
+        value += 1
+        if value > MOST_LABELS:
+            raise OutputError(f"Cannot write {file}: it has more than {MOST_LABELS} structures; leave some out.")
+        box = bounding_box(mask)
+        free = (number for number, layer in enumerate(layers) if not layer[box][mask[box]].any())
+        place = next(free, len(layers))
+        if place == len(layers):
+            layers.append(np.zeros_like(segmentation.labels))
+        elif place == 0 and layers[0] is segmentation.labels:
+            layers[0] = segmentation.labels.copy()
+        layers[place][box][mask[box]] = value
+        segments.append(Segment(name, value, place))
+    return layers, segments
+
+
+def _slicer_keys(segmentation: Segmentation, segments: Sequence[Segment]) -> dict[str, str]:
     extent = " ".join(f"0 {length - 1}" for length in segmentation.labels.shape)
     keys = {
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
-    for index, (label, name) in enumerate(sorted(segmentation.names.items())):
-        colour = [round(part / 255, 3) for part in structure(name).colour]
+    for index, segment in enumerate(segments):
+        colour = [round(part / 255, 3) for part in structure(segment.name).colour]
         keys |= {
-            f"Segment{index}_ID": f"Segment_{label}",
-            f"Segment{index}_Name": name,
+            f"Segment{index}_ID": f"Segment_{segment.value}",
+            f"Segment{index}_Name": segment.name,
             f"Segment{index}_NameAutoGenerated": "0",
             f"Segment{index}_Color": " ".join(f"{part:g}" for part in colour),
             f"Segment{index}_ColorAutoGenerated": "0",
-            f"Segment{index}_LabelValue": str(label),
-            f"Segment{index}_Layer": "0",
+            f"Segment{index}_LabelValue": str(segment.value),
+            f"Segment{index}_Layer": str(segment.layer),
             f"Segment{index}_Extent": extent,
             f"Segment{index}_Tags": (
                 f"{tag_of(segmentation.source_sha256)}Segmentation.Status:completed|"
-                f"TerminologyEntry:{terminology_entry(name)}|"
+                f"{learnt_tag(segmentation, segment.name)}TerminologyEntry:{terminology_entry(segment.name)}|"
             ),
         }
     return keys
+
+
+def learnt_tag(segmentation: Segmentation, name: str) -> str:
+    """Return the tag of a structure whose model was trained on phantoms alone, or an empty text."""
+    return f"{LEARNT}:phantoms|" if name in segmentation.phantom_trained else ""
 
 
 def terminology_entry(name: str) -> str:
@@ -90,7 +144,7 @@ def terminology_entry(name: str) -> str:
     meaning = structure(name)
     context = ANATOMY_CONTEXT if meaning.region is None else TARGET_CONTEXT
     region = "^^" if meaning.region is None else _term(meaning.region)
-    return f"{context}~{_term(meaning.category)}~{_term(meaning.kind)}~^^~{_REGION_CONTEXT}~{region}~^^"
+    return f"{context}~{_term(meaning.category)}~{_term(meaning.type)}~^^~{_REGION_CONTEXT}~{region}~^^"
 
 
 def _term(code: Code) -> str:
@@ -127,4 +181,4 @@ def write_image(path: Path, request: Request) -> None:
 
 def write_structures(path: Path, request: Request) -> None:
     """Write the CTV and further structures as segments."""
-    write_seg_nrrd(path, request.contoured.label_map)
+    write_seg_nrrd(path, request.contoured.segmentation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,9 @@ from ..errors import SettingsError
 from ..geometry.margin import Margin
 from .contoured_volume import ContouredVolume
 from .manifest import Manifest
+from .roi_names import RoiNames
+
+MOST_TOLERANCE_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,12 @@ class Planning:
     ----------
     margin
         Margin of a PTV, which is then written beside the CTV; None for no PTV.
+    margins
+        Margins of further structures by their names: each gets a second ROI, its planning organ at risk volume.
+    names
+        Names and types of the ROIs.
+    tolerance_mm
+        Largest distance by which contours are moved to have fewer points; None keeps every corner of the mask.
     every_mm
         Distance between the slices that have contours; None for all slices.
     reference
@@ -28,6 +37,9 @@ class Planning:
     """
 
     margin: Margin | None = None
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+    names: RoiNames = field(default_factory=RoiNames)
+    tolerance_mm: float | None = None
     every_mm: float | None = None
     reference: Literal["source", "us-series"] | None = None
 
@@ -35,11 +47,19 @@ class Planning:
         """Raise SettingsError if a setting is given that none of the formats uses."""
         for name, value in (
             ("--ptv-margin", self.margin),
+            ("--margin", self.margins or None),
+            ("--names", None if self.names == RoiNames() else self.names),
+            ("--contour-tolerance", self.tolerance_mm),
             ("--contour-every", self.every_mm),
             ("--rtstruct-reference", self.reference),
         ):
             if value is not None and "rtstruct" not in formats:
                 raise SettingsError(f"{name} is about the structure set; add rtstruct to --format.")
+        if self.tolerance_mm is not None and not 0 < self.tolerance_mm <= MOST_TOLERANCE_MM:
+            raise SettingsError(
+                f"--contour-tolerance is {self.tolerance_mm:g} mm, expected above 0 and at most "
+                f"{MOST_TOLERANCE_MM:g}."
+            )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -19,7 +18,7 @@ from ..geometry.entropy import entropy_percent
 from ..geometry.structures import CTV, KNOWN, TARGET, structure
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..system.atomic import checked_suffix, replacing
-from .nrrd import TARGET_CONTEXT, write_nrrd, write_seg_nrrd
+from .nrrd import TARGET_CONTEXT, layered, write_nrrd, write_seg_nrrd
 from .request import Request
 from .surface import surface_of, write_surface
 
@@ -48,7 +47,7 @@ def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segm
             doubt = entropy_percent(segmentation.probability)
             write_nrrd(data / "CTV uncertainty.nrrd", Volume(doubt, segmentation.affine))
         (data / "prostate_targets.term.json").write_text(terminology(), encoding="utf-8")
-        (data / "prostate_structures.ctbl").write_text(colour_table(segmentation.names), encoding="utf-8")
+        (data / "prostate_structures.ctbl").write_text(colour_table(segmentation), encoding="utf-8")
         scene = _scene(segmentation)
         with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             _add(archive, f"{name}/{name}.mrml", scene.encode(), zipfile.ZIP_DEFLATED)
@@ -64,9 +63,9 @@ def terminology() -> str:
     """
     types = [
         {
-            "CodeMeaning": target.kind.meaning,
-            "CodeValue": target.kind.value,
-            "CodingSchemeDesignator": target.kind.scheme,
+            "CodeMeaning": target.type.meaning,
+            "CodeValue": target.type.value,
+            "CodingSchemeDesignator": target.type.scheme,
             "recommendedDisplayRGBValue": list(target.colour),
         }
         for target in KNOWN.values()
@@ -83,8 +82,9 @@ def terminology() -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def colour_table(names: Mapping[int, str]) -> str:
-    """Return the labels' colours as a Slicer colour table (``.ctbl``)."""
+def colour_table(segmentation: Segmentation) -> str:
+    """Return the colours of all structures as a Slicer colour table (``.ctbl``)."""
+    names = {segment.value: segment.name for segment in layered(segmentation, "the colour table")[1]}
     lines = [f"# Color table of prostate-seg\n# {max(names, default=0) + 1} values\n0 background 0 0 0 0\n"]
     for label, name in sorted(names.items()):
         red, green, blue = structure(name).colour
@@ -151,4 +151,4 @@ def _node(kind: str, identifier: str, name: str, **attributes: str) -> str:
 
 def write_structures(path: Path, request: Request) -> None:
     """Write the volume with the CTV and further structures as a scene."""
-    write_scene(path, request.contoured.volume, request.contoured.label_map)
+    write_scene(path, request.contoured.volume, request.contoured.segmentation)

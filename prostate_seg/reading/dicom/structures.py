@@ -40,6 +40,28 @@ def frame_of_reference(path: Path) -> str:
     return _attribute(path, "FrameOfReferenceUID")
 
 
+def structure_names(path: Path) -> list[str]:
+    """Return the names of the segments of a Segmentation, or of the ROIs of a structure set that enclose an area.
+
+    The list is empty for any other file. InputError is raised if the file is damaged.
+    """
+    kind = dicom_kind(path)
+    with _damage_refused(f"{path.name} cannot be read"):
+        if kind == "segmentation":
+            header = dcmread(path, stop_before_pixels=True)
+            return [str(one.SegmentLabel) for one in header.get("SegmentSequence") or []]
+        if kind != "structure-set":
+            return []
+        dataset = dcmread(path)
+        kinds: dict[int, set[str]] = {}
+        for roi in dataset.get("ROIContourSequence") or []:
+            for contour in roi.get("ContourSequence") or []:
+                kinds.setdefault(int(roi.ReferencedROINumber), set()).add(str(contour.get("ContourGeometricType")))
+        rois = dataset.get("StructureSetROISequence") or []
+        closed = {number for number, found in kinds.items() if found <= set(CLOSED)}
+        return [str(roi.ROIName) for roi in rois if int(roi.ROINumber) in closed]
+
+
 def _attribute(path: Path, keyword: str) -> str:
     try:
         with damage_refused("it"):

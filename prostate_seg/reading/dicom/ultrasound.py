@@ -19,7 +19,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 from ...errors import GeometryError, InputError
-from ...geometry.volume import Array, FrameReference, Source, Volume
+from ...geometry.source import FrameReference, Source
+from ...geometry.volume import Array, Volume
 from ...system.input_files import InputFile, opened
 from ..acquisition import SPACING_TOLERANCE, Acquisition
 from ..field_of_view import blacken_outside, field_of_view, over_frames

@@ -117,11 +117,11 @@ def _description(contoured: ContouredVolume, name: str, number: int) -> Any:
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=author.name, version=author.version, family=CodedConcept("123109", "DCM", "Artificial Intelligence")
     )
-    return highdicom.seg.SegmentDescription(
+    described = highdicom.seg.SegmentDescription(
         number,
         name[:64],
         _concept(meaning.category),
-        _concept(meaning.kind),
+        _concept(meaning.type),
         contoured.kind_of(name),
         None if contoured.kind_of(name) == "MANUAL" else algorithm,
         tracking_uid=contoured.uid(f"tracking {name}"),
@@ -129,6 +129,9 @@ def _description(contoured: ContouredVolume, name: str, number: int) -> Any:
         anatomic_regions=None if meaning.region is None else [_concept(meaning.region)],
         display_color=highdicom.color.CIELabColor.from_rgb(*meaning.colour),
     )
+    if remark := contoured.remark_on(name):
+        described.SegmentDescription = remark
+    return described
 
 
 def _concept(code: Code) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ...errors import OutputError, SettingsError
 from ...geometry.extent import bounding_box
-from ...geometry.margin import enlarged
-from ...geometry.structures import CTV, Structure, structure
+from ...geometry.planimetry import stations_at
+from ...geometry.structures import CTV, Structure, key, structure
 from ...geometry.volume import Array, Volume, swap_ras_lps
 from ...system.atomic import checked_suffix, replacing
 from ..contoured_volume import (
@@ -25,8 +26,8 @@ from ..contoured_volume import (
     check_structures,
     digest_of,
 )
-from ..request import Request
-from .contours import closed_contours
+from ..roi_names import RoiNames
+from .contours import closed_contours, thinned
 from .derived_series import series_references
 from .source import (
     DERIVED_PLACE,
@@ -40,6 +41,7 @@ from .source import (
 from .values import code, decimal, item
 
 SERIES_NUMBER = 600
+PTV = "PTV"
 STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, as planning systems expect it
 LABEL_LENGTH = 16
 CONTOUR_DATA = 0x30060050
@@ -49,8 +51,10 @@ def write_rtstruct(
     path: str | os.PathLike[str],
     contoured: ContouredVolume,
     *,
-    target: Array | None = None,
+    further: Mapping[str, Array] | None = None,
+    names: RoiNames | None = None,
     every_mm: float | None = None,
+    tolerance_mm: float | None = None,
     derived_series: bool = False,
 ) -> None:
     """Write the CTV and further structures as closed planar contours in LPS mm.
@@ -64,11 +68,15 @@ def write_rtstruct(
         File with suffix ``.dcm``.
     contoured
         Volume from DICOM, CTV and further structures.
-    target
-        PTV, bool (I, J, K), written beside the CTV; None for no PTV.
+    further
+        ROIs that are made from the structures by margins, bool (I, J, K), by name, such as ``PTV``.
+    names
+        Names and types of the ROIs.
     every_mm
         Distance between slices with contours, counted from the CTV's base, or from its first slice if the
         orientation is assumed. None for all slices.
+    tolerance_mm
+        Largest distance by which contours are moved to have fewer points; None keeps every corner of the mask.
     derived_series
         Whether to refer to the series of :func:`.derived_series.write_derived_series` instead of the source.
         Viewers put all contours of a plain multi-frame image on its first frame.
@@ -78,19 +86,24 @@ def write_rtstruct(
     OutputError
         The source is not DICOM, a structure is not valid, or a structure has no contour on the chosen slices.
     SettingsError
-        every_mm is out of range, or there are two structures called PTV.
+        every_mm is out of range, or two ROIs would have one name.
     """
     path = Path(path)
     checked_suffix(path, ".dcm")
     source_header(contoured.volume, path.name)
     check_structures(contoured, path.name)
     masks = dict(contoured.masks)
-    if target is not None:
-        if any(name.strip().casefold() == "ptv" for name in masks):
-            raise SettingsError("There is a structure called PTV already; leave out the margin or that structure.")
-        masks = {CTV: masks.pop(CTV), "PTV": target, **masks}
+    for name, mask in (further or {}).items():
+        if key(name) in {key(other) for other in masks}:
+            raise SettingsError(
+                f"There is a structure called {name} already; leave out the margin or that structure."
+            )
+        masks[name] = mask
+    if PTV in masks:
+        masks = {CTV: masks.pop(CTV), PTV: masks.pop(PTV), **masks}
     slices = planning_slices(contoured, every_mm)
-    dataset = _structure_set(contoured, masks, slices, derived_series=derived_series)
+    drawn = Drawing(names or RoiNames(), slices, tolerance_mm)
+    dataset = _structure_set(contoured, masks, drawn, derived_series=derived_series)
     with replacing(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
@@ -103,30 +116,29 @@ def planning_slices(contoured: ContouredVolume, every_mm: float | None) -> list[
     ``every_mm`` is below the slice distance or above 100 mm.
     """
     volume = contoured.volume
-    count, gap_mm = volume.array.shape[2], volume.spacing_mm[2]
-    if every_mm is None:
-        return list(range(count))
-    if not gap_mm * 0.99 <= every_mm <= 100:
-        raise SettingsError(
-            f"Contours every {every_mm:g} mm cannot be made on slices {gap_mm:g} mm apart; give {gap_mm:g} to "
-            "100 mm."
-        )
-    filled = np.flatnonzero(contoured.ctv.mask().any(axis=(0, 1)))
     from_last = volume.orientation != "assumed" and volume.affine[2, 2] > 0  # k runs to the superior
-    start, step = (filled[-1], -1) if from_last else (filled[0], 1)
-    reach = int(max(count - start, start) * gap_mm / every_mm) + 1
-    wanted = start + step * np.rint(np.arange(-reach, reach + 1) * every_mm / gap_mm).astype(int)
-    return sorted({int(k) for k in wanted if 0 <= k < count})
+    return stations_at(contoured.ctv.mask(), volume.affine, every_mm, from_last=from_last)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How masks become ROIs: their names and types, the slices with contours, and the tolerance in mm."""
+
+    names: RoiNames
+    slices: list[int]
+    tolerance_mm: float | None = None
 
 
 def _structure_set(
-    contoured: ContouredVolume, masks: Mapping[str, Array], slices: list[int], *, derived_series: bool
+    contoured: ContouredVolume, masks: Mapping[str, Array], drawn: Drawing, *, derived_series: bool
 ) -> FileDataset:
     volume = contoured.volume
     header, place = volume.source.header, frame_of_reference(volume)
-    role = f"structure set, derived {derived_series}, slices {slices}, {list(masks)}"
-    if "PTV" in masks:
-        role += f", PTV {digest_of(masks['PTV'])}"
+    role = f"structure set, derived {derived_series}, slices {drawn.slices}, {list(masks)}"
+    role += "".join(f", {name} {digest_of(mask)}" for name, mask in masks.items() if name not in contoured.masks)
+    if drawn.names != RoiNames() or drawn.tolerance_mm is not None:
+        role += f", {drawn.names}, tolerance {drawn.tolerance_mm}"
+    rois = drawn.names.all(masks)
     moment = content_moment(header)
     series, references = _images(volume, derived_series=derived_series)
     meta = FileMetaDataset()
@@ -150,14 +162,15 @@ def _structure_set(
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = place, ""
     dataset.ReferencedFrameOfReferenceSequence = [_referenced_place(header, place, series, references)]
     dataset.StructureSetROISequence = [
-        _roi(contoured, number, name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
+        _roi(contoured, (number, rois[name]), name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
     ]
     dataset.ROIContourSequence = [
-        _roi_contours(volume, (number, name), mask, slices=slices, references=references)
+        _roi_contours(volume, (number, name), mask, drawn=drawn, references=references)
         for number, (name, mask) in enumerate(masks.items(), 1)
     ]
     dataset.RTROIObservationsSequence = [
-        _observation(number, name, structure(name)) for number, name in enumerate(masks, 1)
+        _observation((number, rois[name]), structure(name), drawn.names.type(name))
+        for number, name in enumerate(masks, 1)
     ]
     return dataset
 
@@ -187,29 +200,35 @@ def _referenced_place(header: Dataset, place: str, series: str, references: list
     return item(FrameOfReferenceUID=place, RTReferencedStudySequence=[of_study])
 
 
-def _roi(contoured: ContouredVolume, number: int, name: str, mask: Array) -> Dataset:
+def _roi(contoured: ContouredVolume, numbered: tuple[int, str], name: str, mask: Array) -> Dataset:
     voxel_ml = abs(np.linalg.det(contoured.volume.affine[:3, :3])) / 1000.0
     roi = item(
-        ROINumber=number,
+        ROINumber=numbered[0],
         ReferencedFrameOfReferenceUID=frame_of_reference(contoured.volume),
-        ROIName=name[:64],
+        ROIName=numbered[1][:64],
         ROIGenerationAlgorithm=contoured.kind_of(name),
     )
+    if remark := contoured.remark_on(name):
+        roi.ROIDescription = remark
     if mask.shape[2] > 1:  # a single slice has no volume
         roi.ROIVolume = decimal(np.count_nonzero(mask) * voxel_ml)
     return roi
 
 
 def _roi_contours(
-    volume: Volume, roi: tuple[int, str], mask: Array, *, slices: list[int], references: list[Dataset]
+    volume: Volume, roi: tuple[int, str], mask: Array, *, drawn: Drawing, references: list[Dataset]
 ) -> Dataset:
     contours: list[Dataset] = []
     lps = swap_ras_lps(volume.affine)
     box = bounding_box(mask)
     corner = np.array([box[0].start, box[1].start])
     by_slice = np.ascontiguousarray(mask[box].transpose(2, 0, 1))  # (K', I', J')
-    for k in sorted(set(slices) & set(range(box[2].start, box[2].stop))):
-        for line in closed_contours(by_slice[k - box[2].start]):
+    for k in sorted(set(drawn.slices) & set(range(box[2].start, box[2].stop))):
+        lines = closed_contours(by_slice[k - box[2].start])
+        if drawn.tolerance_mm is not None:
+            scale = np.array(volume.spacing_mm[:2])
+            lines = [line / scale for line in thinned([line * scale for line in lines], drawn.tolerance_mm)]
+        for line in lines:
             points = (line + corner) @ lps[:3, :2].T + lps[:3, 2] * k + lps[:3, 3]  # (P, 3) mm
             contour = item(
                 ContourNumber=len(contours) + 1,
@@ -232,22 +251,13 @@ def _roi_contours(
     )
 
 
-def _observation(number: int, name: str, meaning: Structure) -> Dataset:
-    kind = meaning.kind
+def _observation(numbered: tuple[int, str], meaning: Structure, rt_type: str) -> Dataset:
+    kind = meaning.type
     return item(
-        ObservationNumber=number,
-        ReferencedROINumber=number,
-        ROIObservationLabel=name[:LABEL_LENGTH],
-        RTROIInterpretedType=meaning.rt_type,
+        ObservationNumber=numbered[0],
+        ReferencedROINumber=numbered[0],
+        ROIObservationLabel=numbered[1][:LABEL_LENGTH],
+        RTROIInterpretedType=rt_type,
         ROIInterpreter="",
         RTROIIdentificationCodeSequence=[code(kind.value, kind.scheme, kind.meaning)],
     )
-
-
-def write_structures(path: Path, request: Request) -> None:
-    """Write the CTV, further structures and, if the planning settings have a margin, the PTV."""
-    planning, volume, target = request.planning, request.contoured.volume, None
-    if planning.margin is not None:
-        target = enlarged(request.contoured.ctv.mask(), volume.affine, planning.margin, volume.orientation)
-    derived = planning.reference == "us-series" or (planning.reference is None and "us-series" in request.formats)
-    write_rtstruct(path, request.contoured, target=target, every_mm=planning.every_mm, derived_series=derived)
