@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from ..errors import OutputError
 from ..evaluation.metrics.patient import extents_mm
@@ -87,15 +88,14 @@ def _volumes(
 def _table(stations: list[Station], begin: str, contoured: ContouredVolume) -> str:
     distances = [one.distance_mm for one in stations if one.distance_mm is not None]
     head = ["slice", f"mm from {begin}", "area, cm2", "width, mm", "height, mm"]
-    rows = [
-        [one.slice + 1, f"{one.from_base_mm:.1f}", one.area_cm2, f"{one.width_mm:.1f}", f"{one.height_mm:.1f}"]
-        for one in stations
+    rows: list[list[Any]] = [
+        [one.slice + 1, one.from_base_mm, one.area_cm2, one.width_mm, one.height_mm] for one in stations
     ]
     note = "Width and height along the columns and rows of the slice."
     if _apart(contoured) is not None:
         head.append("urethra to rectal wall, mm")
         for row, one in zip(rows, stations, strict=True):
-            row.append("-" if one.distance_mm is None else f"{one.distance_mm:.1f}")
+            row.append(one.distance_mm)
         if distances:
             note += f" Urethra to rectal wall: smallest {min(distances):.1f} mm on these slices."
     return table(head, rows, caption=note)

@@ -21,6 +21,7 @@ _LAYOUT = {
 }
 _GRID = {"gridcolor": "#ddd", "zerolinecolor": "#999", "linecolor": "#999"}
 _BLUE, _ORANGE = "#0b5fa5", "#b34700"
+MANY = 3  # surfaces, so many that the first one must not hide the others
 
 
 def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bool) -> dict[str, Any]:
@@ -30,11 +31,12 @@ def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bo
     """
     centre = meshes[0][2].centroid_lps_mm
     figure = go.Figure()
+    opacity = (1.0, 0.35) if len(meshes) < MANY else (0.3, 0.6)
     for number, (name, colour, surface) in enumerate(meshes):
         x, y, z = (np.round(surface.points - centre, 2).astype(np.float32)).T
         i, j, k = surface.triangles.astype(np.int32).T
         figure.add_mesh3d(
-            x=x, y=y, z=z, i=i, j=j, k=k, name=_literal(name), color=colour, opacity=1.0 if number == 0 else 0.35,
+            x=x, y=y, z=z, i=i, j=j, k=k, name=_literal(name), color=colour, opacity=opacity[number > 0],
             showlegend=True, flatshading=False, hoverinfo="name",
             lighting={"ambient": 0.65, "diffuse": 0.6, "specular": 0.1},
         )  # fmt: skip

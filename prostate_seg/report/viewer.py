@@ -87,9 +87,9 @@ def _plane(name: str, across_mm: float, down_mm: float, *, known: bool) -> str:
 
 
 def _toggle(target: str, text: str, colour: str, *, key: str, on: bool = True) -> str:
-    hint = f" <kbd>{key}</kbd>" if key else ""
+    hint, pressed = (f" <kbd>{key}</kbd>", f" data-key={key}") if key else ("", "")
     return (
-        f"<label><input type=checkbox data-target={target} data-key={key} {'checked' if on else ''}>"
+        f"<label><input type=checkbox data-target={target}{pressed}{' checked' * on}>"
         f'<span class=swatch style="background:{colour}"></span>{escape(text)}{hint}</label>'
     )
 
