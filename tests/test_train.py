@@ -15,7 +15,8 @@ from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prostate_seg import BundleError, SettingsError, load_bundle
-from prostate_seg.training.run import plan, train
+from prostate_seg.training.plan import plan
+from prostate_seg.training.run import train
 from prostate_seg.training.saved import STATE_FILE
 
 

@@ -11,7 +11,8 @@ from prostate_seg import SettingsError, load_bundle, read
 from prostate_seg.cli import main
 from prostate_seg.training.data import LoadCased
 from prostate_seg.training.datalist import load
-from prostate_seg.training.run import plan, train
+from prostate_seg.training.plan import Extra, plan
+from prostate_seg.training.run import train
 from prostate_seg.writing.dicom.ultrasound import write_us
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
@@ -216,7 +217,7 @@ def test_nested_settings_count_for_a_run_from_another_encoder(tiny_bundle, cases
         tmp_path / "run",
         datalist=cases,
         init="none",
-        init_encoder=other_encoder,
+        extra=Extra(other_encoder),
         bundle=tiny_bundle,
         settings=deeper,
     )
@@ -231,7 +232,7 @@ def test_members_of_an_ensemble_from_another_encoder_have_different_decoders(
             tmp_path,
             datalist=cases,
             init="none",
-            init_encoder=other_encoder,
+            extra=Extra(other_encoder),
             bundle=tiny_bundle,
             settings={"seed": n},
         )

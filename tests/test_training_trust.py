@@ -7,7 +7,7 @@ import pytest
 
 from prostate_seg import BundleError, SettingsError
 from prostate_seg.cli import main
-from prostate_seg.training.run import plan
+from prostate_seg.training.plan import plan
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 

@@ -14,6 +14,7 @@ HELP = "train on your cases, or on phantoms"
 EXAMPLES = (
     "train --data cases.json -o runs/mine",
     "train --data cases.json -o runs/five --folds 5",
+    "train --data cases.json -o runs/organs --structures urethra,bladder",
     "train -o runs/phantoms --init none --phantoms 640 --epochs 60",
 )
 
@@ -35,6 +36,9 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--folds", type=int, metavar="K", help="an ensemble: K members, each without a Kth of the patients"
     )
+    verb.add_argument(
+        "--structures", metavar="NAMES|FILE", help="train these beside the CTV: names by commas, or a JSON list"
+    )
     verb.add_argument("--hard-examples", type=float, metavar="SHARE", help="draw what is wrong more often (0 to 1)")
     verb.add_argument("--bundle", type=path, help="bundle folder to start from (default the released one)")
     verb.add_argument("--trust", action="store_true", help="let the code in its train.json run")
@@ -44,7 +48,9 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Start a training, or resume one."""
     from ..training.card import Card
-    from ..training.run import plan, train
+    from ..training.plan import Extra, plan
+    from ..training.run import train
+    from ..training.structures import check_alone
 
     if options.trust and options.bundle is None:
         raise SettingsError("--trust is about the bundle of --bundle; give both, or leave it out.")
@@ -56,8 +62,10 @@ def run(options: argparse.Namespace) -> int:
     if options.hard_examples is not None:
         settings["hard_examples"] = options.hard_examples
     init = options.init or ("none" if options.init_encoder else "released")
-    chosen: dict[str, Any] = {"init": init, "init_encoder": options.init_encoder, "bundle": options.bundle}
+    chosen: dict[str, Any] = {"init": init, "bundle": options.bundle}
+    chosen["extra"] = Extra(options.init_encoder, options.structures)
     chosen |= {"settings": settings, "trust": options.trust}
+    check_alone(options.folds, options.structures)
     if options.folds is None:
         planned = plan(options.output, datalist=options.data, **chosen)
         for sentence in planned.start[1].sentences() if planned.start else ():
@@ -72,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     show(bundle)
     note("Segment with it; compare it with the released weights on unseen cases:")
     for command in (
-        f"segment INPUT -o OUT --bundle {bundle}",
+        f"segment INPUT -o OUT --bundle {bundle}{' --structures all' if options.structures else ''}",
         "segment INPUT -o RELEASED",
         "evaluate RELEASED LABELS -o BEFORE",
         "evaluate OUT LABELS -o AFTER",

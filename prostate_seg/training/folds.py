@@ -24,8 +24,9 @@ from ..system.atomic import replacing
 from ..system.digests import sha256_of_file
 from .card import Card, ensemble_text
 from .datalist import READING, load
+from .plan import SETTINGS, check_same, plan
 from .progress import PICTURE
-from .run import SETTINGS, check_same, plan, rewrite, train
+from .run import rewrite, train
 
 FEWEST_OF_EACH = 5  # fewest cases with HD95 above 5 mm, and fewest others, for which a score is fitted
 NAMES = ("residual_mm", "cut", "shape_sd")  # numbers that are comparable for one member and for the ensemble's mean
