@@ -24,7 +24,7 @@ def handed_over(request, tmp_path_factory):
     write_dicom_seg(folder / "seg.dcm", made.contoured)
     write_dicom_probability(folder / "probability.dcm", made.contoured)
     write_rtstruct(folder / "source.dcm", made.contoured)
-    write_rtstruct(folder / "derived.dcm", made.contoured, derived_series=True)
+    write_rtstruct(folder / "derived.dcm", made.contoured, series="us-series")
     write_derived_series(folder / "series", made.contoured.volume)
     return made
 

@@ -84,8 +84,8 @@ def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> Non
     verb.add_argument("--contour-every", type=float, metavar="MM", help="contours in rtstruct only so far apart")
     verb.add_argument(
         "--rtstruct-reference",
-        choices=("source", "us-series"),
-        help="images that rtstruct refers to (default: us-series where that is written too)",
+        choices=("source", "us-series", "ct-series"),
+        help="images that rtstruct refers to (default: a derived series where one is written too)",
     )
 
 

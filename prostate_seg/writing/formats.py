@@ -123,6 +123,22 @@ _ROWS = (
         folder=True,
     ),
     Format(
+        "ct-series",
+        "ct_series",
+        f"{_DICOM}.ct_series:write_image",
+        "the slices declared as CT, plainly marked, for planning systems that refuse ultrasound",
+        needs=("dicom",),
+        folder=True,
+    ),
+    Format(
+        "secondary-capture",
+        "contours_sc.dcm",
+        f"{_DICOM}.secondary_capture:write_structures",
+        "the slices with the contours burned in, for viewers that draw no segmentation on ultrasound",
+        needs=("dicom",),
+        structures=True,
+    ),
+    Format(
         "panoptic",
         "panoptic",
         f"{_FILES}.panoptic:write_structures",

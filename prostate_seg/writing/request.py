@@ -12,6 +12,7 @@ from .contoured_volume import ContouredVolume
 from .manifest import Manifest
 from .roi_names import RoiNames
 
+Series = Literal["source", "us-series", "ct-series"]
 MOST_TOLERANCE_MM = 2.0
 
 
@@ -32,8 +33,8 @@ class Planning:
     every_mm
         Distance between the slices that have contours; None for all slices.
     reference
-        Series to which the structure set refers: the source or the derived series. None means the derived series
-        if it is written too, otherwise the source.
+        Series to which the structure set refers: the source or a derived series. None means a derived series if
+        one is written too (that declared as CT before that of ultrasound), otherwise the source.
     """
 
     margin: Margin | None = None
@@ -41,7 +42,7 @@ class Planning:
     names: RoiNames = field(default_factory=RoiNames)
     tolerance_mm: float | None = None
     every_mm: float | None = None
-    reference: Literal["source", "us-series"] | None = None
+    reference: Series | None = None
 
     def check(self, formats: Sequence[str]) -> None:
         """Raise SettingsError if a setting is given that none of the formats uses."""

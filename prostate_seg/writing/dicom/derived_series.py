@@ -40,9 +40,9 @@ def write_derived_series(folder: Path, volume: Volume) -> list[Path]:
     come from DICOM or cannot be written. Raise SettingsError if its data type is not supported.
     """
     source_header(volume, "us-series")
-    volume = _in_8_bits(volume)
+    volume = in_8_bits(volume)
     check_writable_as(volume, "series", "MONOCHROME2")
-    study = _DerivedStudy(volume, "series", "MONOCHROME2")
+    study = DerivedStudy(volume, "series", "MONOCHROME2")
     frames = volume.array.T  # (K, rows, columns)
     return [save(study.image(k + 1, frames[k : k + 1]), folder / slice_name(k)) for k in range(len(frames))]
 
@@ -57,7 +57,7 @@ def series_references(volume: Volume) -> tuple[str, list[Dataset]]:
     references
         One item for each slice, which refers to the image of that slice.
     """
-    study = _DerivedStudy(_in_8_bits(volume), "series", "MONOCHROME2")
+    study = DerivedStudy(in_8_bits(volume), "series", "MONOCHROME2")
     references = [
         item(ReferencedSOPClassUID=SOP_CLASSES["series"], ReferencedSOPInstanceUID=study.uid(f"image {k + 1}"))
         for k in range(volume.array.shape[2])
@@ -65,7 +65,7 @@ def series_references(volume: Volume) -> tuple[str, list[Dataset]]:
     return study.uid("series"), references
 
 
-def _in_8_bits(volume: Volume) -> Volume:
+def in_8_bits(volume: Volume) -> Volume:
     """Return the volume with 8 bits, as ultrasound images store it; in 16 bits the brightest voxel becomes 255."""
     if volume.array.dtype != np.uint16:
         return volume
@@ -73,7 +73,7 @@ def _in_8_bits(volume: Volume) -> Volume:
     return replace(volume, array=np.rint(volume.array * scale).astype(np.uint8))
 
 
-class _DerivedStudy(Study):
+class DerivedStudy(Study):
     """A further series in the study of the source."""
 
     def origin(self, seed: int) -> str:

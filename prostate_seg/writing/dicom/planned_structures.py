@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import SettingsError
 from ...geometry.margin import Margin, enlarged
 from ...geometry.structures import CTV, key
-from ..request import Request
+from ..request import Request, Series
 from .structure_set import PTV, write_rtstruct
 
 
@@ -22,7 +22,9 @@ def write_structures(path: Path, request: Request) -> None:
         if name is None:
             raise SettingsError(f"There is no {wanted} for a margin; the structures are {', '.join(masks)}.")
         further[enlarged_name(name, margin)] = enlarged(masks[name], volume.affine, margin, volume.orientation)
-    derived = planning.reference == "us-series" or (planning.reference is None and "us-series" in request.formats)
+    derived: tuple[Series, ...] = ("ct-series", "us-series")
+    written = [name for name in derived if name in request.formats]
+    series: Series = written[0] if written else "source"
     write_rtstruct(
         path,
         request.contoured,
@@ -30,7 +32,7 @@ def write_structures(path: Path, request: Request) -> None:
         names=planning.names,
         every_mm=planning.every_mm,
         tolerance_mm=planning.tolerance_mm,
-        derived_series=derived,
+        series=planning.reference or series,
     )
 
 

@@ -26,8 +26,10 @@ from ..contoured_volume import (
     check_structures,
     digest_of,
 )
+from ..request import Series
 from ..roi_names import RoiNames
 from .contours import closed_contours, thinned
+from .ct_series import ct_references
 from .derived_series import series_references
 from .source import (
     DERIVED_PLACE,
@@ -55,7 +57,7 @@ def write_rtstruct(
     names: RoiNames | None = None,
     every_mm: float | None = None,
     tolerance_mm: float | None = None,
-    derived_series: bool = False,
+    series: Series = "source",
 ) -> None:
     """Write the CTV and further structures as closed planar contours in LPS mm.
 
@@ -77,8 +79,8 @@ def write_rtstruct(
         orientation is assumed. None for all slices.
     tolerance_mm
         Largest distance by which contours are moved to have fewer points; None keeps every corner of the mask.
-    derived_series
-        Whether to refer to the series of :func:`.derived_series.write_derived_series` instead of the source.
+    series
+        Series to refer to: the source, or one of :mod:`.derived_series` and :mod:`.ct_series`.
         Viewers put all contours of a plain multi-frame image on its first frame.
 
     Raises
@@ -103,7 +105,7 @@ def write_rtstruct(
         masks = {CTV: masks.pop(CTV), PTV: masks.pop(PTV), **masks}
     slices = planning_slices(contoured, every_mm)
     drawn = Drawing(names or RoiNames(), slices, tolerance_mm)
-    dataset = _structure_set(contoured, masks, drawn, derived_series=derived_series)
+    dataset = _structure_set(contoured, masks, drawn, series=series)
     with replacing(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
@@ -130,17 +132,17 @@ class Drawing:
 
 
 def _structure_set(
-    contoured: ContouredVolume, masks: Mapping[str, Array], drawn: Drawing, *, derived_series: bool
+    contoured: ContouredVolume, masks: Mapping[str, Array], drawn: Drawing, *, series: Series
 ) -> FileDataset:
     volume = contoured.volume
     header, place = volume.source.header, frame_of_reference(volume)
-    role = f"structure set, derived {derived_series}, slices {drawn.slices}, {list(masks)}"
+    role = f"structure set, {series}, slices {drawn.slices}, {list(masks)}"
     role += "".join(f", {name} {digest_of(mask)}" for name, mask in masks.items() if name not in contoured.masks)
     if drawn.names != RoiNames() or drawn.tolerance_mm is not None:
         role += f", {drawn.names}, tolerance {drawn.tolerance_mm}"
     rois = drawn.names.all(masks)
     moment = content_moment(header)
-    series, references = _images(volume, derived_series=derived_series)
+    identity, references = _images(volume, series=series)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = RTStructureSetStorage, ImplicitVRLittleEndian
     meta.MediaStorageSOPInstanceUID = contoured.uid(role)
@@ -160,7 +162,7 @@ def _structure_set(
     dataset.StructureSetDate, dataset.StructureSetTime = moment
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = place, ""
-    dataset.ReferencedFrameOfReferenceSequence = [_referenced_place(header, place, series, references)]
+    dataset.ReferencedFrameOfReferenceSequence = [_referenced_place(header, place, identity, references)]
     dataset.StructureSetROISequence = [
         _roi(contoured, (number, rois[name]), name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
     ]
@@ -175,10 +177,12 @@ def _structure_set(
     return dataset
 
 
-def _images(volume: Volume, *, derived_series: bool) -> tuple[str, list[Dataset]]:
+def _images(volume: Volume, *, series: Series) -> tuple[str, list[Dataset]]:
     """Return the Series Instance UID of the referenced series, and one reference for each slice."""
-    if derived_series:
+    if series == "us-series":
         return series_references(volume)
+    if series == "ct-series":
+        return ct_references(volume)
     count = volume.array.shape[2]
     return str(volume.source.header.SeriesInstanceUID), [image_reference(volume, k) for k in range(count)]
 
