@@ -17,7 +17,7 @@ from prostate_seg.writing.contoured_volume import (
 )
 from prostate_seg.writing.dicom.derived_series import write_derived_series
 from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
-from prostate_seg.writing.dicom.structure_set import planning_slices, write_rtstruct
+from prostate_seg.writing.dicom.structure_set import Enlarged, planning_slices, write_rtstruct
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_codes_algorithm_and_types_are_those_of_a_ctv_in_the_prostate(made, tmp_
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
     assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "prostate_us_segmenter"
     target = made.contoured.ctv.labels == 1
-    write_rtstruct(tmp_path / "rt.dcm", made.contoured, further={"PTV": target})
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured, further=[Enlarged("CTV", Margin.parse("3"), target)])
     structures = pydicom.dcmread(tmp_path / "rt.dcm")
     names = [roi.ROIName for roi in structures.StructureSetROISequence]
     types = [entry.RTROIInterpretedType for entry in structures.RTROIObservationsSequence]
@@ -155,7 +155,7 @@ def test_contours_of_planning_slices_are_those_of_all_slices_and_no_others(made,
 def test_a_ptv_of_3_mm_but_0_to_the_posterior_is_in_the_structure_set(tmp_path):
     made = study(tmp_path, "series")
     target = enlarged(made.truth, made.contoured.volume.affine, Margin.parse("3,posterior=0"))
-    write_rtstruct(tmp_path / "rt.dcm", made.contoured, further={"PTV": target})
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured, further=[Enlarged("CTV", Margin.parse("3"), target)])
     contours = pydicom.dcmread(tmp_path / "rt.dcm").ROIContourSequence
     spans = []
     for roi in contours[:2]:

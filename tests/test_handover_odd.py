@@ -22,7 +22,7 @@ from prostate_seg.writing import write
 from prostate_seg.writing.contoured_volume import ContouredVolume
 from prostate_seg.writing.dicom.derived_series import write_derived_series
 from prostate_seg.writing.dicom.segmentation import write_dicom_probability, write_dicom_seg
-from prostate_seg.writing.dicom.structure_set import write_rtstruct
+from prostate_seg.writing.dicom.structure_set import Enlarged, write_rtstruct
 from prostate_seg.writing.dicom.ultrasound import write_us
 
 
@@ -43,15 +43,17 @@ def test_a_second_structure_called_ctv_or_ptv_is_refused_and_never_replaces_the_
     with pytest.raises(SettingsError, match="Two structures are called ctv"):
         replace(made.contoured, structures=other)
     planned = replace(made.contoured, structures={"PTV": made.contoured.structures["urethra"]})
-    with pytest.raises(SettingsError, match="a structure called PTV already; leave out the margin"):
-        write_rtstruct(tmp_path / "rt.dcm", planned, further={"PTV": made.truth})
+    with pytest.raises(SettingsError, match=r"Two ROIs would be called PTV \(CTV with its margin and PTV\)"):
+        write_rtstruct(tmp_path / "rt.dcm", planned, further=[Enlarged("CTV", Margin.parse("3"), made.truth)])
 
 
 def test_two_margins_and_two_probabilities_have_uids_of_their_own(made, tmp_path):
     uids = set()
     for number, mm in enumerate(("2", "3")):
         target = enlarged(made.truth, made.contoured.volume.affine, Margin.parse(mm), "assumed")
-        write_rtstruct(tmp_path / f"{number}.dcm", made.contoured, further={"PTV": target})
+        write_rtstruct(
+            tmp_path / f"{number}.dcm", made.contoured, further=[Enlarged("CTV", Margin.parse("3"), target)]
+        )
         uids.add(pydicom.dcmread(tmp_path / f"{number}.dcm").SOPInstanceUID)
         values = np.full(made.truth.shape, 0.25 * (number + 1), np.float32)
         unsure = replace(made.contoured, ctv=replace(made.contoured.ctv, probability=values))

@@ -55,9 +55,9 @@ def test_masks_that_touch_are_0_mm_apart():
     assert measure(one, AFFINE, [0], from_last=False, apart=(one, other))[0].distance_mm == 0.0
 
 
-def request(mask, *, orientation="file", structures=None, planning=None):
-    volume = Volume(np.full(mask.shape, 60, np.uint8), AFFINE, orientation=orientation)
-    ctv = Segmentation(mask.astype(np.uint8), AFFINE, orientation=orientation, phantom_trained=("Urethra",))
+def request(mask, *, orientation="file", structures=None, planning=None, affine=AFFINE):
+    volume = Volume(np.full(mask.shape, 60, np.uint8), affine, orientation=orientation)
+    ctv = Segmentation(mask.astype(np.uint8), affine, orientation=orientation, phantom_trained=("Urethra",))
     whole = ContouredVolume(volume, ctv, Author("model", "1"), structures or {})
     return Request(whole, ("planimetry",), planning or Planning())
 
@@ -83,9 +83,46 @@ def test_without_directions_the_page_claims_no_base_and_no_lengths(tmp_path):
     assert "Width (left-right)" not in page
 
 
-def test_slices_further_apart_than_5_mm_are_all_measured(tmp_path):
+def test_a_step_of_10_mm_measures_two_slices(tmp_path):
     write_planimetry(tmp_path / "p.html", request(cylinder(), planning=Planning(every_mm=10.0)))
-    assert "Every 10 mm from the base" in (tmp_path / "p.html").read_text()
+    page = (tmp_path / "p.html").read_text()
+    assert "Every 10 mm from the base" in page
+    assert page.count("<figure>") == 2
+
+
+def test_slices_further_apart_than_5_mm_are_all_measured(tmp_path):
+    thick = np.diag([-0.5, -0.5, 8.0, 1.0])
+    write_planimetry(tmp_path / "p.html", request(cylinder(), affine=thick))
+    page = (tmp_path / "p.html").read_text()
+    assert "Every 8 mm from the base" in page
+    assert page.count("<figure>") == 20
+
+
+def test_slices_from_apex_to_base_begin_at_the_base_and_sagittal_ones_are_refused(tmp_path):
+    write_planimetry(tmp_path / "p.html", request(cylinder(), affine=np.diag([-0.5, -0.5, -1.0, 1.0])))
+    assert "Every 5 mm from the base" in (tmp_path / "p.html").read_text()
+    sagittal = np.array([[0, 0, 1.0, 0], [-0.5, 0, 0, 0], [0, -0.5, 0, 0], [0, 0, 0, 1]])
+    with pytest.raises(OutputError, match="the slices are not transverse"):
+        write_planimetry(tmp_path / "q.html", request(cylinder(), affine=sagittal))
+
+
+def test_a_name_with_markup_is_text_on_the_page(tmp_path):
+    mask = cylinder() & False
+    mask[28:32, 30:34, 5:25] = True
+    write_planimetry(tmp_path / "p.html", request(cylinder(), structures={"<img src=x>": mask}))
+    page = (tmp_path / "p.html").read_text()
+    assert "<img src=x>" not in page
+    assert "&lt;img src=x&gt;" in page
+
+
+def test_the_nearest_edges_are_found_on_pixels_of_half_by_two_millimetres():
+    affine = np.diag([0.5, 2.0, 1.0, 1.0])
+    one, other = np.zeros((12, 6, 1), bool), np.zeros((12, 6, 1), bool)
+    one[0, 0], other[1, 2], other[5, 0] = True, True, True
+    # (1, 2) is a pixel further across and touches the column: a gap of 2 mm; (5, 0) leaves 4 pixels of 0.5 mm
+    assert measure(one, affine, [0], from_last=False, apart=(one, other))[0].distance_mm == 2.0
+    other[4, 0] = True
+    assert measure(one, affine, [0], from_last=False, apart=(one, other))[0].distance_mm == 1.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Structure sets as planning systems want them: names, margins of any structure, fewer points."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -12,7 +13,7 @@ from prostate_seg.errors import SettingsError
 from prostate_seg.geometry.margin import Margin
 from prostate_seg.reading.masks import read_mask
 from prostate_seg.writing.dicom.contours import closed_contours, thinned
-from prostate_seg.writing.dicom.planned_structures import enlarged_name, write_structures
+from prostate_seg.writing.dicom.planned_structures import write_structures
 from prostate_seg.writing.dicom.structure_set import write_rtstruct
 from prostate_seg.writing.request import Planning, Request
 from prostate_seg.writing.roi_names import RoiNames
@@ -61,6 +62,7 @@ def test_a_clinic_gives_names_and_types_of_its_own(made, tmp_path):
     [
         ("[]", "holds no ROI names, expected an object"),
         ("{", "are not JSON"),
+        ('{"Rectal wall": "a", "rectal_wall": "b"}', "names 'rectal_wall' twice; give each structure one name"),
         ('{"CTV": 3}', "'CTV' is 3, expected a name, or an object with name and type"),
         ('{"CTV": {"name": "x", "kind": "y"}}', "expected a name, or an object with name and type"),
         ('{"CTV": ""}', "expected 1 to 64 printable characters"),
@@ -81,7 +83,10 @@ def test_names_that_are_neither_tg263_nor_a_file_say_so(tmp_path):
 
 def test_two_structures_of_one_name_are_refused(made, tmp_path):
     names = RoiNames({"ctv": "Target", "urethra": "target"})
-    with pytest.raises(SettingsError, match="calls CTV and urethra target; give each a name of its own"):
+    with pytest.raises(
+        SettingsError,
+        match=r"would be called target \(CTV and urethra\)|would be called Target \(CTV and urethra\)",
+    ):
         planned(made, tmp_path / "rt.dcm", names=names)
     assert not (tmp_path / "rt.dcm").exists()
 
@@ -94,12 +99,69 @@ def test_the_urethra_with_a_margin_of_2_mm_is_a_second_roi_that_holds_it(made, t
     )
     assert np.array_equal(small & large, small)
     assert large.sum() > small.sum()
-    assert enlarged_name("CTV", Margin.parse("3")) == "PTV"
+    assert rois(path)["urethra_PRV02"] == "ORGAN"
 
 
-def test_a_margin_of_a_structure_that_is_not_there_lists_those_that_are(made, tmp_path):
-    with pytest.raises(SettingsError, match="There is no Bladder for a margin; the structures are CTV, urethra"):
-        planned(made, tmp_path / "rt.dcm", margins={"Bladder": Margin.parse("2")})
+@pytest.mark.parametrize(
+    ("names", "structure", "mm", "expected"),
+    [
+        ("", "Urethra", "2", "Urethra_PRV02"),
+        ("", "Urethra", "2.5", "Urethra_PRV2.5"),
+        ("", "CTV", "3", "PTV"),
+        ("tg263", "Rectal wall", "5", "Rectal_Wal_PRV05"),
+        ("tg263", "Rectal wall", "10", "Rectal_Wal_PRV10"),
+        ("tg263", "Seminal vesicles", "5", "SeminalVes_PRV05"),
+        ("tg263", "Peripheral zone", "3", "Peripheral_PRV03"),
+        ("tg263", "Bladder", "3,posterior=1", "Bladder_PRV03"),
+    ],
+)
+def test_a_margin_is_always_in_the_name_also_if_the_name_is_shortened(names, structure, mm, expected):
+    named = RoiNames.of(names) if names else RoiNames()
+    assert named.enlarged(structure, Margin.parse(mm)) == expected
+
+
+def test_the_margin_of_a_phantom_trained_structure_keeps_its_mark_its_code_and_how_it_was_drawn(made, tmp_path):
+    whole = replace(
+        made.contoured,
+        ctv=replace(made.contoured.ctv, phantom_trained=("Urethra",)),
+        author=replace(made.contoured.author, structures="AUTOMATIC"),
+    )
+    request = Request(whole, ("rtstruct",), Planning(margins={"urethra": Margin.parse("2")}))
+    write_structures(tmp_path / "rt.dcm", request)
+    dataset = pydicom.dcmread(tmp_path / "rt.dcm")
+    ctv, urethra, enlarged = dataset.StructureSetROISequence
+    assert "ROIDescription" not in ctv
+    assert enlarged.ROIDescription == urethra.ROIDescription
+    assert enlarged.ROIGenerationAlgorithm == "AUTOMATIC"
+    codes = [one.RTROIIdentificationCodeSequence[0].CodeValue for one in dataset.RTROIObservationsSequence]
+    assert codes[1] == codes[2] == "13648007"
+
+
+def test_a_margin_of_a_structure_that_no_model_draws_is_refused_before_anything_runs():
+    planning = Planning(margins={"Bladder": Margin.parse("2")})
+    with pytest.raises(SettingsError, match="There is no Bladder for --margin; the structures are CTV, Urethra"):
+        planning.check_structures(["CTV", "Urethra"])
+    with pytest.raises(SettingsError, match="--names has 'uretra', which is no structure"):
+        Planning(names=RoiNames({"uretra": "U"})).check_structures(["CTV"])
+
+
+def test_a_margin_of_a_structure_that_this_image_does_not_show_is_left_out_with_a_warning(made, tmp_path):
+    manifest = {"warnings": []}
+    planning = Planning(margins={"Bladder": Margin.parse("2")})
+    write_structures(tmp_path / "rt.dcm", Request(made.contoured, ("rtstruct",), planning, manifest))
+    assert list(rois(tmp_path / "rt.dcm")) == ["CTV", "urethra"]
+    assert manifest["warnings"] == ["There is no Bladder in this image, so it has no margin in the structure set."]
+
+
+def test_the_margin_of_an_organ_ends_at_the_border_of_the_image_with_a_warning(made, tmp_path):
+    manifest = {"warnings": []}
+    organ = np.zeros(made.truth.shape, bool)
+    organ[:5, 20:30, 4:8] = True
+    whole = replace(made.contoured, structures={"Bladder": organ})
+    planning = Planning(margins={"Bladder": Margin.parse("3")})
+    write_structures(tmp_path / "rt.dcm", Request(whole, ("rtstruct",), planning, manifest))
+    assert list(rois(tmp_path / "rt.dcm")) == ["CTV", "Bladder", "Bladder_PRV03"]
+    assert manifest["warnings"] == ["The Bladder with its margin touches the image's border and may be cut there."]
 
 
 def test_a_tolerance_of_half_a_millimetre_leaves_fewer_points_and_the_volume_within_half_a_percent(made, tmp_path):
@@ -107,6 +169,7 @@ def test_a_tolerance_of_half_a_millimetre_leaves_fewer_points_and_the_volume_wit
     assert points(thin, "CTV") < 0.7 * points(whole, "CTV")
     assert dicom_errors(thin) == []
     masks = plastimatch_masks(thin, made.contoured.volume, tmp_path)
+    assert masks["CTV"].sum() == pytest.approx(made.truth.sum(), rel=0.005)
     assert dice(masks["CTV"], made.truth) > 0.97
 
 
@@ -138,6 +201,12 @@ def test_a_single_voxel_keeps_its_four_corners():
         (["--names", "tg263"], "--names is about the structure set; add rtstruct to --format"),
         (["--format", "rtstruct", "--margin", "Urethra"], "--margin is 'Urethra', expected a structure and mm"),
         (["--format", "rtstruct", "--contour-tolerance", "5"], "expected above 0 and at most 2"),
+        (["--format", "rtstruct", "--margin", "CTV=3"], "give it by --ptv-margin"),
+        (
+            ["--format", "rtstruct", "--margin", "Urethra=3", "--margin", "urethra=2"],
+            "--margin gives urethra twice",
+        ),
+        (["--format", "png", "--contour-every", "5"], "about the structure set and planimetry"),
     ],
 )
 def test_bad_options_stop_before_anything_is_read(tmp_path, capsys, options, message):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,22 @@ def test_an_organ_lies_outside_the_ctv_and_is_placed_on_the_source_grid():
     expected = np.zeros_like(ctv)
     expected[2:5, 2:6, 2:6] = True
     assert np.array_equal(mask["Bladder"], expected)
+
+
+def test_a_lesion_lies_inside_its_zone_and_a_target_may_lie_anywhere():
+    lesion = replace(KNOWN["urethra"], name="Lesion", label=90, parent="Peripheral zone")
+    target = replace(KNOWN["gtv"], parent=None)
+    rows = (lesion, *ZONES, target)
+    probability = torch.zeros(4, 10, 10, 10)
+    probability[0, 4:8], probability[1, :5], probability[2, 5:], probability[3, :, :2] = 1.0, 0.9, 0.9, 1.0
+    ctv = np.zeros((10, 10, 10), bool)
+    ctv[2:8, 1:8, 2:8] = True
+    found = StructureNetwork(torch.nn.Identity(), None, rows, (lesion, target), {}, "").masks(
+        probability, image_of((10, 10, 10), (1.6, 1.6, 2.0)), ctv
+    )
+    assert list(found) == ["Lesion", "GTV"]
+    assert np.array_equal(np.flatnonzero(found["Lesion"].any(axis=(1, 2))), [4])
+    assert found["GTV"].all(axis=(0, 2)).tolist() == [True, True, *[False] * 8]
 
 
 @pytest.mark.parametrize("spacing", [(0.8, 0.8, 1.0), (0.5, 0.7, 4.0), (1.6, 1.6, 2.0)])

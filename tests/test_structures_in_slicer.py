@@ -4,15 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from judges import dcmqi_mask, dicom_errors, plastimatch_masks, study
 
+from prostate_seg import read
+from prostate_seg.cases.export import ExportOptions, export_case
 from prostate_seg.geometry.resample import turned_like
 from prostate_seg.geometry.structures import structure
 from prostate_seg.phantom import make_phantom
 from prostate_seg.reading.masks import read_mask, read_segments
 from prostate_seg.writing.formats import FORMATS
-from prostate_seg.writing.nrrd import layered
+from prostate_seg.writing.nrrd import layered, write_nrrd, write_seg_nrrd
 from prostate_seg.writing.request import Request
 
 SEED = 8  # a phantom whose small picture shows every structure
@@ -36,6 +39,55 @@ def written(made, name):
     if not path.exists():
         FORMATS[name].write(path, Request(made.contoured, (name,)))
     return path
+
+
+def test_structures_that_overlap_nothing_lie_in_one_layer_and_are_written(made, tmp_path):
+    names = ("Rectal wall", "Bladder")
+    alone = {name: made.contoured.structures[name] & ~made.contoured.ctv.mask() for name in names}
+    write_seg_nrrd(tmp_path / "a.seg.nrrd", replace(made.contoured, structures=alone).segmentation)
+    found, _ = read_segments(tmp_path / "a.seg.nrrd")
+    assert {name: int(mask.sum()) for name, mask in found.items()} == {
+        "CTV": int(made.truth.sum()),
+        **{name: int(mask.sum()) for name, mask in alone.items()},
+    }
+
+
+def test_a_structure_gets_a_free_value_even_if_the_highest_is_taken(made):
+    taken = replace(
+        made.contoured.segmentation, names={255: "CTV"}, labels=made.contoured.ctv.labels * np.uint8(255)
+    )
+    assert [one.value for one in layered(taken, "x")[1]] == [255, 1, 2, 3, 4, 5, 6]
+
+
+def test_rows_of_a_users_own_table_are_written_with_their_codes_and_colour(made, tmp_path):
+    lesion = replace(structure("GTV"), name="Lesion", colour=(1, 2, 3))
+    ctv = replace(made.contoured.ctv, meanings={"lesion": lesion}, phantom_trained=())
+    whole = replace(made.contoured, ctv=ctv, structures={"Lesion": made.contoured.structures["Urethra"]})
+    for name in ("rtstruct", "dicom-seg", "seg-nrrd"):
+        FORMATS[name].write(tmp_path / FORMATS[name].file, Request(whole, (name,)))
+    rois = pydicom.dcmread(tmp_path / FORMATS["rtstruct"].file)
+    assert rois.RTROIObservationsSequence[1].RTROIInterpretedType == "GTV"
+    assert list(rois.ROIContourSequence[1].ROIDisplayColor) == [1, 2, 3]
+    segment = pydicom.dcmread(tmp_path / FORMATS["dicom-seg"].file, stop_before_pixels=True).SegmentSequence[1]
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == structure("GTV").type.value
+    header = (tmp_path / FORMATS["seg-nrrd"].file).read_bytes().split(b"\n\n")[0].decode()
+    assert f"SCT^{structure('GTV').type.value}^GTV" in header
+
+
+def test_exporting_a_phantom_trained_structure_keeps_its_mark(made, tmp_path):
+    write_seg_nrrd(tmp_path / "ctv.seg.nrrd", made.contoured.segmentation)
+    write_nrrd(tmp_path / "image.nrrd", made.contoured.volume)
+    options = ExportOptions(
+        tmp_path / "ctv.seg.nrrd", ("seg-nrrd",), tmp_path / "image.nrrd", "CTV", ("Urethra", "Bladder")
+    )
+    image = read(tmp_path / "image.nrrd")
+    write_seg_nrrd(
+        tmp_path / "ctv.seg.nrrd", replace(made.contoured.segmentation, source_sha256=image.source.sha256)
+    )
+    done = export_case(options, tmp_path / "out")
+    header = (done.folder / "ctv.seg.nrrd").read_bytes().split(b"\n\n")[0].decode()
+    assert header.count("ProstateSeg.LearntOn:phantoms|") == 2
+    assert any(note.startswith("Phantom-trained, not tried on a patient: Urethra, Bladder") for note in done.notes)
 
 
 def test_overlapping_structures_need_three_layers(made):
@@ -74,8 +126,6 @@ def test_plastimatch_rasterises_every_structure_of_the_structure_set(made, tmp_p
 
 
 def test_phantom_trained_is_said_in_segments_rois_and_tags(made):
-    import pydicom
-
     seg = pydicom.dcmread(written(made, "dicom-seg"), stop_before_pixels=True)
     assert [one.get("SegmentDescription", "")[:15] for one in seg.SegmentSequence] == ["", *["phantom-trained"] * 6]
     rois = pydicom.dcmread(written(made, "rtstruct")).StructureSetROISequence

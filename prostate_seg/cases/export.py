@@ -22,7 +22,7 @@ from ..reading.cases import read
 from ..reading.masks import read_segments, stem_of
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
-from ..system.source_digest import check_drawn_on, recorded_sources
+from ..system.source_digest import check_drawn_on, phantom_trained_segments, recorded_sources
 from ..writing.contoured_volume import (
     SOFTWARE,
     SOFTWARE_VERSION,
@@ -36,7 +36,7 @@ from ..writing.formats import FORMATS, check_probability, check_source
 from ..writing.manifest import Manifest, Model, mask_digest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result
-from .folder import check_identity, fill_case_folder, mask_facts, stated
+from .folder import check_identity, fill_case_folder, mask_facts, stated, structure_remark
 
 GRID_ONLY = (
     "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
@@ -144,6 +144,7 @@ def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False
     volume = _source(options, given, acquisition)
     check_source(volume, options.formats)
     contoured, notes = _contoured(options, given, volume)
+    options.planning.check_structures(list(contoured.masks))
     check_probability(contoured.ctv, options.formats)
     notes = [*volume.warnings, *notes, *mask_warnings(contoured.ctv)]
     with replacing_folder(folder, may_replace=may_replace) as partial:
@@ -213,7 +214,15 @@ def _contoured(options: ExportOptions, given: GivenMask, volume: Volume) -> tupl
         source_sha256=volume.source.sha256,
     )
     structures = {name: placed[name][0] for name in chosen[1:]}
-    return ContouredVolume(volume, ctv, _maker(options, ctv, given.manifest), structures), notes
+    numbers = {number: name for number, name in enumerate(segments)}
+    trained = tuple(
+        numbers[n] for n in sorted(phantom_trained_segments(given.file)) if numbers.get(n) in structures
+    )
+    if trained:
+        notes.append(structure_remark(trained))
+    ctv = replace(ctv, phantom_trained=trained)
+    author = _maker(options, ctv, given.manifest, others="semiautomatic" if trained else "manual")
+    return ContouredVolume(volume, ctv, author, structures), notes
 
 
 def _origin(options: ExportOptions, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
@@ -254,12 +263,12 @@ def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -
     return chosen
 
 
-def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any]) -> Author:
+def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any], *, others: Drawn) -> Author:
     unchanged = bool(manifest) and manifest.get("ctv_sha256") == mask_digest(ctv)
     drawn = options.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
     bundle = manifest.get("bundle") or {"name": SOFTWARE, "version": SOFTWARE_VERSION}
-    others = (options.drawn or "manual").upper()
-    return Author(str(bundle["name"]), str(bundle["version"]), cast(Kind, drawn.upper()), cast(Kind, others))
+    kinds = (cast(Kind, drawn.upper()), cast(Kind, (options.drawn or others).upper()))
+    return Author(str(bundle["name"]), str(bundle["version"]), *kinds)
 
 
 def _manifest(

@@ -35,8 +35,11 @@ def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = 
         raise SettingsError(
             "--anonymous-names keeps names out of the results, --identify puts them into the report; give one."
         )
-    if identify and REPORT not in formats:
-        raise SettingsError(f"--identify is about {FORMATS[REPORT].file}; add {REPORT} to --format.")
+    if identify and not {REPORT, "planimetry"} & set(formats):
+        raise SettingsError(
+            f"--identify is about {FORMATS[REPORT].file} and planimetry.html; add {REPORT} or planimetry to "
+            "--format."
+        )
 
 
 def identity_remark(formats: Sequence[str]) -> str:
@@ -91,12 +94,16 @@ def structure_facts(segmentation: Segmentation) -> dict[str, StructureFacts]:
     }
 
 
+def structure_remark(names: Sequence[str]) -> str:
+    """Return the warning on structures that no patient taught."""
+    return f"Phantom-trained, not tried on a patient: {', '.join(names)}. Check and correct each of them."
+
+
 def structure_warnings(segmentation: Segmentation) -> list[str]:
     """Return warnings on further structures: those that no patient taught, and those that were not found."""
     found = []
     if segmentation.phantom_trained:
-        names = ", ".join(segmentation.phantom_trained)
-        found.append(f"Phantom-trained, not tried on a patient: {names}. Check and correct each of them.")
+        found.append(structure_remark(segmentation.phantom_trained))
     empty = [name for name, mask in segmentation.structures.items() if not mask.any()]
     if empty:
         found.append(f"Not found in this image: {', '.join(empty)}.")

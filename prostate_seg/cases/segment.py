@@ -12,9 +12,9 @@ from typing import Any
 
 from ..assessment.assessor import Assessment, boundary_entropy_nats
 from ..assessment.facts import Uncertainty
-from ..errors import GeometryError, InputError, OutputError
+from ..errors import InputError, OutputError
 from ..geometry.structures import CTV
-from ..geometry.volume import Array, Segmentation, Volume
+from ..geometry.volume import Segmentation, Volume
 from ..inference.predictor import Predictor, load_bundle
 from ..inference.released import package_versions
 from ..reading.acquisition import Acquisition
@@ -36,8 +36,7 @@ from .folder import (
     structure_facts,
     structure_warnings,
 )
-
-SMALLEST_MM, LARGEST_MM = 1.0, 1000.0  # plausible range of the longest side of an image
+from .plausible import check_size, two_values
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,7 @@ def segment_cases(
         Number of processes. For more than one, call this function in the main thread.
     """
     predictor = load()
+    options.planning.check_structures([CTV, *predictor.info.structures])
     remove_abandoned(options.output)
     jobs = min(jobs, len(cases))
     if jobs <= 1:
@@ -188,7 +188,7 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     check_free(folder, may_replace=may_replace)
     start = time.perf_counter()
     volume = read_case(case, **asdict(options.acquisition))
-    _check_size(volume)
+    check_size(volume)
     check_source(volume, options.formats)
     read_at = time.perf_counter()
     ctv, assessment = predictor.assess(volume)
@@ -224,6 +224,7 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
         ("image (or it has changed since)", manifest["input"].get("sha256"), image),
         ("bundle", manifest["bundle"].get("sha256"), predictor.info.sha256),
         ("--structures", sorted(manifest.get("structures", {})), sorted(predictor.info.structures)),
+        ("network of structures", manifest.get("structures_sha256", ""), predictor.info.structures_sha256),
         ("--frame-spacing, --frame-order or --probe-side", manifest["acquisition"], asdict(options.acquisition)),
     ):
         if before != now:
@@ -232,22 +233,6 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
                 "output folder."
             )
     return Outcome(case.name, folder, manifest, skipped=True)
-
-
-def _check_size(volume: Volume) -> None:
-    """Raise GeometryError if the image is so small or large that the unit of its spacing is probably wrong."""
-    sides = [n * spacing for n, spacing in zip(volume.array.shape, volume.spacing_mm, strict=True)]
-    if not SMALLEST_MM <= max(sides) <= LARGEST_MM:
-        raise GeometryError(
-            f"the image measures {' x '.join(f'{side:.3g}' for side in sides)} mm, expected {SMALLEST_MM:g} to "
-            f"{LARGEST_MM:g} mm along its longest side; correct its spacing, whose unit may be wrong."
-        )
-
-
-def two_values(array: Array) -> bool:
-    """Return whether an image has exactly two gray values."""
-    low, high = array.min(), array.max()
-    return bool(low < high) and bool(((array == low) | (array == high)).all())
 
 
 _of_worker: dict[str, Predictor] = {}

@@ -68,7 +68,7 @@ def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> Non
     width = max(map(len, FORMATS))
     rows = [f"  {row.name:{width}}  {row.file:20}  {row.about}" for row in FORMATS.values()]
     verb.epilog = "\n".join(["formats:", *rows])
-    verb.add_argument("--identify", action="store_true", help="report.html names case and patient")
+    verb.add_argument("--identify", action="store_true", help="report and planimetry name case and patient")
     verb.add_argument("--ptv-margin", metavar="MM", help="add a PTV to rtstruct: 3, or 3,posterior=0")
     verb.add_argument(
         "--margin",
@@ -89,14 +89,22 @@ def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> Non
     )
 
 
-def _named_margin(text: str) -> tuple[str, Margin]:
-    """Return name and margin of ``NAME=MM``. Raise SettingsError."""
+def _named_margins(texts: Sequence[str]) -> dict[str, Margin]:
+    """Return the margins of ``NAME=MM`` by name. Raise SettingsError."""
     from ..geometry.margin import Margin
+    from ..geometry.structures import CTV, key
 
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise SettingsError(f"--margin is {text!r}, expected a structure and mm, such as Urethra=2.")
-    return name.strip(), Margin.parse(value)
+    found: dict[str, Margin] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise SettingsError(f"--margin is {text!r}, expected a structure and mm, such as Urethra=2.")
+        if key(name) == key(CTV):
+            raise SettingsError(f"--margin is {text!r}; a margin of the {CTV} is a PTV, give it by --ptv-margin.")
+        if key(name) in map(key, found):
+            raise SettingsError(f"--margin gives {name} twice; give each structure one margin.")
+        found[name] = Margin.parse(value)
+    return found
 
 
 def limit_options(verb: argparse.ArgumentParser) -> None:
@@ -118,7 +126,7 @@ def formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], 
     margin = None if options.ptv_margin is None else Margin.parse(options.ptv_margin)
     planning = Planning(
         margin,
-        dict(_named_margin(text) for text in options.margin),
+        _named_margins(options.margin),
         RoiNames.of(options.names) if options.names is not None else RoiNames(),
         options.contour_tolerance,
         options.contour_every,

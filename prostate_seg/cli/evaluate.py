@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         check_structure_results,
         evaluate_folders,
         read_patients,
+        structures_as_json,
     )
     from ..system.atomic import check_writable
 
@@ -72,8 +73,9 @@ def run(options: argparse.Namespace) -> int:
         "structure": options.structure,
         "jobs": options.jobs,
     }
+    names = _structure_names(options)
     rows = evaluate_folders(options.prediction, options.reference, **how)
-    more = _structures(options, how)
+    more = None if names is None else _structures(options, names, how)
     several = len(options.reference) > 1
     observers = between_observers(options.reference, rows, **how) if several else None
     alone = sum(row.unpaired for row in [*rows, *(observers.rows if observers else [])])
@@ -81,12 +83,15 @@ def run(options: argparse.Namespace) -> int:
         rows = [row for row in rows if not row.unpaired]
         observers = observers and replace(observers, rows=[row for row in observers.rows if not row.unpaired])
     if options.json:
-        show_json([row.as_json() for row in rows])
+        found = [row.as_json() for row in rows]
+        show_json(found if more is None else {"cases": found, "structures": structures_as_json(more)})
     else:
         _show_rows(rows, observers)
         if more is not None:
             _show_structures(more)
     rows_of_all = [*rows, *(observers.rows if observers else [])]
+    if more is not None:
+        rows_of_all += [one for results in more.results.values() for one in results]
     _say_what_failed(rows_of_all, alone, partial=options.partial)
     if options.output:
         _write(options, rows, observers, more, left_out=alone if options.partial else 0)
@@ -108,20 +113,24 @@ def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> No
         note(f"note: {alone} rows lack a prediction or a reference and count as failed; --partial leaves them out.")
 
 
-def _structures(options: argparse.Namespace, how: dict[str, Any]) -> StructureResults | None:
-    """Evaluate the structures that --structures names; None without it."""
+def _structure_names(options: argparse.Namespace) -> list[str] | None:
+    """Return the names of --structures, empty for all; None without it. Raise SettingsError."""
     if options.structures is None:
         return None
-    from ..evaluation import evaluate_structures
-
     names = [name.strip() for name in options.structures.split(",") if name.strip()]
     if not names:
         raise SettingsError("--structures has nothing, expected all, or names separated by commas.")
     if len(options.reference) > 1:
         raise SettingsError("--structures compares with one reference; give one, or leave it out.")
-    chosen = [] if names == ["all"] else names
+    return [] if "all" in map(str.lower, names) else names
+
+
+def _structures(options: argparse.Namespace, names: list[str], how: dict[str, Any]) -> StructureResults:
+    """Evaluate structures, and print what failed."""
+    from ..evaluation import evaluate_structures
+
     wanted = {name: value for name, value in how.items() if name != "structure"}
-    found = evaluate_structures(options.prediction, options.reference[0], chosen, **wanted)
+    found = evaluate_structures(options.prediction, options.reference[0], names, **wanted)
     for name, results in found.results.items():
         for one in results:
             if one.error:
@@ -145,8 +154,7 @@ def _write(
 
     (options.output / PAGE).unlink(missing_ok=True)  # an old page must not stay beside new numbers
     written = write_results(rows, options.output, observers=observers, left_out=left_out)
-    if more is not None:
-        written += write_structure_results(more, options.output)
+    written += write_structure_results(more, options.output)
     written += write_cohort(
         rows,
         options.output,

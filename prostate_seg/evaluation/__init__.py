@@ -12,6 +12,7 @@ from .structures import (
     check_structure_results,
     evaluate_structures,
     structure_rows,
+    structures_as_json,
     write_structure_results,
 )
 from .tables import check_results, write_results
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate_structures",
     "read_patients",
     "structure_rows",
+    "structures_as_json",
     "write_results",
     "write_structure_results",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GeometryError, InputError, ProstateSegError
+from ..geometry.structures import CTV, key
 from ..geometry.volume import Segmentation, same_grid
 from .masks_of_pair import current_mask, grid_text, read_pair, several_masks
 from .metrics import (
@@ -140,7 +141,8 @@ def measured(pair: Pair, *, resample: bool = False, structure: str = "", strict:
     structure
         Name of the structure to compare, see :func:`.read_pair`.
     strict
-        Whether the prediction must have this structure too, and files with several are preferred to the CTV's own.
+        Whether both files must name their structures, see :func:`.read_pair`. A case's folder then gives the file
+        that can hold several.
     """
     about: dict[str, Any] = {"case": pair.case, "patient": pair.patient, "observer": pair.observer}
     about["structure"] = structure
@@ -151,6 +153,7 @@ def measured(pair: Pair, *, resample: bool = False, structure: str = "", strict:
                 **about, error=f"Expected one {role} of case {pair.case}, got {got}.", unpaired=not paths
             )
     try:
+        strict = strict and key(structure) != key(CTV)
         find = several_masks if strict else current_mask
         files = find(pair.predictions[0]), find(pair.references[0])
         about |= dict(zip(("prediction", "reference"), files, strict=True))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import GeometryError
+from ..errors import GeometryError, InputError
 from ..geometry.resample import on_grid_of, turned_like
-from ..geometry.structures import CTV
+from ..geometry.structures import CTV, key
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..reading.chosen_structure import check_same_place, same_name, shown
-from ..reading.masks import frame_of_reference, has_contours_only, read_mask
+from ..reading.masks import frame_of_reference, has_contours_only, read_mask, structure_names
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST
@@ -62,7 +62,7 @@ def read_pair(
         Name of the structure. A reference that names its structures must have this one. If the prediction lacks it,
         the CTV of the prediction is used instead, and the note reports this. Empty: the CTV, or the only structure.
     strict
-        Whether the prediction must have this structure too.
+        Whether both files must name their structures. A prediction that lacks the structure counts as empty.
 
     Returns
     -------
@@ -76,8 +76,10 @@ def read_pair(
     InputError
         A file cannot be read, or it lacks the structure.
     """
+    if strict:
+        return _read_strictly(prediction, reference, structure, resample=resample)
     of_reference = (structure,) if structure else ()
-    of_prediction = (structure, CTV) if structure and not strict else of_reference
+    of_prediction = (structure, CTV) if structure else ()
     if has_contours_only(reference):
         if has_contours_only(prediction):
             raise GeometryError(
@@ -102,6 +104,24 @@ def read_pair(
     if "assumed" in (found.orientation, expected.orientation):
         note = f"{note} {NO_DIRECTIONS}".strip()
     return found, expected, note
+
+
+def _read_strictly(
+    prediction: Path, reference: Path, structure: str, *, resample: bool
+) -> tuple[Segmentation, Segmentation, str]:
+    """Read a structure that both files may have; a prediction without it is empty. Raise InputError."""
+    names = {path: structure_names(path) for path in (prediction, reference)}
+    for path, there in names.items():
+        if not there and key(structure) != key(CTV):
+            raise InputError(
+                f"{path.name} does not name its structures, so it holds no {shown(structure)}; give a .seg.nrrd, a "
+                "DICOM Segmentation or a structure set."
+            )
+    if not names[prediction] or key(structure) in map(key, names[prediction]):
+        return read_pair(prediction, reference, resample=resample, structure=structure)
+    found, expected, _ = read_pair(prediction, reference, resample=resample, structure=structure)  # its CTV
+    empty = replace(found, labels=np.zeros_like(found.labels), names={1: structure}, probability=None)
+    return empty, expected, f"The prediction has no {shown(structure)}, which counts as missed."
 
 
 def _read(path: Path, structure: Sequence[str], like: Segmentation | None = None) -> Segmentation:

@@ -69,8 +69,9 @@ def evaluate_structures(
 ) -> StructureResults:
     """Evaluate several structures of masks against those of reference masks of the same name.
 
-    Files with several structures are ``.seg.nrrd``, DICOM Segmentations and structure sets. A case in which the
-    prediction or the reference lacks a structure that the other has is a result with an error.
+    Files with several structures are ``.seg.nrrd``, DICOM Segmentations, structure sets and panoptic maps. A
+    structure that the prediction lacks counts as missed: an empty mask. One that the reference lacks is a result
+    with an error, because its truth is unknown.
 
     Parameters
     ----------
@@ -146,18 +147,29 @@ def check_structure_results(folder: str | Path) -> None:
     check_replaceable(Path(folder), _MARKS)
 
 
-def write_structure_results(found: StructureResults, folder: str | Path) -> list[Path]:
+def write_structure_results(found: StructureResults | None, folder: str | Path) -> list[Path]:
     """Write ``structures.csv`` (a row for each case and structure) and ``structures.json`` (summaries, PQ, notes).
 
-    Raise OutputError if a file cannot be written or would replace one that this package did not write.
+    Without results, the tables of an earlier evaluation are deleted. Raise OutputError if a file cannot be written
+    or would replace one that this package did not write.
     """
     folder = Path(folder)
     check_structure_results(folder)
+    if found is None:
+        for name in (TABLE, DOCUMENT):
+            (folder / name).unlink(missing_ok=True)
+        return []
     made_folder(folder)
     columns = ("case", "structure", *COLUMNS[1:])
     rows = ({**one.as_row(), "structure": name} for name, results in found.results.items() for one in results)
     write_rows(folder / TABLE, columns, ([row[column] for column in columns] for row in rows))
-    document = {
+    write_json(folder / DOCUMENT, structures_as_json(found))
+    return [folder / TABLE, folder / DOCUMENT]
+
+
+def structures_as_json(found: StructureResults) -> dict[str, Any]:
+    """Return the content of ``structures.json``."""
+    return {
         "interval": INTERVAL,
         "notes": list(found.notes),
         "panoptic_over_all": found.over_all(),
@@ -171,8 +183,6 @@ def write_structure_results(found: StructureResults, folder: str | Path) -> list
             for name, results in found.results.items()
         },
     }
-    write_json(folder / DOCUMENT, document)
-    return [folder / TABLE, folder / DOCUMENT]
 
 
 def structure_rows(found: StructureResults) -> list[tuple[str, int, dict[str, float | None]]]:

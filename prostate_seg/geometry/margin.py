@@ -61,7 +61,15 @@ class Margin:
         return cls(**sides)
 
 
-def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientation = "file") -> Array:
+def touches_border(mask: Array) -> bool:
+    """Return whether a mask reaches the first or last voxel of an axis with several voxels."""
+    sides = (np.take(mask, at, axis=axis).any() for axis, n in enumerate(mask.shape) if n > 1 for at in (0, -1))
+    return any(map(bool, sides))
+
+
+def enlarged(
+    mask: Array, affine: Array, margin: Margin, orientation: Orientation = "file", *, clip: bool = False
+) -> Array:
     """Return a mask enlarged by a margin, bool (I, J, K).
 
     A voxel belongs to the result if its centre lies within the margin of a mask voxel's centre. In each octant the
@@ -78,12 +86,14 @@ def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientatio
         Margin in the six directions of the patient.
     orientation
         Source of the axis directions, as in :class:`.Volume`.
+    clip
+        Whether the enlarged mask ends at the image's border instead of being refused there.
 
     Raises
     ------
     GeometryError
-        The enlarged mask leaves the image, or the margin differs between directions and the orientation is
-        ``assumed``.
+        The enlarged mask leaves the image and ``clip`` is false, or the margin differs between directions and the
+        orientation is ``assumed``.
     """
     if orientation == "assumed" and not margin.uniform:
         raise GeometryError(
@@ -100,7 +110,7 @@ def enlarged(mask: Array, affine: Array, margin: Margin, orientation: Orientatio
     grown[inner] = fftconvolve(mask[box].astype(np.float32), ball.astype(np.float32)) > 0.5
     kept = grown[tuple(slice(r, r + n) for n, r in zip(mask.shape, reach, strict=True))]
     lost = int(grown.sum()) - int(kept.sum())
-    if lost:
+    if lost and not clip:
         raise GeometryError(
             f"{100 * lost / int(grown.sum()):.1f} % of the mask with its margin lies outside the image; give a "
             "smaller margin, or an image that shows more around the prostate."

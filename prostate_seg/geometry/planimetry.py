@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
+from scipy.ndimage import binary_erosion
 
 from ..errors import SettingsError
-from .volume import Array, spacing_of
+from .volume import Array, Volume, spacing_of
 
 LARGEST_STEP_MM = 100.0
 
@@ -105,14 +105,27 @@ def planimetric_volume_ml(stations: list[Station], step_mm: float) -> float:
 
 
 def _distance_mm(one: Array, other: Array, spacing_mm: tuple[float, float]) -> float | None:
-    """Return the smallest distance in mm between the voxel edges of two masks (I, J); None if one is empty.
+    """Return the smallest distance in mm between the pixels of two masks (I, J), from edge to edge.
 
-    Between voxel centres it is one voxel larger along an axis; half a voxel of each mask is taken off.
+    It is 0 for pixels that touch, and None if a mask is empty.
     """
     if not one.any() or not other.any():
         return None
-    first, second = (np.argwhere(mask) * spacing_mm for mask in (one, other))
-    distances, nearest = KDTree(second).query(first)
-    at = int(distances.argmin())
-    gap = np.abs(first[at] - second[nearest[at]]) - spacing_mm
-    return float(np.linalg.norm(np.clip(gap, 0, None)))
+    first, second = (np.argwhere(mask & ~binary_erosion(mask)) for mask in (one, other))
+    nearest = np.inf
+    for part in np.array_split(first, len(first) // 256 + 1):
+        steps = np.abs(part[:, None] - second[None]) - 1
+        gaps = np.clip(steps, 0, None) * np.asarray(spacing_mm)
+        nearest = min(nearest, float(np.linalg.norm(gaps, axis=-1).min()))
+    return nearest
+
+
+def base_is_last(volume: Volume) -> bool | None:
+    """Return whether the slices run from apex to base (inferior to superior); None if that is not known.
+
+    It is not known if the orientation is assumed, or if the slices are not transverse.
+    """
+    axis = np.asarray(volume.affine)[:3, 2]
+    if volume.orientation == "assumed" or int(np.abs(axis).argmax()) != 2:
+        return None
+    return bool(axis[2] > 0)

@@ -9,6 +9,7 @@ Colours can be distinguished on gray, also by colour-blind readers (Okabe and It
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,7 +22,9 @@ RtType = Literal["", "CTV", "PTV", "GTV", "ORGAN", "AVOIDANCE", "MARKER", "BRACH
 
 CTV = "CTV"  # prostate without seminal vesicles, as the released network segments it
 LONGEST_NAME = 64  # characters; DICOM's limit for the label of a segment and the name of an ROI
+LONGEST_CODE = 16  # characters of a code's value and scheme; DICOM's limit
 MOST_LABELS = 255
+_NAME = re.compile(r"[^\W_][\w .,()/+-]{0,63}")  # no character that MONAI's configuration or DICOM would interpret
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,11 @@ def _structure(row: Any, where: str) -> Structure:
             f"{where} has a structure with {got}, expected {', '.join(_NEEDED)} and at most {', '.join(_ALSO[:4])}."
         )
     name = row["name"]
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
-        raise SettingsError(f"{where} has a structure named {name!r:.80}, expected 1 to {LONGEST_NAME} characters.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"{where} has a structure named {name!r:.80}, expected 1 to {LONGEST_NAME} characters: letters, "
+            "digits, blanks and _ - . , ( ) / +, a letter or digit first."
+        )
     label, colour = row["label"], row["colour"]
     if type(label) is not int or not 1 <= label <= MOST_LABELS:
         raise SettingsError(f"{where} gives {name} the label {label!r:.80}, expected 1 to {MOST_LABELS}.")
@@ -161,8 +167,12 @@ def _structure(row: Any, where: str) -> Structure:
 def _code(value: Any, name: str, where: str) -> Code:
     if not isinstance(value, dict) or set(value) != {"value", "scheme", "meaning"}:
         raise SettingsError(f"{where} gives {name} the code {value!r:.80}, expected value, scheme and meaning.")
-    if not all(isinstance(part, str) and part and len(part) <= LONGEST_NAME for part in value.values()):
-        raise SettingsError(f"{where} gives {name} the code {value!r:.80}, expected texts.")
+    lengths = {"value": LONGEST_CODE, "scheme": LONGEST_CODE, "meaning": LONGEST_NAME}
+    if not all(isinstance(part, str) and 0 < len(part) <= lengths[entry] for entry, part in value.items()):
+        raise SettingsError(
+            f"{where} gives {name} the code {value!r:.80}, expected texts: value and scheme of at most "
+            f"{LONGEST_CODE} characters, meaning of at most {LONGEST_NAME}."
+        )
     return Code(**value)
 
 
@@ -176,9 +186,16 @@ def _check_together(found: list[Structure], where: str, *, parents: set[str]) ->
         names.add(key(one.name))
         if (other := labels.setdefault(one.label, one.name)) != one.name:
             raise SettingsError(f"{where} gives {other} and {one.name} the label {one.label}; give each its own.")
+    above = {key(one.name): key(one.parent) for one in found if one.parent is not None}
     for one in found:
         if one.parent is not None and key(one.parent) not in names | parents:
             raise SettingsError(f"{where} says that {one.name} is part of {one.parent}, which it does not list.")
+        seen, at = set(), key(one.name)
+        while at in above:
+            seen.add(at)
+            at = above[at]
+            if at in seen:
+                raise SettingsError(f"{where} says that {one.name} is part of itself; correct its parent.")
 
 
 def _shipped() -> dict[str, Structure]:

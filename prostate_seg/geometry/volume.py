@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import GeometryError, InputError
 from .source import Source
-from .structures import CTV, key
+from .structures import CTV, Structure, key, structure
 
 Array = np.ndarray[Any, Any]
 Orientation = Literal["file", "option", "assumed"]
@@ -97,6 +97,9 @@ class Segmentation:
         Further structures by name, bool (I, J, K). They may overlap each other and the labels.
     phantom_trained
         Names of structures whose model was trained on phantoms alone; every output marks them.
+    meanings
+        Structures that the shipped table does not have, or has differently, by their keys
+        (:func:`prostate_seg.geometry.structures.key`).
     probability
         Probability of the first structure, (I, J, K) in [0, 1], or None.
     orientation
@@ -125,6 +128,7 @@ class Segmentation:
     uncertainty: Mapping[str, Any] = field(default_factory=dict)
     structures: Mapping[str, Array] = field(default_factory=dict)
     phantom_trained: tuple[str, ...] = ()
+    meanings: Mapping[str, Structure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", _checked_affine(self.affine))
@@ -159,14 +163,24 @@ class Segmentation:
         return spacing_of(self.affine)
 
     def mask(self, name: str | None = None) -> Array:
-        """Return a structure's voxels, bool (I, J, K); the first one by default. Raise InputError if absent."""
-        found = [label for label in sorted(self.names) if name in (None, self.names[label])]
-        if not found and name is not None and name in self.structures:
-            return self.structures[name]
-        if not found:
-            there = ", ".join([*self.names.values(), *self.structures])
-            raise InputError(f"The segmentation has no structure called {name}, only {there}.")
-        return np.asarray(self.labels == found[0])
+        """Return a structure's voxels, bool (I, J, K); the first one by default. Raise InputError if absent.
+
+        Case and surrounding blanks of the name do not matter, and a blank inside counts as an underscore.
+        """
+        if name is None:
+            return np.asarray(self.labels == min(self.names))
+        for label, own in sorted(self.names.items()):
+            if key(own) == key(name):
+                return np.asarray(self.labels == label)
+        for own, mask in self.structures.items():
+            if key(own) == key(name):
+                return mask
+        there = ", ".join([*self.names.values(), *self.structures])
+        raise InputError(f"The segmentation has no structure called {name}, only {there}.")
+
+    def meaning(self, name: str) -> Structure:
+        """Return codes, colour and type of a structure: its own, or those of the shipped table."""
+        return self.meanings.get(key(name)) or structure(name)
 
     @property
     def volume_ml(self) -> float:

@@ -97,7 +97,10 @@ class Predictor:
             )
 
     def __call__(self, volume: Volume) -> Segmentation:
-        """Return the CTV and its float32 probability on the volume's grid; InputError for a black volume."""
+        """Return the CTV with its probability (float32), and further structures, on the volume's grid.
+
+        InputError is raised for a black volume.
+        """
         return self.predict(volume).segmentation
 
     def assess(self, volume: Volume, *, recognise: bool = True) -> tuple[Segmentation, Assessment | None]:
@@ -175,6 +178,7 @@ class Predictor:
             model=(self.info.name, self.info.version),
             structures=structures,
             phantom_trained=() if self.structures is None else self.structures.phantom_trained,
+            meanings={} if self.structures is None else self.structures.meanings,
         )
         first = sample.get(transforms.unrepaired("pred"), probability)
         return Prediction(segmentation, image, passes, _array(first), _array(probability))

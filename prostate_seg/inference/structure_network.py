@@ -59,6 +59,11 @@ class StructureNetwork:
     learnt_on: Mapping[str, str]
     sha256: str
 
+    @property
+    def meanings(self) -> dict[str, Structure]:
+        """The wanted structures that are not rows of the shipped table, by key."""
+        return {key(one.name): one for one in self.wanted if KNOWN.get(key(one.name)) != one}
+
     def __call__(self, batch: torch.Tensor, image: MetaTensor, ctv: np.ndarray) -> dict[str, np.ndarray]:
         """Return :meth:`masks` of a batch of one image (1, 1, I', J', K') on the network's device."""
         with torch.inference_mode():
@@ -74,7 +79,7 @@ class StructureNetwork:
         """Return the masks of the wanted structures by name, bool (I, J, K) on the grid of the source.
 
         A structure lies inside its parent. Structures of a group exclude each other; where they have a parent, each
-        of its voxels belongs to the most probable of them. The CTV has precedence.
+        of its voxels belongs to the most probable of them. Structures of the CTV's group lie outside the CTV.
 
         Parameters
         ----------
@@ -89,11 +94,16 @@ class StructureNetwork:
         fields = {one.name: part * drawn for one, part in zip(self.structures, probability, strict=True)}
         masks: dict[str, np.ndarray] = {}
         for group in _groups(self.structures):
-            if not {one.name for one in group} & {one.name for one in self.wanted}:
+            needed = _with_parents(self.wanted, self.structures)
+            if not {key(one.name) for one in group} & needed:
                 continue
-            within = key(group[0].parent or "") == key(CTV)
+            first = group[0]
+            region = ctv if first.parent is not None and key(first.parent) == key(CTV) else None
+            if first.parent is not None and region is None:
+                region = next((mask for name, mask in masks.items() if key(name) == key(first.parent)), None)
+            outside = ctv if region is None and first.group == KNOWN[key(CTV)].group else None
             parts = {one.name: fields[one.name] for one in group}
-            masks |= _group_masks(parts, image, ctv, within=within, together=within and len(group) > 1)
+            masks |= _group_masks(parts, image, ctv.shape, region=region, outside=outside)
         return {one.name: masks[one.name] for one in self.wanted}
 
 
@@ -142,7 +152,10 @@ def load_structure_network(
         )
     wanted = _wanted(rows, names)
     if not weights.is_file():
-        raise BundleError(f"The bundle {bundle} has no weights of its structures: {weights} is missing.")
+        raise BundleError(
+            f"The bundle {bundle} has no weights of its structures: {weights} is missing; reinstall the package, "
+            "or leave --structures out."
+        )
     load_state(made, read_state(weights), str(weights))
     inferer = build(with_ensembling(settings, "none")["inferer"])
     ready = network.channels_last(made).to(device).eval()
@@ -155,9 +168,9 @@ def asked_for_more(names: Sequence[str] | str) -> bool:
 
 
 def _wanted(rows: tuple[Structure, ...], names: Sequence[str] | str) -> tuple[Structure, ...]:
-    if isinstance(names, str) and key(names) == ALL:
-        return rows
     wanted = {key(name) for name in ([names] if isinstance(names, str) else names)} - {key(CTV)}
+    if ALL in wanted:
+        return rows
     if unknown := wanted - {key(one.name) for one in rows}:
         raise SettingsError(
             f"There is no structure {', '.join(sorted(unknown))}; expected all, or some of "
@@ -167,15 +180,34 @@ def _wanted(rows: tuple[Structure, ...], names: Sequence[str] | str) -> tuple[St
 
 
 def _groups(rows: Sequence[Structure]) -> list[list[Structure]]:
-    """Return the structures by group; a structure without a group is one of its own."""
+    """Return the structures by group and parent, parents first; a structure without a group is one of its own."""
     groups: dict[tuple[str, str | None], list[Structure]] = {}
-    for one in rows:
+    for one in sorted(rows, key=lambda one: _depth(one, rows)):
         groups.setdefault((one.group or f"alone: {one.name}", one.parent), []).append(one)
     return list(groups.values())
 
 
+def _depth(one: Structure, rows: Sequence[Structure]) -> int:
+    """Return how many of the structures contain this one."""
+    above = next((other for other in rows if one.parent is not None and key(other.name) == key(one.parent)), None)
+    return 0 if above is None else 1 + _depth(above, rows)
+
+
+def _with_parents(wanted: Sequence[Structure], rows: Sequence[Structure]) -> set[str]:
+    """Return the keys of structures and of all that contain them."""
+    found = {key(one.name) for one in wanted}
+    for _ in rows:
+        found |= {key(one.parent) for one in rows if key(one.name) in found and one.parent is not None}
+    return found
+
+
 def _group_masks(
-    fields: Mapping[str, torch.Tensor], image: MetaTensor, ctv: np.ndarray, *, within: bool, together: bool
+    fields: Mapping[str, torch.Tensor],
+    image: MetaTensor,
+    shape: tuple[int, ...],
+    *,
+    region: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the masks of structures that exclude each other.
 
@@ -185,24 +217,28 @@ def _group_masks(
         Probability of each structure, (I', J', K').
     image
         Input of the network.
-    ctv
-        Mask of the CTV on the grid of the source.
-    within
-        Whether they lie inside the CTV; otherwise they lie outside.
-    together
-        Whether they fill the CTV.
+    shape
+        Shape of the grid of the source.
+    region
+        Mask that contains them on the grid of the source; several of them fill it.
+    outside
+        Mask that they do not enter.
     """
-    masks = {name: np.zeros(ctv.shape, bool) for name in fields}
+    masks = {name: np.zeros(shape, bool) for name in fields}
     stacked = torch.stack(list(fields.values()))  # (S, I', J', K')
-    box = _box(ctv) if together else _source_box(stacked.amax(dim=0) >= 0.5, image, ctv.shape)
+    fill = region if len(fields) > 1 else None
+    box = _source_box(stacked.amax(dim=0) >= 0.5, image, shape) if fill is None else _box(fill)
     if box is None:
         return masks
     affine = reindexed(np.asarray(image.meta["original_affine"], float), shift=[part.start for part in box])
     size = tuple(part.stop - part.start for part in box)
     placed = torch.stack([resample_axes(one, np.asarray(image.affine, float), affine, size) for one in stacked])
     best, largest = placed.max(dim=0)
-    region = ctv[box] if within else ~ctv[box]
-    inside = region if together else region & (best >= 0.5).numpy()
+    inside = (best >= 0.5).numpy() if fill is None else fill[box]
+    if fill is None and region is not None:
+        inside &= region[box]
+    if outside is not None:
+        inside &= ~outside[box]
     for number, name in enumerate(fields):
         masks[name][box] = inside & (largest == number).numpy()
     return masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import GeometryError, InputError
-from ..geometry.structures import CTV
+from ..geometry.structures import CTV, key
 
 LONGEST_NAME, MOST_NAMES = 64, 20  # in a message: characters of a name, number of names
 
@@ -69,8 +69,8 @@ def check_same_place(uid: str, other: str, file: str) -> None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return whether two structure names are equal, apart from case and surrounding spaces."""
-    return one.strip().casefold() == other.strip().casefold()
+    """Return whether two structure names are equal, apart from case, surrounding blanks, and _ for a blank."""
+    return key(one) == key(other)
 
 
 def shown(name: str) -> str:

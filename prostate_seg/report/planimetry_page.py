@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
 from ..evaluation.metrics.patient import extents_mm
-from ..geometry.planimetry import Station, measure, planimetric_volume_ml, stations_at
+from ..geometry.planimetry import Station, base_is_last, measure, planimetric_volume_ml, stations_at
 from ..geometry.structures import CTV, key
 from ..geometry.volume import Array
 from ..writing.contoured_volume import PHANTOM_TRAINED, ContouredVolume
 from ..writing.request import Request
 from ..writing.view import view_of
-from .page import Html, facts, listed, section, table, write_page
+from .page import facts, listed, section, table, write_page
 from .segmented import colour_of, who
 from .slices import overlay
 
@@ -30,10 +31,15 @@ def write_planimetry(path: Path, request: Request) -> None:
         what = "the CTV is empty" if not ctv.any() else "one slice has no volume"
         raise OutputError(f"Cannot write {path.name}: {what}; leave planimetry out.")
     step_mm = max(request.planning.every_mm or STEP_MM, volume.spacing_mm[2])
-    from_base = volume.orientation != "assumed" and volume.affine[2, 2] > 0
-    slices = stations_at(ctv, volume.affine, step_mm, from_last=from_base)
-    stations = measure(ctv, volume.affine, slices, from_last=from_base, apart=_apart(contoured))
+    from_base = base_is_last(volume)
     known = volume.orientation != "assumed"
+    if known and from_base is None:
+        raise OutputError(
+            f"Cannot write {path.name}: the slices are not transverse, so areas on them are no planimetry; leave "
+            "planimetry out."
+        )
+    slices = stations_at(ctv, volume.affine, step_mm, from_last=bool(from_base))
+    stations = measure(ctv, volume.affine, slices, from_last=bool(from_base), apart=_apart(contoured))
     begin = "base" if known else "first slice"
     body = [
         facts([*who(contoured, request.identity), ("Contours", _author(contoured))]),
@@ -104,7 +110,7 @@ def _table(stations: list[Station], begin: str, contoured: ContouredVolume) -> s
 def _pictures(contoured: ContouredVolume, stations: list[Station]) -> str:
     view = view_of(contoured.volume, list(contoured.masks.values()))
     number = {file: index for index, file in enumerate(view.numbers)}
-    layers = [(mask, colour_of(name), name != CTV) for name, mask in contoured.masks.items()]
+    layers = [(mask, colour_of(contoured, name), name != CTV) for name, mask in contoured.masks.items()][::-1]
     figures = [
         f"<figure>{overlay(view, layers, number[one.slice + 1])}<figcaption>slice {one.slice + 1}: "
         f"{one.area_cm2:.1f} cm2</figcaption></figure>"
@@ -112,7 +118,7 @@ def _pictures(contoured: ContouredVolume, stations: list[Station]) -> str:
         if one.slice + 1 in number
     ]
     legend = "".join(
-        f'<span><span class=swatch style="background:{colour_of(name)}"></span>{Html(name)}</span> '
+        f'<span><span class=swatch style="background:{colour_of(contoured, name)}"></span>{escape(name)}</span> '
         for name in contoured.masks
     )
     return f"<p class=toggles>{legend}</p><div class=gallery>{''.join(figures)}</div>"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..assessment.facts import Uncertainty
-from ..geometry.structures import structure
 from ..writing.contoured_volume import ContouredVolume
 from ..writing.manifest import Manifest
 from ..writing.request import Request
@@ -49,14 +48,14 @@ def who(contoured: ContouredVolume, identity: str | None) -> list[tuple[str, str
 
 def _layers(contoured: ContouredVolume) -> list[Layer]:
     return [
-        Layer(f"{name} (phantom-trained)" if contoured.remark_on(name) else name, mask, colour_of(name))
+        Layer(f"{name} (phantom-trained)" if contoured.remark_on(name) else name, mask, colour_of(contoured, name))
         for name, mask in contoured.masks.items()
     ]
 
 
-def colour_of(name: str) -> str:
+def colour_of(contoured: ContouredVolume, name: str) -> str:
     """Return the colour of a structure for a page."""
-    red, green, blue = structure(name).colour
+    red, green, blue = contoured.ctv.meaning(name).colour
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 

@@ -22,6 +22,7 @@ from ..errors import GeometryError
 
 TAG = "ProstateSeg.SourceSHA256"
 FIELD = "source_sha256"
+LEARNT = "ProstateSeg.LearntOn"  # tag of a segment; 3D Slicer keeps it
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER_BYTES, _NIFTI_BYTES = 1 << 20, 540
 _DESCRIBED = re.compile(rb"source ([A-Za-z0-9_-]{43})")  # a SHA-256 in base64 without padding
@@ -70,6 +71,14 @@ def recorded_sources(path: Path) -> dict[int, str]:
         if found := _DESCRIBED.search(described):
             return {0: base64.urlsafe_b64decode(found.group(1) + b"=").hex()}
     return {}
+
+
+def phantom_trained_segments(path: Path) -> set[int]:
+    """Return the numbers (from 0) of the segments in a ``.seg.nrrd`` whose model was trained on phantoms alone."""
+    with suppress(OSError, EOFError, zlib.error, ValueError):
+        header = _head(path).split(b"\n\n")[0]
+        return {int(number) for number, tags in _TAGS.findall(header) if f"{LEARNT}:phantoms|".encode() in tags}
+    return set()
 
 
 def check_drawn_on(path: Path, segments: Mapping[str, str], image: str, known: set[str]) -> None:

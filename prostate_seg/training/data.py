@@ -64,11 +64,13 @@ class LoadCased(Transform):
 
     def _files(self, data: Mapping[Hashable, Any]) -> tuple[Volume, dict[str, np.ndarray]]:
         """Return the image and the masks of a case, by the key of the structure."""
-        check_structures([data], self.structures, "this training")
+        if self.structures:
+            check_structures([data], self.structures, "this training")
         options = {"frame_spacing_mm": self.frame_spacing_mm} | {key: data[key] for key in READING if key in data}
         image = read(data["image"], **options)
         files = {CTV: (data["label"], ())} if "label" in data else {}
-        files |= {name: (file, (name,)) for name, file in data.get("structures", {}).items()}
+        if self.structures:
+            files |= {name: (file, (name,)) for name, file in data.get("structures", {}).items()}
         return image, {key(name): _mask(image, data["image"], *file) for name, file in files.items()}
 
 

@@ -134,7 +134,9 @@ def _structures(value: Any, path: Path, where: str) -> dict[str, str]:
     """Return the mask files of the further structures of a case. Raise SettingsError if they are invalid."""
     if not isinstance(value, dict) or not value:
         raise SettingsError(f"{where} has {shortened(value)} as structures, expected names and their mask files.")
-    if CTV in {name.strip().upper() for name in value}:
+    if len({key(name) for name in value}) < len(value):
+        raise SettingsError(f"{where} names a structure twice; give each one mask file.")
+    if key(CTV) in map(key, value):
         raise SettingsError(f"{where} has the {CTV} among its structures; give its mask as label.")
     return {name: _existing(file, shortened(name), path, where) for name, file in value.items()}
 

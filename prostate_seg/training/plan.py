@@ -128,6 +128,11 @@ def plan(
     found += items(merged["datalist"], "validation", merged["validation_phantoms"])
     if more is not None:
         more.check(found)
+    elif alone := [case["case"] for case in found if "phantom" not in case and "label" not in case]:
+        raise SettingsError(
+            f"Case {alone[0]} has no label, that is no mask of the CTV; add it, or train its structures by "
+            "--structures."
+        )
     overrides["init"] = "none" if init == "none" else str(weights.resolve())
     start = None
     if extra.encoder is not None:

@@ -136,14 +136,18 @@ class HardExamples:
         features, errors = zip(*(self._seen(case, engine.state.device) for case in cases), strict=True)
         self.network.train(training)
         clusters = clusters_of(np.stack(features))
-        self.sampler.weights = sampling_weights(np.array(errors)[index], clusters[index], self.share)
+        known = np.where(
+            np.isnan(errors), np.nanmean(errors), errors
+        )  # a case without a label of the CTV is average
+        self.sampler.weights = sampling_weights(known[index], clusters[index], self.share)
 
     def _seen(self, sample: dict[Any, Any], device: torch.device) -> tuple[np.ndarray, float]:
         image = sample["image"].as_tensor()[None].to(device)
         with torch.inference_mode():
             mask = self.inferer(image, self.network)[0, 1].cpu().numpy() >= 0.5
             features = self.network.features(image)[0].float().cpu().numpy()  # type: ignore[operator]
-        return features, error_mm(mask, sample["label"])
+        unlabelled = bool(sample["label"][0].min() < 0)
+        return features, float("nan") if unlabelled else error_mm(mask, sample["label"])
 
 
 def error_mm(mask: np.ndarray, label: Any) -> float:

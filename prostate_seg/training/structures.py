@@ -64,8 +64,9 @@ class StructureTraining:
         """Return the weights that ``--init released`` starts from: those of the same structures, or the CTV's."""
         weights = bundle / WEIGHTS
         if weights.is_file() and (bundle / FILE).is_file():
-            names = read_object(bundle / FILE).get("structures", [])
-            if [key(name) for name in names if isinstance(name, str)] == self.overrides["structures"]:
+            rows = read_object(bundle / FILE).get("structures", [])
+            names = [row.get("name") if isinstance(row, dict) else row for row in rows]
+            if [key(str(name)) for name in names] == self.overrides["structures"]:
                 return weights
         return bundle / "models" / "model.pt"
 

@@ -59,8 +59,9 @@ def write(
         Volume of a segmentation: for ``.png``, ``.mrb`` and named formats.
     format
         Name of a format of ``segment --format``, for example ``dicom-seg``, ``rtstruct`` or ``report``. The suffix
-        of the path must be that of the format's file. ``nrrd`` and ``us-series`` write the volume; ``us-series``
-        makes a new folder. Structures of the segmentation beside the CTV are written by formats that hold them.
+        of the path must be that of the format's file. ``nrrd``, ``us-series`` and ``ct-series`` write the volume.
+        ``us-series``, ``ct-series`` and ``panoptic`` make a new folder. Structures of the segmentation beside the
+        CTV are written by formats that hold them.
     structures
         Further structures by name, bool (I, J, K), for named formats that hold them.
     drawn
@@ -82,6 +83,7 @@ def write(
     if structures is not None or drawn is not None:
         raise OutputError(f"Cannot write {name}: structures= and drawn= belong to a named format; give format=.")
     lower = name.lower()
+    _check_whole(item, lower)
     if lower.endswith((".png", ".mrb")):
         _write_with_image(item, Path(path), image)
         return
@@ -106,6 +108,15 @@ def write(
         f"Cannot write {name}: unknown suffix, expected .nii, .nii.gz, .nrrd, .seg.nrrd, .mha, .stl, .vtk, .png or "
         ".mrb; for DICOM give format=dicom-seg, dicom-probability, rtstruct or us-series."
     )
+
+
+def _check_whole(item: Volume | Segmentation, name: str) -> None:
+    """Raise OutputError if a file of this name would lose structures of a segmentation."""
+    if isinstance(item, Segmentation) and item.structures and not name.endswith((".seg.nrrd", ".mrb", ".dcm")):
+        raise OutputError(
+            f"Cannot write {name}: it would lose {', '.join(item.structures)}; give .seg.nrrd or a named format, "
+            "or leave the structures out (dataclasses.replace(segmentation, structures={}))."
+        )
 
 
 def _write_format(
@@ -135,12 +146,15 @@ def _write_format(
         raise GeometryError(
             f"Cannot write {path.name}: the segmentation was drawn on another image; give that one."
         )
-    item, structures = _parted(item, structures, path.name, several=formats.FORMATS[name].structures)
+    extra = bool(structures)
+    row = formats.FORMATS[name]
+    item, structures = _parted(item, structures, path.name, several=row.structures, mask=row.mask)
     formats.check_source(image, [name])
     formats.check_probability(item, [name])
     author = contoured.Author(
         *(item.model or (contoured.SOFTWARE, contoured.SOFTWARE_VERSION)),
         drawn or ("AUTOMATIC" if item.model else "MANUAL"),
+        drawn or ("AUTOMATIC" if item.model and not extra else "MANUAL"),
     )
     whole = contoured.ContouredVolume(image, item, author, structures)
     wanted = request.Request(whole, (name,))
@@ -152,9 +166,12 @@ def _write_format(
 
 
 def _parted(
-    item: Segmentation, structures: Mapping[str, Array], file: str, *, several: bool
+    item: Segmentation, structures: Mapping[str, Array], file: str, *, several: bool, mask: bool
 ) -> tuple[Segmentation, dict[str, Array]]:
-    """Return a segmentation of the CTV alone, and all other structures. Raise OutputError."""
+    """Return a segmentation of the CTV alone, and all other structures. Raise OutputError.
+
+    A format without a mask takes any segmentation; a format of the CTV alone takes no other structure.
+    """
     if CTV not in item.names.values():
         there = ", ".join(item.names.values())
         raise OutputError(
@@ -162,7 +179,7 @@ def _parted(
         )
     others = {name: item.mask(name) for name in item.names.values() if name != CTV}
     others |= {**item.structures, **structures}
-    if others and not several:
+    if others and mask and not several:
         raise OutputError(
             f"Cannot write {file}: the format holds the CTV alone, not {', '.join(map(str, others))}."
         )

@@ -15,13 +15,12 @@ from scipy import ndimage
 
 from ..errors import GeometryError, OutputError, SettingsError
 from ..geometry.extent import bounding_box
-from ..geometry.structures import CTV
+from ..geometry.structures import CTV, LONGEST_NAME, key
 from ..geometry.volume import Array, Segmentation, Volume, same_grid
 
 Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 RESEARCH_ONLY = "research use only"
 SOFTWARE, SOFTWARE_VERSION = "prostate-seg", version("prostate-seg")
-LONGEST_NAME = 64
 PHANTOM_TRAINED = "phantom-trained: its model has not seen a patient"
 SMALL_SHARE = 0.001  # a component below this share of the largest one is not reported
 
@@ -40,7 +39,7 @@ class Author:
         How the CTV was drawn. ``AUTOMATIC``: by a model. ``SEMIAUTOMATIC``: by a model and corrected by hand.
         ``MANUAL``: by hand.
     structures
-        How all other structures were drawn, except those made from the CTV. No model of this package draws them.
+        How all other structures were drawn, except those made from the CTV.
     """
 
     name: str
@@ -83,11 +82,11 @@ class ContouredVolume:
                 f"The mask has shape {self.ctv.labels.shape}, expected the image's grid {self.volume.array.shape} "
                 "at its place in the patient; resample it to the image, or give the image it was drawn on."
             )
-        seen = {CTV.casefold()}
+        seen = {key(CTV)}
         for name in self.structures:
-            if name.strip().casefold() in seen:
+            if key(name) in seen:
                 raise SettingsError(f"Two structures are called {name.strip()}; give one of them another name.")
-            seen.add(name.strip().casefold())
+            seen.add(key(name))
         for name, mask in self.structures.items():
             if mask.shape != self.volume.array.shape or mask.dtype != np.bool_:
                 raise GeometryError(
@@ -113,7 +112,7 @@ class ContouredVolume:
 
     def remark_on(self, name: str) -> str:
         """Return what every output says of a structure whose model was trained on phantoms alone, or no text."""
-        return PHANTOM_TRAINED if name in self.ctv.phantom_trained else ""
+        return PHANTOM_TRAINED if key(name) in map(key, self.ctv.phantom_trained) else ""
 
     def uid(self, role: str) -> str:
         """Return a UID that depends only on the source, the masks, the author and the role."""

@@ -45,6 +45,8 @@ class Format:
         Whether ``segment`` writes the format by default.
     folder
         Whether the format is a folder of files.
+    mask
+        Whether the format holds a mask; otherwise it holds the volume alone.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Format:
     structures: bool = False
     default: bool = False
     folder: bool = False
+    mask: bool = True
 
     @property
     def is_dicom(self) -> bool:
@@ -83,6 +86,7 @@ _ROWS = (
         f"{_FILES}.nrrd:write_image",
         "the volume as it was read, black outside the ultrasound's field of view",
         default=True,
+        mask=False,
     ),
     Format(
         "png",
@@ -121,6 +125,7 @@ _ROWS = (
         "the slices as single-frame ultrasound with positions, for viewers",
         needs=("dicom",),
         folder=True,
+        mask=False,
     ),
     Format(
         "ct-series",
@@ -129,6 +134,7 @@ _ROWS = (
         "the slices declared as CT, plainly marked, for planning systems that refuse ultrasound",
         needs=("dicom",),
         folder=True,
+        mask=False,
     ),
     Format(
         "secondary-capture",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import SimpleITK as sitk  # noqa: N813
 
 from ..errors import OutputError
 from ..geometry.extent import bounding_box
-from ..geometry.structures import MOST_LABELS, Code, structure
+from ..geometry.structures import MOST_LABELS, Code, Structure
 from ..geometry.volume import Array, Segmentation, Volume, lps_from_affine
 from ..system.atomic import checked_suffix, replacing, stored_array
-from ..system.source_digest import FIELD, field_of, tag_of
+from ..system.source_digest import FIELD, LEARNT, field_of, tag_of
 from .request import Request
 
 # Slicer's terminology contexts. The targets use the terminology file that :mod:`.slicer_scene` writes. Slicer shows
@@ -24,7 +24,6 @@ from .request import Request
 ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 TARGET_CONTEXT = "Targets of prostate radiotherapy - prostate-seg"
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
-LEARNT = "ProstateSeg.LearntOn"  # tag of a segment
 _LEVEL = 3  # compression level: twice as fast as the default; higher levels hardly make speckle smaller
 
 
@@ -55,7 +54,7 @@ def write_seg_nrrd(path: str | os.PathLike[str], segmentation: Segmentation) -> 
     if nameless:
         raise OutputError(f"Cannot write {path.name}: labels {nameless} have no name; add them to the names.")
     layers, segments = layered(segmentation, path.name)
-    image = to_simpleitk(segmentation)
+    image = to_simpleitk(replace(segmentation, labels=layers[0], structures={}))
     if len(layers) > 1:
         flat = sitk.GetImageFromArray(
             np.stack(layers, axis=-1).transpose(2, 1, 0, 3), isVector=True
@@ -88,10 +87,10 @@ def layered(segmentation: Segmentation, file: str) -> tuple[list[Array], list[Se
     """
     layers = [segmentation.labels]
     segments = [Segment(name, label) for label, name in sorted(segmentation.names.items())]
-    value = max(segmentation.names)
+    free_values = iter(sorted(set(range(1, MOST_LABELS + 1)) - set(segmentation.names)))
     for name, mask in segmentation.structures.items():
-        value += 1
-        if value > MOST_LABELS:
+        value = next(free_values, 0)
+        if not value:
             raise OutputError(f"Cannot write {file}: it has more than {MOST_LABELS} structures; leave some out.")
         box = bounding_box(mask)
         free = (number for number, layer in enumerate(layers) if not layer[box][mask[box]].any())
@@ -113,7 +112,8 @@ def _slicer_keys(segmentation: Segmentation, segments: Sequence[Segment]) -> dic
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     for index, segment in enumerate(segments):
-        colour = [round(part / 255, 3) for part in structure(segment.name).colour]
+        meaning = segmentation.meaning(segment.name)
+        colour = [round(part / 255, 3) for part in meaning.colour]
         keys |= {
             f"Segment{index}_ID": f"Segment_{segment.value}",
             f"Segment{index}_Name": segment.name,
@@ -125,7 +125,7 @@ def _slicer_keys(segmentation: Segmentation, segments: Sequence[Segment]) -> dic
             f"Segment{index}_Extent": extent,
             f"Segment{index}_Tags": (
                 f"{tag_of(segmentation.source_sha256)}Segmentation.Status:completed|"
-                f"{learnt_tag(segmentation, segment.name)}TerminologyEntry:{terminology_entry(segment.name)}|"
+                f"{learnt_tag(segmentation, segment.name)}TerminologyEntry:{terminology_entry(meaning)}|"
             ),
         }
     return keys
@@ -136,12 +136,11 @@ def learnt_tag(segmentation: Segmentation, name: str) -> str:
     return f"{LEARNT}:phantoms|" if name in segmentation.phantom_trained else ""
 
 
-def terminology_entry(name: str) -> str:
-    """Return Slicer's TerminologyEntry for a structure's name.
+def terminology_entry(meaning: Structure) -> str:
+    """Return Slicer's TerminologyEntry for a structure.
 
     It holds context, category, type and modifier, then context, region and modifier of the anatomic region.
     """
-    meaning = structure(name)
     context = ANATOMY_CONTEXT if meaning.region is None else TARGET_CONTEXT
     region = "^^" if meaning.region is None else _term(meaning.region)
     return f"{context}~{_term(meaning.category)}~{_term(meaning.type)}~^^~{_REGION_CONTEXT}~{region}~^^"

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..geometry.extent import bounding_box
-from ..geometry.structures import MOST_LABELS, Structure, structure
+from ..geometry.structures import MOST_LABELS, Structure
 from ..geometry.volume import Array, volume_ml
 from ..reading.panoptic import MAP, SEGMENTS
 from ..system.json_files import write_json
@@ -37,26 +37,29 @@ def panoptic_map(masks: dict[str, Array]) -> tuple[Array, list[tuple[int, list[s
         raise OutputError(f"A panoptic map holds at most {MOST_STRUCTURES} structures, got {len(masks)}.")
     names = list(masks)
     shape = next(iter(masks.values())).shape
-    codes = np.zeros(shape, np.int64)
+    box = bounding_box(np.logical_or.reduce(list(masks.values())))
+    kind = np.dtype(np.uint8 if len(masks) <= 8 else np.uint64)
+    codes = np.zeros(tuple(part.stop - part.start for part in box), kind)
     for number, mask in enumerate(masks.values()):
-        box = bounding_box(mask)
-        codes[box] |= mask[box].astype(np.int64) << number
+        codes[mask[box]] |= kind.type(1 << number)
     found, inverse = np.unique(codes, return_inverse=True)
     if len(found) - 1 > MOST_SEGMENTS:
         raise OutputError(f"A panoptic map holds at most {MOST_SEGMENTS} segments, got {len(found) - 1}.")
     size = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
-    labels = inverse.reshape(shape) + (found[0] != 0)  # 0 stays the background if every voxel is in a structure
+    labels = np.zeros(shape, np.uint16)
+    background = int(bool(found.size) and found[0] == 0)  # without one the numbers begin at 1 all the same
+    labels[box] = inverse.reshape(codes.shape) + (1 - background)
     segments: list[tuple[int, list[str]]] = []
     for code in found[found != 0].tolist():
         inside = sorted((name for n, name in enumerate(names) if code >> n & 1), key=lambda name: size[name])
         segments.append((len(segments) + 1, inside))
-    return labels.astype(np.uint16), segments
+    return labels, segments
 
 
 def write_panoptic(folder: Path, contoured: ContouredVolume) -> None:
     """Write ``panoptic.nii.gz`` and ``segments.json`` into a folder, which must exist. Raise OutputError."""
     labels, segments = panoptic_map(contoured.masks)
-    about = {name: structure(name) for name in contoured.masks}
+    about = {name: contoured.ctv.meaning(name) for name in contoured.masks}
     numbers = _categories(about)
     image = to_nibabel(contoured.ctv)
     whole = nibabel.Nifti1Image(labels, image.affine, image.header)

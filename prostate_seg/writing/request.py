@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..errors import SettingsError
 from ..geometry.margin import Margin
+from ..geometry.structures import key
 from .contoured_volume import ContouredVolume
 from .manifest import Manifest
 from .roi_names import RoiNames
@@ -51,16 +52,30 @@ class Planning:
             ("--margin", self.margins or None),
             ("--names", None if self.names == RoiNames() else self.names),
             ("--contour-tolerance", self.tolerance_mm),
-            ("--contour-every", self.every_mm),
             ("--rtstruct-reference", self.reference),
         ):
             if value is not None and "rtstruct" not in formats:
                 raise SettingsError(f"{name} is about the structure set; add rtstruct to --format.")
+        if self.every_mm is not None and not {"rtstruct", "planimetry"} & set(formats):
+            raise SettingsError(
+                "--contour-every is about the structure set and planimetry; add rtstruct or planimetry to --format."
+            )
         if self.tolerance_mm is not None and not 0 < self.tolerance_mm <= MOST_TOLERANCE_MM:
             raise SettingsError(
                 f"--contour-tolerance is {self.tolerance_mm:g} mm, expected above 0 and at most "
                 f"{MOST_TOLERANCE_MM:g}."
             )
+
+    def check_structures(self, names: Sequence[str]) -> None:
+        """Raise SettingsError if a margin or a name is given for a structure that is none of these."""
+        known = {key(name) for name in names}
+        for wanted in self.margins:
+            if key(wanted) not in known:
+                raise SettingsError(
+                    f"There is no {wanted} for --margin; the structures are {', '.join(names)} (--structures adds "
+                    "more)."
+                )
+        self.names.check(names)
 
 
 @dataclass(frozen=True)

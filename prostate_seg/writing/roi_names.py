@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import SettingsError
-from ..geometry.structures import LONGEST_NAME, RtType, key, structure
+from ..geometry.margin import Margin
+from ..geometry.structures import CTV, KNOWN, LONGEST_NAME, RtType, key, structure
 from ..system.checked_files import read_json, shortened
 
 TG263 = "tg263"
+PTV = "PTV"
 LONGEST_TG263 = 16  # characters; many planning systems cut longer names
 
 
@@ -53,31 +55,46 @@ class RoiNames:
             raise SettingsError(f"The ROI names in {path} are not JSON: {error}.") from error
         if not isinstance(content, dict) or not content:
             raise SettingsError(f"{path} holds no ROI names, expected an object of structures and their names.")
-        rows = {key(name): _row(value, f"{path}, {shortened(name)}") for name, value in content.items()}
+        rows: dict[str, tuple[str, str]] = {}
+        for name, value in content.items():
+            if key(name) in rows:
+                raise SettingsError(f"{path} names {shortened(name)} twice; give each structure one name.")
+            rows[key(name)] = _row(value, f"{path}, {shortened(name)}")
         types = {name: kind for name, (_, kind) in rows.items() if kind}
         return cls({name: roi for name, (roi, _) in rows.items()}, types)
 
     def name(self, structure_name: str) -> str:
-        """Return the name of a structure's ROI."""
+        """Return the name of a structure's ROI, at most 64 characters; by TG-263 at most 16."""
         if (own := self.names.get(key(structure_name))) is not None:
             return own
         if not self.tg263:
             return structure_name
         return structure(structure_name).tg263 or structure_name.strip().replace(" ", "_")[:LONGEST_TG263]
 
-    def type(self, structure_name: str) -> str:
-        """Return the RT ROI Interpreted Type of a structure."""
-        return self.types.get(key(structure_name), structure(structure_name).rt_type)
+    def enlarged(self, structure_name: str, margin: Margin) -> str:
+        """Return the name of a structure with a margin: that of a PTV for the CTV, otherwise with _PRV and mm.
 
-    def all(self, structures: Iterable[str]) -> dict[str, str]:
-        """Return the ROI's name of each structure. Raise SettingsError if two would be equal."""
-        found: dict[str, str] = {}
-        for one in structures:
-            roi = self.name(one)
-            if (other := next((name for name, taken in found.items() if key(taken) == key(roi)), None)) is not None:
-                raise SettingsError(f"--names calls {other} and {one} {roi}; give each a name of its own.")
-            found[one] = roi
-        return found
+        The mm are the largest of the margin. A name that is too long loses letters before this suffix.
+        """
+        if key(structure_name) == key(CTV):
+            return self.name(PTV)
+        mm = max(astuple(margin))
+        suffix = f"_PRV{mm:02.0f}" if float(mm).is_integer() else f"_PRV{mm:g}"
+        longest = LONGEST_TG263 if self.tg263 else LONGEST_NAME
+        return self.name(structure_name)[: longest - len(suffix)].rstrip(" _") + suffix
+
+    def type(self, structure_name: str) -> str:
+        """Return the RT ROI Interpreted Type that the names give a structure; empty if they give none."""
+        return self.types.get(key(structure_name), "")
+
+    def check(self, structures: Iterable[str]) -> None:
+        """Raise SettingsError for a name of a structure that is neither in the table nor among these."""
+        known = {*KNOWN, *map(key, structures)}
+        if unknown := sorted(set(self.names) - known):
+            raise SettingsError(
+                f"--names has {shortened(unknown[0])}, which is no structure; expected some of "
+                f"{', '.join(dict.fromkeys([*(one.name for one in KNOWN.values()), *structures]))}."
+            )
 
 
 def _row(value: Any, where: str) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def colour_table(segmentation: Segmentation) -> str:
     names = {segment.value: segment.name for segment in layered(segmentation, "the colour table")[1]}
     lines = [f"# Color table of prostate-seg\n# {max(names, default=0) + 1} values\n0 background 0 0 0 0\n"]
     for label, name in sorted(names.items()):
-        red, green, blue = structure(name).colour
+        red, green, blue = segmentation.meaning(name).colour
         lines.append(f"{label} {name.replace(' ', '_')} {red} {green} {blue} 255\n")
     return "".join(lines)
 

@@ -29,6 +29,7 @@ from .ultrasound import SOP_CLASSES, Study, add_position, check_writable_as, sav
 from .values import item
 
 SERIES_NUMBER = 400
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def write_derived_series(folder: Path, volume: Volume) -> list[Path]:
@@ -108,7 +109,7 @@ class DerivedStudy(Study):
         dataset.SeriesNumber = SERIES_NUMBER
         dataset.ImageType = ["DERIVED", "PRIMARY", "ENDORECTAL", "0001"]
         place = f" {DERIVED_PLACE}" if place_is_derived(self.volume) else ""
-        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        for keyword in LOSSY:
             if keyword in self.volume.source.header:  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
                 dataset[keyword] = self.volume.source.header[keyword]
         dataset.DerivationDescription = f"Luma in 8 bits, black outside the ultrasound field of view.{place}"

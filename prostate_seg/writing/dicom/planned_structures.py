@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from pathlib import Path
 
-from ...errors import SettingsError
-from ...geometry.margin import Margin, enlarged
+from ...geometry.margin import enlarged, touches_border
 from ...geometry.structures import CTV, key
 from ..request import Request, Series
-from .structure_set import PTV, write_rtstruct
+from .structure_set import Enlarged, write_rtstruct
 
 
 def write_structures(path: Path, request: Request) -> None:
-    """Write the CTV, further structures, and each structure that has a margin with it."""
+    """Write the CTV, further structures, and each structure that has a margin with it.
+
+    A structure with a margin that this image does not show is left out; the manifest gets a warning. The margin of
+    an organ ends at the image's border, with a warning; that of the CTV must not reach it.
+    """
     planning, volume, masks = request.planning, request.contoured.volume, request.contoured.masks
-    margins = dict(planning.margins) | ({CTV: planning.margin} if planning.margin is not None else {})
-    further = {}
-    for wanted, margin in margins.items():
+    warnings: list[str] = []
+    further = []
+    if planning.margin is not None:
+        target = enlarged(masks[CTV], volume.affine, planning.margin, volume.orientation)
+        further.append(Enlarged(CTV, planning.margin, target))
+    for wanted, margin in planning.margins.items():
         name = next((one for one in masks if key(one) == key(wanted)), None)
         if name is None:
-            raise SettingsError(f"There is no {wanted} for a margin; the structures are {', '.join(masks)}.")
-        further[enlarged_name(name, margin)] = enlarged(masks[name], volume.affine, margin, volume.orientation)
+            warnings.append(f"There is no {wanted} in this image, so it has no margin in the structure set.")
+            continue
+        mask = enlarged(masks[name], volume.affine, margin, volume.orientation, clip=True)
+        if touches_border(mask):
+            warnings.append(f"The {name} with its margin touches the image's border and may be cut there.")
+        further.append(Enlarged(name, margin, mask))
+    if request.manifest is not None:
+        request.manifest["warnings"] += warnings
     derived: tuple[Series, ...] = ("ct-series", "us-series")
     written = [name for name in derived if name in request.formats]
     series: Series = written[0] if written else "source"
@@ -34,10 +45,3 @@ def write_structures(path: Path, request: Request) -> None:
         tolerance_mm=planning.tolerance_mm,
         series=planning.reference or series,
     )
-
-
-def enlarged_name(name: str, margin: Margin) -> str:
-    """Return the name of a structure with a margin: PTV for the CTV, otherwise as AAPM TG-263 names it."""
-    if key(name) == key(CTV):
-        return PTV
-    return f"{name}_PRV{max(astuple(margin)):02.0f}"

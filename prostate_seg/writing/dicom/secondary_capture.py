@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCaptureImageStorage
 
-from ...geometry.structures import structure
 from ...geometry.volume import Array
-from ...system.atomic import replacing
+from ...system.atomic import checked_suffix, replacing
 from ..contoured_volume import RESEARCH_ONLY, SOFTWARE, SOFTWARE_VERSION, ContouredVolume
 from ..request import Request
 from ..view import View, outlines, view_of
+from .derived_series import LOSSY
 from .source import content_moment, image_reference, patient_and_study, source_header
 
 SERIES_NUMBER = 403
@@ -31,6 +31,7 @@ def write_secondary_capture(path: Path, contoured: ContouredVolume) -> None:
 
     Raise OutputError if the source is not DICOM or the file cannot be written.
     """
+    checked_suffix(path, ".dcm")
     header = source_header(contoured.volume, path.name)
     view = view_of(contoured.volume, list(contoured.masks.values()))
     frames = _frames(view, contoured)
@@ -53,6 +54,10 @@ def write_secondary_capture(path: Path, contoured: ContouredVolume) -> None:
     dataset.ImageComments = f"Not for measuring: contours are burned in. {RESEARCH_ONLY}."
     dataset.PatientOrientation, dataset.BodyPartExamined = None, "PROSTATE"
     dataset.SourceImageSequence = _sources(contoured)
+    dataset.LossyImageCompression = "00"
+    for keyword in LOSSY:
+        if keyword in header:  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
+            dataset[keyword] = header[keyword]
     count, dataset.Rows, dataset.Columns = frames.shape[:3]
     dataset.NumberOfFrames = count
     dataset.PageNumberVector = list(range(1, count + 1))
@@ -68,10 +73,12 @@ def write_secondary_capture(path: Path, contoured: ContouredVolume) -> None:
 
 
 def _sources(contoured: ContouredVolume) -> list[object]:
-    """Return a reference to each source image, once."""
+    """Return a reference to each source image, once; of a multi-frame image to all its frames."""
     found: dict[str, object] = {}
     for k in range(contoured.volume.array.shape[2]):
         reference = image_reference(contoured.volume, k)
+        if "ReferencedFrameNumber" in reference:
+            del reference.ReferencedFrameNumber
         found.setdefault(str(reference.ReferencedSOPInstanceUID), reference)
     return list(found.values())
 
@@ -81,11 +88,12 @@ def _frames(view: View, contoured: ContouredVolume) -> Array:
     width_mm, height_mm = view.extent_mm
     per_mm = LONGEST_SIDE / max(width_mm, height_mm)
     size = (max(1, round(width_mm * per_mm)), max(1, round(height_mm * per_mm)))
-    shown = [(structure(name).colour, view.of(mask)) for name, mask in contoured.masks.items()]
+    shown = [(contoured.ctv.meaning(name).colour, view.of(mask)) for name, mask in contoured.masks.items()][::-1]
     scale = np.array(view.pixel_mm) * per_mm
-    legend = [(name, structure(name).colour, contoured.remark_on(name)) for name in contoured.masks]
-    frames = []
-    for index in range(view.gray.shape[2]):
+    legend = [(name, contoured.ctv.meaning(name).colour, contoured.remark_on(name)) for name in contoured.masks]
+    count = view.gray.shape[2]
+    frames = np.zeros((count, size[1] + MARGIN * (len(legend) + 1), size[0], 3), np.uint8)
+    for index in range(count):
         gray = Image.fromarray(np.ascontiguousarray(view.gray[:, :, index].T))
         picture = Image.new("RGB", (size[0], size[1] + MARGIN * (len(legend) + 1)))
         picture.paste(gray.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
@@ -96,8 +104,8 @@ def _frames(view: View, contoured: ContouredVolume) -> Array:
         brush.text((4, size[1] + 1), f"slice {view.numbers[index]}, {RESEARCH_ONLY}", fill=_TEXT)
         for row, (name, colour, remark) in enumerate(legend, 1):
             brush.text((4, size[1] + 1 + MARGIN * row), f"{name}{' (phantom-trained)' * bool(remark)}", fill=colour)
-        frames.append(np.asarray(picture))
-    return np.stack(frames)
+        frames[index] = np.asarray(picture)
+    return frames
 
 
 def write_structures(path: Path, request: Request) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from highdicom.sr import CodedConcept
 
 from ...errors import OutputError
-from ...geometry.structures import CTV, Code, structure
+from ...geometry.structures import CTV, Code
 from ...geometry.volume import Array
 from ...system.atomic import checked_suffix, replacing
 from ..contoured_volume import (
@@ -113,7 +113,7 @@ def _segmentation(contoured: ContouredVolume, kind: str, values: Array) -> Any:
 
 
 def _description(contoured: ContouredVolume, name: str, number: int) -> Any:
-    meaning, author = structure(name), contoured.author
+    meaning, author = contoured.ctv.meaning(name), contoured.author
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=author.name, version=author.version, family=CodedConcept("123109", "DCM", "Artificial Intelligence")
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from ...errors import OutputError, SettingsError
 from ...geometry.extent import bounding_box
-from ...geometry.planimetry import stations_at
-from ...geometry.structures import CTV, Structure, key, structure
+from ...geometry.margin import Margin
+from ...geometry.planimetry import base_is_last, stations_at
+from ...geometry.structures import CTV, Structure, key
 from ...geometry.volume import Array, Volume, swap_ras_lps
 from ...system.atomic import checked_suffix, replacing
 from ..contoured_volume import (
@@ -53,7 +54,7 @@ def write_rtstruct(
     path: str | os.PathLike[str],
     contoured: ContouredVolume,
     *,
-    further: Mapping[str, Array] | None = None,
+    further: Sequence[Enlarged] = (),
     names: RoiNames | None = None,
     every_mm: float | None = None,
     tolerance_mm: float | None = None,
@@ -71,7 +72,7 @@ def write_rtstruct(
     contoured
         Volume from DICOM, CTV and further structures.
     further
-        ROIs that are made from the structures by margins, bool (I, J, K), by name, such as ``PTV``.
+        Structures with their margins, each a ROI of its own.
     names
         Names and types of the ROIs.
     every_mm
@@ -94,18 +95,9 @@ def write_rtstruct(
     checked_suffix(path, ".dcm")
     source_header(contoured.volume, path.name)
     check_structures(contoured, path.name)
-    masks = dict(contoured.masks)
-    for name, mask in (further or {}).items():
-        if key(name) in {key(other) for other in masks}:
-            raise SettingsError(
-                f"There is a structure called {name} already; leave out the margin or that structure."
-            )
-        masks[name] = mask
-    if PTV in masks:
-        masks = {CTV: masks.pop(CTV), PTV: masks.pop(PTV), **masks}
+    rois = _rois(contoured, further, names or RoiNames())
     slices = planning_slices(contoured, every_mm)
-    drawn = Drawing(names or RoiNames(), slices, tolerance_mm)
-    dataset = _structure_set(contoured, masks, drawn, series=series)
+    dataset = _structure_set(contoured, rois, (slices, tolerance_mm), series=series)
     with replacing(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
@@ -118,29 +110,66 @@ def planning_slices(contoured: ContouredVolume, every_mm: float | None) -> list[
     ``every_mm`` is below the slice distance or above 100 mm.
     """
     volume = contoured.volume
-    from_last = volume.orientation != "assumed" and volume.affine[2, 2] > 0  # k runs to the superior
+    from_last = bool(base_is_last(volume))
     return stations_at(contoured.ctv.mask(), volume.affine, every_mm, from_last=from_last)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """How masks become ROIs: their names and types, the slices with contours, and the tolerance in mm."""
+@dataclass(frozen=True, eq=False)
+class Enlarged:
+    """A structure with a margin: its name, the margin, and the enlarged mask, bool (I, J, K)."""
 
-    names: RoiNames
-    slices: list[int]
-    tolerance_mm: float | None = None
+    structure: str
+    margin: Margin
+    mask: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Roi:
+    """An ROI: its name and type, its mask, what it means, and the structure from which it is made."""
+
+    name: str
+    rt_type: str
+    mask: Array
+    meaning: Structure
+    structure: str
+    margin: Margin | None = None
+
+
+def _rois(contoured: ContouredVolume, further: Sequence[Enlarged], names: RoiNames) -> list[Roi]:
+    """Return the ROIs: CTV, PTV, structures, structures with margins. SettingsError if two have one name."""
+    found = []
+    for name, mask in contoured.masks.items():
+        meaning = contoured.ctv.meaning(name)
+        found.append(Roi(names.name(name), names.type(name) or meaning.rt_type, mask, meaning, name))
+    for one in further:
+        target = key(one.structure) == key(CTV)
+        named = PTV if target else one.structure
+        meaning = contoured.ctv.meaning(named)
+        rt_type = names.type(named) or meaning.rt_type
+        roi = Roi(names.enlarged(one.structure, one.margin), rt_type, one.mask, meaning, one.structure, one.margin)
+        found.insert(1 if target else len(found), roi)
+    seen: dict[str, Roi] = {}
+    for roi in found:
+        if (other := seen.setdefault(key(roi.name), roi)) is not roi:
+            raise SettingsError(
+                f"Two ROIs would be called {roi.name} ({_told(other)} and {_told(roi)}); give each a name of "
+                "its own, or leave out a margin or a structure."
+            )
+    return found
+
+
+def _told(roi: Roi) -> str:
+    return roi.structure if roi.margin is None else f"{roi.structure} with its margin"
 
 
 def _structure_set(
-    contoured: ContouredVolume, masks: Mapping[str, Array], drawn: Drawing, *, series: Series
+    contoured: ContouredVolume, rois: list[Roi], how: tuple[list[int], float | None], *, series: Series
 ) -> FileDataset:
+    """Return the data set; ``how`` holds the slices with contours, and the tolerance in mm."""
     volume = contoured.volume
     header, place = volume.source.header, frame_of_reference(volume)
-    role = f"structure set, {series}, slices {drawn.slices}, {list(masks)}"
-    role += "".join(f", {name} {digest_of(mask)}" for name, mask in masks.items() if name not in contoured.masks)
-    if drawn.names != RoiNames() or drawn.tolerance_mm is not None:
-        role += f", {drawn.names}, tolerance {drawn.tolerance_mm}"
-    rois = drawn.names.all(masks)
+    role = f"structure set, {series}, slices {how[0]}, tolerance {how[1]}, "
+    role += str([(roi.name, roi.rt_type, None if roi.margin is None else digest_of(roi.mask)) for roi in rois])
     moment = content_moment(header)
     identity, references = _images(volume, series=series)
     meta = FileMetaDataset()
@@ -163,17 +192,12 @@ def _structure_set(
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = place, ""
     dataset.ReferencedFrameOfReferenceSequence = [_referenced_place(header, place, identity, references)]
-    dataset.StructureSetROISequence = [
-        _roi(contoured, (number, rois[name]), name, mask) for number, (name, mask) in enumerate(masks.items(), 1)
-    ]
+    numbered = list(enumerate(rois, 1))
+    dataset.StructureSetROISequence = [_roi(contoured, number, roi) for number, roi in numbered]
     dataset.ROIContourSequence = [
-        _roi_contours(volume, (number, name), mask, drawn=drawn, references=references)
-        for number, (name, mask) in enumerate(masks.items(), 1)
+        _roi_contours(volume, (number, roi), how=how, references=references) for number, roi in numbered
     ]
-    dataset.RTROIObservationsSequence = [
-        _observation((number, rois[name]), structure(name), drawn.names.type(name))
-        for number, name in enumerate(masks, 1)
-    ]
+    dataset.RTROIObservationsSequence = [_observation(number, roi) for number, roi in numbered]
     return dataset
 
 
@@ -204,34 +228,39 @@ def _referenced_place(header: Dataset, place: str, series: str, references: list
     return item(FrameOfReferenceUID=place, RTReferencedStudySequence=[of_study])
 
 
-def _roi(contoured: ContouredVolume, numbered: tuple[int, str], name: str, mask: Array) -> Dataset:
+def _roi(contoured: ContouredVolume, number: int, roi: Roi) -> Dataset:
     voxel_ml = abs(np.linalg.det(contoured.volume.affine[:3, :3])) / 1000.0
-    roi = item(
-        ROINumber=numbered[0],
+    found = item(
+        ROINumber=number,
         ReferencedFrameOfReferenceUID=frame_of_reference(contoured.volume),
-        ROIName=numbered[1][:64],
-        ROIGenerationAlgorithm=contoured.kind_of(name),
+        ROIName=roi.name,
+        ROIGenerationAlgorithm=contoured.kind_of(roi.structure),
     )
-    if remark := contoured.remark_on(name):
-        roi.ROIDescription = remark
-    if mask.shape[2] > 1:  # a single slice has no volume
-        roi.ROIVolume = decimal(np.count_nonzero(mask) * voxel_ml)
-    return roi
+    if remark := contoured.remark_on(roi.structure):
+        found.ROIDescription = remark
+    if roi.mask.shape[2] > 1:  # a single slice has no volume
+        found.ROIVolume = decimal(np.count_nonzero(roi.mask) * voxel_ml)
+    return found
 
 
 def _roi_contours(
-    volume: Volume, roi: tuple[int, str], mask: Array, *, drawn: Drawing, references: list[Dataset]
+    volume: Volume,
+    numbered: tuple[int, Roi],
+    *,
+    how: tuple[list[int], float | None],
+    references: list[Dataset],
 ) -> Dataset:
+    mask, (slices, tolerance_mm) = numbered[1].mask, how
     contours: list[Dataset] = []
     lps = swap_ras_lps(volume.affine)
     box = bounding_box(mask)
     corner = np.array([box[0].start, box[1].start])
     by_slice = np.ascontiguousarray(mask[box].transpose(2, 0, 1))  # (K', I', J')
-    for k in sorted(set(drawn.slices) & set(range(box[2].start, box[2].stop))):
+    for k in sorted(set(slices) & set(range(box[2].start, box[2].stop))):
         lines = closed_contours(by_slice[k - box[2].start])
-        if drawn.tolerance_mm is not None:
+        if tolerance_mm is not None:
             scale = np.array(volume.spacing_mm[:2])
-            lines = [line / scale for line in thinned([line * scale for line in lines], drawn.tolerance_mm)]
+            lines = [line / scale for line in thinned([line * scale for line in lines], tolerance_mm)]
         for line in lines:
             points = (line + corner) @ lps[:3, :2].T + lps[:3, 2] * k + lps[:3, 3]  # (P, 3) mm
             contour = item(
@@ -247,21 +276,23 @@ def _roi_contours(
             contours.append(contour)
     if not contours:
         raise OutputError(
-            f"The structure {roi[1]} lies on none of the planning slices, so it has no contour; give a smaller "
-            "--contour-every."
+            f"The structure {numbered[1].name} lies on none of the planning slices, so it has no contour; give a "
+            "smaller --contour-every."
         )
     return item(
-        ReferencedROINumber=roi[0], ROIDisplayColor=list(structure(roi[1]).colour), ContourSequence=contours
+        ReferencedROINumber=numbered[0],
+        ROIDisplayColor=list(numbered[1].meaning.colour),
+        ContourSequence=contours,
     )
 
 
-def _observation(numbered: tuple[int, str], meaning: Structure, rt_type: str) -> Dataset:
-    kind = meaning.type
+def _observation(number: int, roi: Roi) -> Dataset:
+    kind = roi.meaning.type
     return item(
-        ObservationNumber=numbered[0],
-        ReferencedROINumber=numbered[0],
-        ROIObservationLabel=numbered[1][:LABEL_LENGTH],
-        RTROIInterpretedType=rt_type,
+        ObservationNumber=number,
+        ReferencedROINumber=number,
+        ROIObservationLabel=roi.name[:LABEL_LENGTH],
+        RTROIInterpretedType=roi.rt_type,
         ROIInterpreter="",
         RTROIIdentificationCodeSequence=[code(kind.value, kind.scheme, kind.meaning)],
     )
