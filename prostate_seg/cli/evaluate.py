@@ -52,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
         check_structure_results,
         evaluate_folders,
         read_patients,
-        structures_as_json,
     )
     from ..system.atomic import check_writable
 
@@ -82,13 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.partial:
         rows = [row for row in rows if not row.unpaired]
         observers = observers and replace(observers, rows=[row for row in observers.rows if not row.unpaired])
-    if options.json:
-        found = [row.as_json() for row in rows]
-        show_json(found if more is None else {"cases": found, "structures": structures_as_json(more)})
-    else:
-        _show_rows(rows, observers)
-        if more is not None:
-            _show_structures(more)
+    _show(options, rows, observers, more)
     rows_of_all = [*rows, *(observers.rows if observers else [])]
     if more is not None:
         rows_of_all += [one for results in more.results.values() for one in results]
@@ -98,6 +91,24 @@ def run(options: argparse.Namespace) -> int:
     if all(row.error for row in rows):
         return NOTHING_DONE
     return SOME_FAILED if any(row.error for row in rows_of_all) else DONE
+
+
+def _show(
+    options: argparse.Namespace,
+    rows: list[CaseResult],
+    observers: Observers | None,
+    more: StructureResults | None,
+) -> None:
+    """Print the results as tables, or as JSON."""
+    from ..evaluation import structures_as_json
+
+    if options.json:
+        found = [row.as_json() for row in rows]
+        show_json(found if more is None else {"cases": found, "structures": structures_as_json(more)})
+        return
+    _show_rows(rows, observers)
+    if more is not None:
+        _show_structures(more)
 
 
 def _say_what_failed(rows: list[CaseResult], alone: int, *, partial: bool) -> None:
