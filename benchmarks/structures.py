@@ -9,7 +9,7 @@ the centre of the true CTV, at a threshold of 0.5. "visible urethra" are the cas
 catheter.
 
 The cost is that of Predictor.assess with and without structures, alternating on the same phantoms; memory is the
-largest resident size of a process that segments the largest phantom.
+largest resident size of a process that segments the first phantom.
 """
 
 from __future__ import annotations

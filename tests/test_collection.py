@@ -150,3 +150,41 @@ def test_a_table_of_patients_names_every_case_and_the_current_folder_keeps_its_n
     from pathlib import Path
 
     assert collect([Path()], tmp_path / "new", unchanged=True).taken == ("phantom3",)
+
+
+def test_a_structure_that_was_corrected_or_added_is_collected_and_an_unchanged_one_is_not(segmented, tmp_path):
+    from dataclasses import replace
+    from shutil import copytree
+
+    from prostate_seg.geometry.volume import Segmentation
+    from prostate_seg.reading.masks import read_segments
+    from prostate_seg.writing.manifest import voxel_digest
+    from prostate_seg.writing.nrrd import write_seg_nrrd
+
+    case = tmp_path / "out" / "phantom3"
+    copytree(segmented / "out" / "phantom3", case)
+    file = case / "ctv.seg.nrrd"
+    segments, affine = read_segments(file)
+    labels = np.zeros(segments["CTV"].shape, np.uint8)
+    labels[30:60, 20:40, 4:8] = 1
+    before, bladder, added = np.zeros((3, *labels.shape), bool)
+    before[5:9, 5:9, 2:4], bladder[10:14, 5:9, 2:4], added[20:24, 5:9, 2:4] = True, True, True
+    manifest = json.loads((case / "manifest.json").read_text())
+    manifest["ctv_sha256"] = voxel_digest(labels == 1)
+    known = {"volume_ml": 1.0, "learnt_on": "phantoms"}
+    manifest["structures"] = {
+        "Urethra": known | {"sha256": voxel_digest(before)},
+        "Bladder": known | {"sha256": voxel_digest(bladder)},
+    }
+    (case / "manifest.json").write_text(json.dumps(manifest))
+    whole = Segmentation(
+        labels, affine, structures={"Urethra": np.roll(before, 1, axis=0), "Bladder": bladder, "Nodule": added}
+    )
+    write_seg_nrrd(file, replace(whole))
+    collect([case], tmp_path / "new")
+    (entry,) = load(tmp_path / "new" / "datalist.json")["training"]
+    assert set(entry["structures"]) == {"Urethra", "Nodule"}
+    assert "label" not in entry
+    sample = LoadCased(structures=["urethra", "nodule", "bladder"])(entry)
+    assert [int(part.max()) for part in sample["label"]] == [-1, 1, 1, -1]
+    assert int(sample["label"][2].sum()) == 4 * 4 * 2

@@ -23,6 +23,7 @@ from ..writing.manifest import (
     MaskFacts,
     StructureFacts,
     mask_digest,
+    voxel_digest,
 )
 from ..writing.request import Request
 
@@ -89,6 +90,7 @@ def structure_facts(segmentation: Segmentation) -> dict[str, StructureFacts]:
         name: {
             "volume_ml": None if single else round(volume_ml(mask, segmentation.affine), 3),
             "learnt_on": "phantoms" if name in segmentation.phantom_trained else "patients",
+            "sha256": voxel_digest(mask),
         }
         for name, mask in segmentation.structures.items()
     }

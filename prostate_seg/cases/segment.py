@@ -120,7 +120,7 @@ def segment(
     Returns
     -------
     Segmentation
-        Labels and probability on the image's grid, with ``warnings`` and ``uncertainty``.
+        Labels and probability on the image's grid, further structures, ``warnings`` and ``uncertainty``.
 
     Raises
     ------

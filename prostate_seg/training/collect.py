@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError, OutputError, ProstateSegError
 from ..geometry.resample import on_grid_of
 from ..geometry.structures import CTV
-from ..geometry.volume import Segmentation
+from ..geometry.volume import Array, Segmentation
 from ..reading.cases import read
 from ..reading.masks import read_mask, read_segments
 from ..system.atomic import replacing_folder
@@ -23,7 +23,7 @@ from ..system.digests import sha256_of_file
 from ..writing import write
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
-from ..writing.manifest import MANIFEST, mask_digest
+from ..writing.manifest import MANIFEST, mask_digest, voxel_digest
 from .datalist import load
 
 DATALIST = "datalist.json"
@@ -53,8 +53,9 @@ def collect(
 ) -> Collected:
     """Copy cases that ``segment`` wrote, with their corrected masks, into a new folder for training.
 
-    The new folder contains ``datalist.json``, ``images/`` and ``labels/``. If an error is raised, it is not
-    created.
+    The new folder contains ``datalist.json``, ``images/`` and ``labels/``. Further structures that a user drew or
+    changed become the ``structures`` of a case; unchanged ones are left out, and so is a CTV that nobody changed
+    beside them. If an error is raised, the folder is not created.
 
     Parameters
     ----------
@@ -128,35 +129,53 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
         raise InputError(f"{FORMATS['nrrd'].file} is not there; segment with --format nrrd,seg-nrrd")
     manifest, given = manifest_of(case), given_mask(case)
     image = read(image_file)
-    if given.file.name.lower().endswith(".seg.nrrd"):
-        segments, affine = read_segments(given.file)
-        name = CTV if CTV in segments else next(iter(segments), "")
-        if not name or (len(segments) > 1 and name != CTV):
-            raise InputError(f"{given.file.name} holds {', '.join(segments) or 'no segment'}, expected one CTV")
-        mask = segments[name]
-    else:
-        single = read_mask(given.file)
-        mask, affine = single.mask(), single.affine
-    placed, _ = on_grid_of(image, mask, affine, CTV)
-    label = Segmentation(placed.astype(np.uint8), image.affine, orientation=image.orientation)
+    masks, affine = _masks(given.file)
+    placed = {name: on_grid_of(image, mask, affine, name)[0] for name, mask in masks.items()}
+    structures = _corrected(placed, manifest)
+    label = Segmentation(placed[CTV].astype(np.uint8), image.affine, orientation=image.orientation)
     corrected = mask_digest(label) != manifest.get("ctv_sha256")
-    if not corrected and not unchanged:
+    if not corrected and not structures and not unchanged:
         raise _UnchangedError("its mask was not changed since it was segmented (--unchanged takes it too)")
-    if not placed.any():
+    if not label.labels.any():
         raise InputError("its mask is empty")
     shutil.copyfile(image_file, output / "images" / f"{case.name}.nrrd")
-    write(label, output / "labels" / f"{case.name}.nii.gz")
+    entry: dict[str, Any] = {"case": case.name, "image": f"images/{case.name}.nrrd"}
+    if corrected or unchanged:
+        entry["label"] = f"labels/{case.name}.nii.gz"
+        write(label, output / entry["label"])
+    if structures:
+        file = f"labels/{case.name}.seg.nrrd"
+        write(replace(label, structures=structures), output / file)
+        entry["structures"] = dict.fromkeys(structures, file)
+    entry["provenance"] = {
+        "drawn": "corrected" if corrected or structures else "automatic",
+        "from": given.file.name,
+        "mask_file_sha256": sha256_of_file(given.file),
+        "input_sha256": (manifest.get("input") or {}).get("sha256"),
+        "bundle": manifest.get("bundle"),
+    }
+    return entry
+
+
+def _masks(file: Path) -> tuple[dict[str, Array], Array]:
+    """Return the CTV and further structures of a mask file by name, and the affine. Raise InputError."""
+    if not file.name.lower().endswith(".seg.nrrd"):
+        single = read_mask(file)
+        return {CTV: single.mask()}, single.affine
+    segments, affine = read_segments(file)
+    name = CTV if CTV in segments else next(iter(segments), "")
+    if not name or (len(segments) > 1 and name != CTV):
+        raise InputError(f"{file.name} holds {', '.join(segments) or 'no segment'}, expected one CTV")
+    return {CTV: segments.pop(name), **segments}, affine
+
+
+def _corrected(masks: Mapping[str, Array], manifest: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the further structures that a user drew or changed, without empty ones."""
+    written = manifest.get("structures") or {}
     return {
-        "case": case.name,
-        "image": f"images/{case.name}.nrrd",
-        "label": f"labels/{case.name}.nii.gz",
-        "provenance": {
-            "drawn": "corrected" if corrected else "automatic",
-            "from": given.file.name,
-            "mask_file_sha256": sha256_of_file(given.file),
-            "input_sha256": (manifest.get("input") or {}).get("sha256"),
-            "bundle": manifest.get("bundle"),
-        },
+        name: mask
+        for name, mask in masks.items()
+        if name != CTV and mask.any() and (written.get(name) or {}).get("sha256") != voxel_digest(mask)
     }
 
 

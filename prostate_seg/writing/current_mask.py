@@ -100,8 +100,8 @@ def manifest_of(folder: Path) -> Mapping[str, Any]:
 def is_changed(file: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether a mask differs from the mask in the manifest.
 
-    The result is also True if the file cannot be read or holds several segments, and False if the manifest has no
-    digest.
+    Of several segments the CTV counts. The result is also True if the file cannot be read or has no CTV, and False
+    if the manifest has no digest.
     """
     expected = manifest.get("ctv_sha256")
     if not expected:

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from ..assessment.facts import Uncertainty
-from ..geometry.volume import Orientation, Segmentation
+from ..geometry.volume import Array, Orientation, Segmentation
 
 MANIFEST = "manifest.json"  # file name in a case's folder
 DIGESTS = "outputs_sha256"  # entry with the SHA-256 of every other file in the folder
@@ -45,10 +45,11 @@ class Extent(TypedDict):
 
 
 class StructureFacts(TypedDict):
-    """A further structure: its volume, null for a single slice, and what its model was trained on."""
+    """A further structure: volume (null for a single slice), what its model was trained on, digest of its mask."""
 
     volume_ml: float | None
     learnt_on: str
+    sha256: str
 
 
 class MaskFacts(TypedDict):
@@ -82,5 +83,9 @@ class Manifest(MaskFacts):
 
 def mask_digest(segmentation: Segmentation) -> str:
     """Return the hex SHA-256 of the first structure's voxels and shape, independent of the file format."""
-    mask = segmentation.mask()
+    return voxel_digest(segmentation.mask())
+
+
+def voxel_digest(mask: Array) -> str:
+    """Return the hex SHA-256 of a mask's voxels and shape."""
     return hashlib.sha256(f"{mask.shape}".encode() + np.packbits(mask).tobytes()).hexdigest()
