@@ -90,6 +90,16 @@ def test_exporting_a_phantom_trained_structure_keeps_its_mark(made, tmp_path):
     assert any(note.startswith("Phantom-trained, not tried on a patient: Urethra, Bladder") for note in done.notes)
 
 
+def test_export_takes_the_segment_called_ctv_and_all_others_if_asked(made, tmp_path):
+    write_nrrd(tmp_path / "image.nrrd", made.contoured.volume)
+    sha256 = read(tmp_path / "image.nrrd").source.sha256
+    write_seg_nrrd(tmp_path / "a.seg.nrrd", replace(made.contoured.segmentation, source_sha256=sha256))
+    for wanted, expected in (((), ["CTV"]), (("urethra",), ["CTV", "Urethra"]), (("all",), ["CTV", *WHOLE])):
+        options = ExportOptions(tmp_path / "a.seg.nrrd", ("seg-nrrd",), tmp_path / "image.nrrd", structures=wanted)
+        done = export_case(options, tmp_path / f"out{len(wanted)}{len(expected)}")
+        assert list(read_segments(done.folder / "ctv.seg.nrrd")[0]) == expected
+
+
 def test_overlapping_structures_need_three_layers(made):
     layers, segments = layered(made.contoured.segmentation, "x.seg.nrrd")
     assert len(layers) == 3

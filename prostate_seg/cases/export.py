@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InputError, SettingsError
 from ..geometry.resample import on_grid_of
-from ..geometry.structures import CTV
+from ..geometry.structures import CTV, key
 from ..geometry.volume import Array, Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
@@ -59,9 +59,9 @@ class ExportOptions:
         Image that the mask was drawn on. None: ``trus.nrrd`` in the case's folder. DICOM formats need the DICOM
         files.
     segment
-        Name of the CTV; required if the mask has several segments.
+        Name of the CTV; required if the mask has several segments and none is called CTV.
     structures
-        Names of further segments to export.
+        Names of further segments to export, or ``all``: all that are not empty.
     acquisition
         How to read the source. The manifest of the case gives the values that are None here.
     planning
@@ -252,9 +252,14 @@ def _interpolated(name: str, *, before_ml: float, after_ml: float) -> str:
 def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -> list[str]:
     """Return the names of the CTV and of the further structures. Raise InputError if one is missing."""
     names = ", ".join(segments)
-    if options.segment is None and len(segments) > 1:
+    named = next((name for name in segments if key(name) == key(CTV)), None)
+    if options.segment is None and len(segments) > 1 and named is None:
         raise InputError(f"{file.name} has {len(segments)} segments ({names}); choose the CTV with --segment NAME.")
-    chosen = [next(iter(segments)) if options.segment is None else options.segment, *options.structures]
+    ctv = options.segment or named or next(iter(segments))
+    every = "all" in map(key, options.structures)
+    others = [name for name in segments if name != ctv and segments[name].any()] if every else options.structures
+    by_key = {key(name): name for name in segments}
+    chosen = [name if name in segments else by_key.get(key(name), name) for name in (ctv, *others)]
     for name in chosen:
         if name not in segments:
             raise InputError(f"{file.name} has no segment {name!r}; it has {names}.")

@@ -215,6 +215,17 @@ def _show_structures(found: StructureResults) -> None:
         show(f"{name:24s} {count:5d} {cells}")
     over_all = " ".join(f"{cell(value, 3):>6s}" for value in found.over_all().values())
     show(f"{'over all structures':54s} {over_all}")
+    if not found.things:
+        return
+    show("")
+    show(
+        f"{'things':16s} {'within mm':>9s} {'matched':>8s} {'missed':>7s} {'invented':>8s} {'RQ':>6s} "
+        f"{'error mm':>9s}"
+    )
+    for name, matches in found.things.items():
+        for one in matches:
+            rest = f"{cell(one.recognition_quality, 3):>6s} {cell(one.median_error_mm, 2):>9s}"
+            show(f"{name:16s} {one.limit_mm:9g} {len(one.errors_mm):8d} {one.missed:7d} {one.invented:8d} {rest}")
 
 
 def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:

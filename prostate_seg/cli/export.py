@@ -17,8 +17,12 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("mask", type=path, help="mask file (.seg.nrrd, .nii.gz, ...) or a folder of segment")
     verb.add_argument("-o", "--output", type=path, required=True, help="folder; one sub-folder a case")
     verb.add_argument("--source", type=path, help="the image it was drawn on; DICOM formats need the DICOM")
-    verb.add_argument("--segment", metavar="NAME", help="which segment is the CTV, where there are several")
-    verb.add_argument("--structure", action="append", default=[], metavar="NAME", help="a segment to keep too")
+    verb.add_argument(
+        "--segment", metavar="NAME", help="which segment is the CTV (default: that called CTV, or the only one)"
+    )
+    verb.add_argument(
+        "--structure", action="append", default=[], metavar="NAME", help="a segment to keep too, or all"
+    )
     verb.add_argument("--drawn", choices=("automatic", "semiautomatic", "manual"), help="how the mask came about")
     acquisition_options(verb)
     format_options(verb, default=None)

@@ -24,6 +24,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=int, default=0, help="seed of the first; the next ones count up")
     verb.add_argument("--format", choices=("nifti", "dicom"), default="nifti")
     verb.add_argument("--structures", action="store_true", help="labels as .seg.nrrd with every structure")
+    verb.add_argument("--implants", action="store_true", help="with needles or seeds, and labels/NAME.things.json")
     verb.add_argument("--kind", choices=KINDS, help="kind of DICOM (default series)")
 
 
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
                     image_format=options.format,
                     kind=kind,
                     structures=options.structures,
+                    implants=options.implants,
                 ):
                     show(path)
             except OutputError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from .masks_of_pair import several_masks
 from .metrics import Panoptic
 from .pairs import Pair
 from .tables import COLUMNS, INTERVAL, qualities, summaries_as_json, summaries_of
+from .things import Matches, evaluate_things, things_as_json
 
 TABLE, DOCUMENT = "structures.csv", "structures.json"
 _MARKS = {TABLE: "case,structure,dice", DOCUMENT: '"panoptic_over_all"'}
@@ -38,10 +39,13 @@ class StructureResults:
         One result for each case, by the name of the structure.
     notes
         Remarks: structures that exclude each other and overlap, and structures that only one side has.
+    things
+        Matches of needles and seeds (:func:`.evaluate_things`).
     """
 
     results: Mapping[str, list[CaseResult]]
     notes: tuple[str, ...] = ()
+    things: Matches = field(default_factory=dict)
 
     def panoptic(self, name: str) -> Panoptic:
         """Return the counts of a structure over the cases; a structure of a case is one segment."""
@@ -107,7 +111,7 @@ def evaluate_structures(
         results[name] = results_of(cases, one, jobs=jobs)
     for pair in pairs:
         notes += _overlaps(pair, results)
-    return StructureResults(results, tuple(notes))
+    return StructureResults(results, tuple(notes), evaluate_things(predictions, references))
 
 
 def _is_whole(pair: Pair) -> bool:
@@ -173,6 +177,7 @@ def structures_as_json(found: StructureResults) -> dict[str, Any]:
         "interval": INTERVAL,
         "notes": list(found.notes),
         "panoptic_over_all": found.over_all(),
+        "things": things_as_json(found.things),
         "structures": {
             name: {
                 "cases_measured": sum(one.metrics is not None for one in results),

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import GeometryError, InputError
 from .source import Source
 from .structures import CTV, Structure, key, structure
+from .things import Thing
 
 Array = np.ndarray[Any, Any]
 Orientation = Literal["file", "option", "assumed"]
@@ -97,6 +98,8 @@ class Segmentation:
         Further structures by name, bool (I, J, K). They may overlap each other and the labels.
     phantom_trained
         Names of structures whose model was trained on phantoms alone; every output marks them.
+    things
+        Needles, seeds and other instances.
     meanings
         Structures that the shipped table does not have, or has differently, by their keys
         (:func:`prostate_seg.geometry.structures.key`).
@@ -128,6 +131,7 @@ class Segmentation:
     uncertainty: Mapping[str, Any] = field(default_factory=dict)
     structures: Mapping[str, Array] = field(default_factory=dict)
     phantom_trained: tuple[str, ...] = ()
+    things: tuple[Thing, ...] = ()
     meanings: Mapping[str, Structure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -15,10 +15,12 @@ from scipy import ndimage
 
 from ..errors import SettingsError
 from ..geometry.source import Source
+from ..geometry.things import Thing
 from ..geometry.volume import Array, Segmentation, Volume, affine_from_lps
 from .acoustics import Scene
 from .anatomy import Anatomy, bladder, draw_anatomy, gland, rectal_wall, urethra, vesicles
 from .beams import speckle
+from .implants import Implant, draw_implants
 from .scanner import Scan, beams_of, compressed, converter, draw_scan, finish, pixel_positions
 from .tissue import Tissue, draw_tissue
 
@@ -30,6 +32,7 @@ __all__ = [
     "Tissue",
     "draw_settings",
     "make_phantom",
+    "with_implants",
     "without_prostate",
 ]
 
@@ -44,6 +47,7 @@ class PhantomSettings:
     anatomy: Anatomy
     tissue: Tissue
     scan: Scan
+    implants: tuple[Implant, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +66,15 @@ class Phantom:
         continue outside the ultrasound fan.
     settings
         Settings from which the image was made.
+    things
+        Needles and seeds in RAS mm, cut off at the first and last slice.
     """
 
     image: Volume
     truth: Segmentation
     structures: dict[str, Array]
     settings: PhantomSettings
+    things: tuple[Thing, ...] = ()
 
 
 def draw_settings(
@@ -128,7 +135,41 @@ def make_phantom(
     image = _render(texture, marks, settings)
     structures = _structures(settings.anatomy, settings.scan)
     truth = Segmentation(structures["ctv"].astype(np.uint8), affine)
-    return Phantom(Volume(image, affine, source=Source("phantom")), truth, structures, settings)
+    things = _things(settings, affine)
+    return Phantom(Volume(image, affine, source=Source("phantom")), truth, structures, settings, things)
+
+
+def with_implants(seed: int, *, needles: int | None = None, seeds: int | None = None) -> PhantomSettings:
+    """Return the settings of a seed with needles (0 to 25), seeds (60 to 120), or both, if no numbers are given.
+
+    The needles that a usual phantom may have, which no truth names, are left out.
+    """
+    rng = np.random.default_rng((seed, 20262))
+    drawn = draw_settings(seed)
+    kind = rng.integers(3)
+    counts = (int(rng.integers(1, 26)), int(rng.integers(60, 121)))
+    several = counts[0] if needles is None and kind != 1 else needles or 0
+    many = counts[1] if seeds is None and kind != 0 else seeds or 0
+    implants = draw_implants(rng, drawn.anatomy, needles=several, seeds=many)
+    return replace(drawn, tissue=replace(drawn.tissue, needles=0), implants=implants)
+
+
+def _things(settings: PhantomSettings, affine: Array) -> tuple[Thing, ...]:
+    """Return the implants in RAS mm, cut off at the first and last slice; a seed of less than half is left out."""
+    scan, found = settings.scan, []
+    x, y = pixel_positions(scan)
+    corner = np.array([x[0, 0], y[0, 0], scan.first_z_mm])
+    last = scan.first_z_mm + scan.spacing_mm[2] * (scan.shape[2] - 1)
+    for one in settings.implants:
+        ends = np.array([one.start, one.end], float)
+        share = np.clip((np.array([scan.first_z_mm, last]) - ends[0, 2]) / (ends[1, 2] - ends[0, 2]), 0, 1)
+        if share[0] >= share[1] or (one.structure == "Seed" and share[1] - share[0] < 0.5):
+            continue
+        cut = ends[0] + share[:, None] * (ends[1] - ends[0])
+        index = (cut - corner) / np.array(scan.spacing_mm)
+        start, end = (tuple(map(float, at)) for at in index @ affine[:3, :3].T + affine[:3, 3])
+        found.append(Thing(one.structure, start, end, one.radius_mm))  # type: ignore[arg-type]
+    return tuple(found)
 
 
 def without_prostate(seed: int) -> PhantomSettings:
@@ -149,7 +190,7 @@ def _render(texture: np.random.Generator, marks: np.random.Generator, settings: 
     """Return the image, uint8 (I, J, K), computed slice by slice."""
     scan, tissue = settings.scan, settings.tissue
     beams = beams_of(scan, settings.anatomy.probe_radius_mm)
-    scene = Scene(texture, settings.anatomy, tissue, beams)
+    scene = Scene(texture, settings.anatomy, tissue, beams, implants=settings.implants)
     at, drawn = converter(scan, beams)
     echoes = [scene.slice_db(float(z)) for z in beams.z_mm]
     middle_db = float(np.median(np.stack([echo[::4, ::4] for echo in echoes])))

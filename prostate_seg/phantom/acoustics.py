@@ -7,6 +7,7 @@ import numpy as np
 from ..geometry.volume import Array
 from .anatomy import Anatomy, bladder, gland, gland_distance_mm, rectal_wall, urethra_distance_mm, vesicles
 from .beams import Beams, SmoothField
+from .implants import Implant, add_implants
 from .spots import Spot, add_spots, draw_spots
 from .tissue import Tissue
 
@@ -14,8 +15,16 @@ from .tissue import Tissue
 class Scene:
     """One patient under one probe; computes the echoes of a slice in dB."""
 
-    def __init__(self, rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue, beams: Beams) -> None:
-        self.anatomy, self.tissue, self.beams = anatomy, tissue, beams
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        anatomy: Anatomy,
+        tissue: Tissue,
+        beams: Beams,
+        *,
+        implants: tuple[Implant, ...] = (),
+    ) -> None:
+        self.anatomy, self.tissue, self.beams, self.implants = anatomy, tissue, beams, implants
         self.x, self.y = beams.positions()
         self.depth = beams.radius_mm - beams.radius_mm[0]
         self._coarse = SmoothField(rng, beams, (12.0, 14.0, 14.0))
@@ -56,6 +65,7 @@ class Scene:
         echo, more = self._neighbours(z, echo, distance, fine)
         echo += (
             add_spots(self._spots, self.beams, z)
+            + add_implants(self.implants, self.beams, z)
             + self._near_and_time_gain()[:, None]
             - more
             - shadow

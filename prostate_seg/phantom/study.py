@@ -6,13 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ..geometry.structures import CTV, key, structure
 from ..reading.cases import read
+from ..reading.things import SUFFIX
 from ..system.atomic import made_folder, replacing_folder
 from ..writing.dicom.ultrasound import Kind, write_us
 from ..writing.nifti import write_nifti
 from ..writing.nrrd import write_seg_nrrd
-from . import make_phantom
+from ..writing.things import write_things
+from . import make_phantom, with_implants
 
 
 def write_phantom(
@@ -22,6 +26,7 @@ def write_phantom(
     image_format: Literal["nifti", "dicom"] = "nifti",
     kind: Kind = "series",
     structures: bool = False,
+    implants: bool = False,
 ) -> tuple[Path, Path]:
     """Make a phantom and write it; return the paths of image and label.
 
@@ -41,6 +46,8 @@ def write_phantom(
         Kind of DICOM, see :func:`.write_us`.
     structures
         Whether the label is ``labels/phantomSEED.seg.nrrd`` with every structure.
+    implants
+        Whether the phantom has needles or seeds; their places are written to ``labels/phantomSEED.things.json``.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def write_phantom(
     image, label = folder / "images" / name, folder / "labels" / f"{name}.nii.gz"
     for parent in (image.parent, label.parent):
         made_folder(parent)
-    phantom = make_phantom(seed)
+    phantom = make_phantom(seed, settings=with_implants(seed) if implants else None)
     truth = phantom.truth
     if image_format == "dicom":
         with replacing_folder(image, may_replace=lambda path: path.is_file() and path.suffix == ".dcm") as partial:
@@ -67,4 +74,7 @@ def write_phantom(
         write_seg_nrrd(label, replace(truth, structures=more))
     else:
         write_nifti(label, truth)
+    if implants:
+        moved = truth.affine @ np.linalg.inv(phantom.truth.affine)  # to where the files say that the image lies
+        write_things(label.parent / f"{name}{SUFFIX}", [one.moved(moved) for one in phantom.things])
     return image, label

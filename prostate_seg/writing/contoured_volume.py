@@ -16,6 +16,7 @@ from scipy import ndimage
 from ..errors import GeometryError, OutputError, SettingsError
 from ..geometry.extent import bounding_box
 from ..geometry.structures import CTV, LONGEST_NAME, key
+from ..geometry.things import check_inside
 from ..geometry.volume import Array, Segmentation, Volume, same_grid
 
 Kind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
@@ -66,7 +67,7 @@ class ContouredVolume:
     Raises
     ------
     GeometryError
-        A mask has another grid than the volume.
+        A mask has another grid than the volume, or a thing leaves it.
     SettingsError
         Two structures have the same name.
     """
@@ -93,6 +94,8 @@ class ContouredVolume:
                     f"The structure {name} is {mask.dtype} of shape {mask.shape}, expected bool of the image's "
                     f"{self.volume.array.shape}."
                 )
+
+        check_inside(self.ctv.things, self.volume.affine, self.volume.array.shape)
 
     @cached_property
     def masks(self) -> dict[str, Array]:
@@ -125,6 +128,8 @@ class ContouredVolume:
         for name, mask in self.masks.items():
             digest.update(f"{name} {mask.shape}".encode() + np.packbits(mask).tobytes())
         digest.update((np.round(self.volume.affine, 4) + 0.0).tobytes())
+        if self.ctv.things:
+            digest.update(repr(self.ctv.things).encode())
         return digest.hexdigest()
 
 

@@ -153,6 +153,13 @@ _ROWS = (
         folder=True,
     ),
     Format(
+        "things",
+        "things.json",
+        f"{_FILES}.things:write_structures",
+        "needles and seeds: both ends in RAS mm, radius, score",
+        structures=True,
+    ),
+    Format(
         "planimetry",
         "planimetry.html",
         "prostate_seg.report.planimetry_page:write_planimetry",

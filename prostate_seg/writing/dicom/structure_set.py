@@ -32,6 +32,7 @@ from ..roi_names import RoiNames
 from .contours import closed_contours, thinned
 from .ct_series import ct_references
 from .derived_series import series_references
+from .roi_things import add_things
 from .source import (
     DERIVED_PLACE,
     content_moment,
@@ -198,6 +199,7 @@ def _structure_set(
         _roi_contours(volume, (number, roi), how=how, references=references) for number, roi in numbered
     ]
     dataset.RTROIObservationsSequence = [_observation(number, roi) for number, roi in numbered]
+    add_things(dataset, contoured, references)
     return dataset
 
 

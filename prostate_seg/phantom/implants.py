@@ -1,0 +1,140 @@
+"""Needles and seeds of a phantom: their exact places, and their echoes.
+
+Coordinates are those of :mod:`.anatomy`. A needle runs from below the apex to its tip. Its near wall is bright,
+with echoes of reverberation behind it (a comet tail) and a shadow. A seed is a short bright piece; the more it is
+tilted, the fainter it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry.volume import Array
+from .anatomy import Anatomy, gland
+from .beams import Beams
+
+NEEDLE_RADIUS_MM, SEED_RADIUS_MM, SEED_LENGTH_MM = 0.65, 0.4, 4.5
+GRID_MM = 5.0  # of a template
+WIDTH_MM, DEPTH_MM = 0.9, 0.6  # smallest width and depth of an echo: that of the pulse
+
+
+@dataclass(frozen=True)
+class Implant:
+    """A needle or a seed: both ends (x, y, z) in mm, radius in mm, and how it looks.
+
+    Attributes
+    ----------
+    echo_db
+        Echo above the surrounding tissue.
+    shadow_db
+        Loss behind it.
+    tail_db
+        First echo of reverberation relative to the wall's; 0 for none.
+    """
+
+    structure: str
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    radius_mm: float
+    echo_db: float
+    shadow_db: float
+    tail_db: float = 0.0
+
+
+def draw_implants(rng: np.random.Generator, anatomy: Anatomy, *, needles: int, seeds: int) -> tuple[Implant, ...]:
+    """Draw needles on the grid of a template, and seeds along needle tracks, all inside the gland.
+
+    Needles lean away from the grid by about a degree and end between mid-gland and base. Seeds are tilted by some
+    degrees. Fewer than asked are drawn if the gland has no room.
+    """
+    found: list[Implant] = []
+    tracks = _tracks(rng, anatomy)
+    half = 0.5 * anatomy.length_mm
+    for x, y in tracks[:needles]:
+        tip = float(rng.uniform(0.0, 0.85)) * half
+        lean = rng.normal(0, 0.015, 2)
+        start = (x - lean[0] * (tip + half + 8), y - lean[1] * (tip + half + 8), -half - 8.0)
+        found.append(
+            Implant(
+                "Needle",
+                (float(start[0]), float(start[1]), start[2]),
+                (float(x), float(y), tip),
+                NEEDLE_RADIUS_MM,
+                float(rng.uniform(18, 32)),
+                float(rng.uniform(2, 12)),
+                float(rng.uniform(-12, -4)),
+            )
+        )
+    for number in range(seeds):
+        x, y = tracks[-1 - number % max(1, len(tracks) - needles)] if len(tracks) > needles else (0.0, 0.0)
+        z = float(rng.uniform(-0.8, 0.8)) * half
+        x, y = x + float(rng.normal(0, 0.7)), y + float(rng.normal(0, 0.7))
+        if _inside(anatomy, x, y, z) and all(_apart(x, y, z, one) for one in found if one.structure == "Seed"):
+            tilt = rng.normal(0, 0.1, 2)
+            axis = np.array([tilt[0], tilt[1], 1.0])
+            axis *= 0.5 * SEED_LENGTH_MM / np.linalg.norm(axis)
+            echo = float(rng.uniform(14, 27)) * float(np.exp(-20 * (tilt @ tilt)))
+            found.append(
+                Implant(
+                    "Seed",
+                    (x - float(axis[0]), y - float(axis[1]), z - float(axis[2])),
+                    (x + float(axis[0]), y + float(axis[1]), z + float(axis[2])),
+                    SEED_RADIUS_MM,
+                    echo,
+                    float(rng.uniform(0, 5)),
+                    float(rng.uniform(-16, -8)),
+                )
+            )
+    return tuple(found)
+
+
+def _tracks(rng: np.random.Generator, anatomy: Anatomy) -> list[tuple[float, float]]:
+    """Return the positions of a template's grid inside the gland at mid-gland, shuffled."""
+    reach = int(anatomy.width_mm / GRID_MM) + 1
+    shift = rng.uniform(0, GRID_MM, 2)
+    grid = [
+        (n * GRID_MM + shift[0], m * GRID_MM + shift[1]) for n in range(-reach, reach) for m in range(-reach, reach)
+    ]
+    places = [(x + anatomy.centre_mm[0], y + anatomy.centre_mm[1]) for x, y in grid]
+    inside = [place for place in places if _inside(anatomy, *place, 0.0)]
+    return [inside[n] for n in rng.permutation(len(inside))]
+
+
+def _inside(anatomy: Anatomy, x: float, y: float, z: float) -> bool:
+    at = (np.array([[x]], np.float32), np.array([[y]], np.float32), np.float32(z))
+    return bool(gland(anatomy, *at)[0, 0] < 0.9)
+
+
+def _apart(x: float, y: float, z: float, one: Implant) -> bool:
+    """Return whether a seed at (x, y, z) leaves 3 mm across, or a seed's length along, to another one."""
+    middle = np.add(one.start, one.end) / 2
+    return bool(np.hypot(x - middle[0], y - middle[1]) > 3.0 or abs(z - middle[2]) > SEED_LENGTH_MM + 1.0)
+
+
+def add_implants(implants: tuple[Implant, ...], beams: Beams, z_mm: float) -> Array:
+    """Return the echoes of implants minus the shadows behind them at z_mm, in dB: (R, A) float32."""
+    radius, angle = beams.radius_mm, beams.angle
+    total = np.zeros((len(radius), len(angle)), np.float32)
+    for one in implants:
+        low, high = sorted((one.start[2], one.end[2]))
+        if not low - 0.5 <= z_mm <= high + 0.5:
+            continue
+        share = np.clip((z_mm - one.start[2]) / (one.end[2] - one.start[2]), 0, 1)
+        x, y = (a + share * (b - a) for a, b in zip(one.start[:2], one.end[:2], strict=True))
+        at_r, at_a = float(np.hypot(x, y)), float(np.arctan2(x, -y))
+        reach = np.abs(angle - at_a) * at_r < 4 * WIDTH_MM
+        if not reach.any():
+            continue
+        edge = 1.0 if low <= z_mm <= high else 0.5  # the slice is thicker than the end of a tip
+        across = np.exp(-((((angle[reach] - at_a) * at_r) / max(WIDTH_MM, one.radius_mm)) ** 2))
+        behind = radius - at_r
+        echo = one.echo_db * np.exp(-((behind / max(DEPTH_MM, 0.8 * one.radius_mm)) ** 2))
+        if one.tail_db:
+            for number in range(1, 5):
+                strength = max(0.0, one.echo_db + number * one.tail_db)
+                echo += strength * np.exp(-(((behind - number * 1.6) / 0.5) ** 2))
+        shadow = one.shadow_db * np.clip(behind / (3 * one.radius_mm), 0, 1)
+        total[:, reach] += (edge * (echo - shadow))[:, None] * across[None, :]
+    return total

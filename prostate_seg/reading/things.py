@@ -1,0 +1,51 @@
+"""Reader of ``things.json``: needles, seeds and other instances (:mod:`prostate_seg.writing.things`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import GeometryError, InputError
+from ..geometry.things import Thing
+from ..system.checked_files import read_json, shortened
+
+FILE, SUFFIX = "things.json", ".things.json"
+SPACE = "RAS mm"
+MOST_THINGS = 10_000
+
+
+def read_things(path: Path) -> tuple[Thing, ...]:
+    """Read the things of a file. Raise InputError if it cannot be read or a thing is not valid."""
+    try:
+        content = read_json(path)
+    except OSError as error:
+        raise InputError(f"The things in {path.name} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{path.name} is not JSON: {error}.") from error
+    rows = content.get("things") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or len(rows) > MOST_THINGS:
+        raise InputError(f"{path.name} holds no list of at most {MOST_THINGS} things; write it again.")
+    if content.get("space") != SPACE:
+        raise InputError(f"{path.name} has the space {shortened(content.get('space'))}, expected {SPACE!r}.")
+    return tuple(_thing(row, number, path.name) for number, row in enumerate(rows, 1))
+
+
+def _thing(row: Any, number: int, file: str) -> Thing:
+    needed = {"structure", "start_mm", "end_mm", "radius_mm"}
+    if not isinstance(row, dict) or not needed <= set(row) <= {*needed, "score"}:
+        got = shortened(sorted(row)) if isinstance(row, dict) else shortened(row)
+        raise InputError(f"Thing {number} of {file} has {got}, expected {', '.join(sorted(needed))} and score.")
+    ends = [row["start_mm"], row["end_mm"]]
+    numbers = [row["radius_mm"], row.get("score", 1.0)]
+    flat = [*numbers, *(part for end in ends if isinstance(end, list) for part in end)]
+    if not isinstance(row["structure"], str) or not row["structure"].strip():
+        raise InputError(
+            f"Thing {number} of {file} has the structure {shortened(row['structure'])}, expected a name."
+        )
+    if len(flat) != 8 or any(isinstance(part, bool) or not isinstance(part, int | float) for part in flat):
+        raise InputError(f"Thing {number} of {file} has no two ends of three numbers, a radius and a score.")
+    start, end = (tuple(map(float, part)) for part in ends)
+    try:
+        return Thing(row["structure"], start, end, float(numbers[0]), float(numbers[1]))  # type: ignore[arg-type]
+    except GeometryError as error:
+        raise InputError(f"Thing {number} of {file} is not valid: {error}") from error
