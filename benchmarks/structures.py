@@ -1,6 +1,6 @@
 """Accuracy of the structures beside the CTV on unseen phantoms, their cost, and a baseline that ignores the image.
 
-    python benchmarks/structures.py [--bundle FOLDER] [--phantoms 40] [--families 8] [-o structures.md]
+    python benchmarks/structures.py [--bundle FOLDER] [--phantoms 40] [--families 8] [--trus FOLDER]
 
 Phantoms have the seeds 0, 1, 2, ...; those of the families (families.py) the seeds 300, 301, ... Training uses
 seeds from 1000000. Truth outside the field of view is left out: nothing can be seen there. A case in which a
@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 from families import FAMILIES, phantom_of
+from released import HEAD as RELEASED_HEAD
+from released import low_passed
 
 from prostate_seg import load_bundle
 from prostate_seg.evaluation.metrics import diagonal_mm, evaluate_masks, panoptic_counts, panoptic_quality
@@ -133,6 +135,23 @@ def baseline(seeds: range, others: range) -> list[str]:
     return rows.lines()
 
 
+def partial_labels(bundle: Path | None, folder: Path) -> list[str]:
+    """Return the accuracy of the CTV on real volumes: of the network of structures itself, and of the CTV's network.
+
+    The network of structures was trained on real volumes that label the CTV alone and on phantoms that label
+    everything, from the weights of the CTV's network. Both make one pass, without the shape model.
+    """
+    rows = []
+    for name in ("network of structures", "network of the CTV"):
+        predictor = load_bundle(bundle, ensembling="none", refine=False, structures="all")
+        if name == "network of structures":
+            predictor.network = predictor.structures.network
+        predictor.structures = None
+        row = low_passed(lambda volume, one=predictor: np.asarray(one(volume).mask()), folder)[0]
+        rows.append(row.replace("low-passed TRUS, unseen patients", f"CTV of the {name}"))
+    return [*RELEASED_HEAD, *rows]
+
+
 def cost(bundle: Path | None, seeds: range) -> list[str]:
     """Return the time of a case with structures over that without, and the largest memory of both."""
     alone, more = load_bundle(bundle), load_bundle(bundle, structures="all")
@@ -173,6 +192,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--phantoms", type=int, default=40)
     parser.add_argument("--families", type=int, default=0, help="phantoms of each family")
+    parser.add_argument("--trus", type=Path, help="low-passed volumes, for the CTV of both networks")
     parser.add_argument("--no-baseline", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
@@ -187,6 +207,8 @@ def main() -> None:
         print(f"{family} done", file=sys.stderr)
     if not options.no_baseline:
         lines += baseline(seeds, range(FIRST_OF_BASELINE, FIRST_OF_BASELINE + 40))
+    if options.trus:
+        lines += ["", *partial_labels(options.bundle, options.trus)]
     lines += ["", *cost(options.bundle, seeds[:8])]
     print("\n".join(lines))
     if options.output:

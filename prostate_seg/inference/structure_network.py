@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from scipy import ndimage
 
 from .. import network
 from ..errors import BundleError, SettingsError
@@ -29,6 +30,7 @@ from .weights import load_state, read_state
 FILE, WEIGHTS = "configs/structures.json", "models/structures.pt"
 ALL = "all"
 LEARNT_ON = ("phantoms", "patients")
+SMALL_SHARE = 0.1  # of the largest component; smaller islands of a structure are removed
 _ENTRIES = ("network_def", "structures", "learnt_on")
 
 
@@ -79,7 +81,8 @@ class StructureNetwork:
         """Return the masks of the wanted structures by name, bool (I, J, K) on the grid of the source.
 
         A structure lies inside its parent. Structures of a group exclude each other; where they have a parent, each
-        of its voxels belongs to the most probable of them. Structures of the CTV's group lie outside the CTV.
+        of its voxels belongs to the most probable of them. Structures of the CTV's group lie outside the CTV. Of
+        all others, islands below a tenth of the largest component are removed.
 
         Parameters
         ----------
@@ -240,8 +243,19 @@ def _group_masks(
     if outside is not None:
         inside &= ~outside[box]
     for number, name in enumerate(fields):
-        masks[name][box] = inside & (largest == number).numpy()
+        found = inside & (largest == number).numpy()
+        masks[name][box] = found if fill is not None else without_islands(found)
     return masks
+
+
+def without_islands(mask: np.ndarray) -> np.ndarray:
+    """Return a mask without the components that have less than a tenth of the voxels of the largest one."""
+    labels, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= SMALL_SHARE * sizes.max())[labels] & mask
 
 
 Box = tuple[slice, ...]
