@@ -136,7 +136,7 @@ def baseline(seeds: range, others: range) -> list[str]:
 
 
 def partial_labels(bundle: Path | None, folder: Path) -> list[str]:
-    """Return the accuracy of the CTV on real volumes: of the network of structures itself, and of the CTV's network.
+    """Return the accuracy of the CTV on real volumes, of the network of structures and of the CTV's own network.
 
     The network of structures was trained on real volumes that label the CTV alone and on phantoms that label
     everything, from the weights of the CTV's network. Both make one pass, without the shape model.
