@@ -1,6 +1,7 @@
 """Needles and seeds: places in mm, matching by distance, files, structure sets and Slicer markups."""
 
 import json
+import zipfile
 from collections import Counter
 from dataclasses import replace
 
@@ -10,16 +11,21 @@ import pytest
 from judges import dicom_errors, study
 
 from prostate_seg.cli import main
-from prostate_seg.errors import GeometryError, InputError, OutputError
+from prostate_seg.errors import GeometryError, InputError, OutputError, SettingsError
 from prostate_seg.evaluation.metrics.things import match_things
-from prostate_seg.geometry.things import Thing, voxels_of
+from prostate_seg.geometry.things import Thing
 from prostate_seg.phantom import make_phantom, with_implants
+from prostate_seg.phantom.anatomy import gland
 from prostate_seg.reading.masks import structure_names
 from prostate_seg.reading.things import read_things
+from prostate_seg.writing import write
 from prostate_seg.writing.dicom.structure_set import write_rtstruct
 from prostate_seg.writing.formats import FORMATS
 from prostate_seg.writing.request import Request
+from prostate_seg.writing.roi_names import RoiNames
 from prostate_seg.writing.things import write_things
+
+ROW = {"structure": "Needle", "start_mm": [0, 0, 0], "end_mm": [0, 0, 1], "radius_mm": 1}
 
 
 def needle(x=0.0, tip=0.0, **options):
@@ -43,15 +49,6 @@ def test_a_thing_has_centre_length_and_angle():
 def test_impossible_numbers_are_refused(change):
     with pytest.raises(GeometryError, match="A Needle has"):
         replace(needle(), **change)
-
-
-def test_a_needle_of_40_mm_along_k_is_a_column_of_21_voxels_of_2_mm():
-    affine = np.diag([1.0, 1.0, 2.0, 1.0])
-    affine[:3, 3] = (-10.0, -10.0, -50.0)
-    voxels = voxels_of(needle(), affine, (20, 20, 40))
-    assert voxels[:, :2].tolist() == [[10, 10]] * 21
-    assert sorted(voxels[:, 2].tolist()) == list(range(5, 26))
-    assert len(voxels_of(seed(500.0), affine, (20, 20, 40))) == 0
 
 
 def test_needles_are_matched_by_their_tips_within_1_2_and_3_mm():
@@ -94,11 +91,13 @@ def test_things_come_back_from_their_file(tmp_path):
     [
         ({"space": "LPS mm"}, "has the space 'LPS mm', expected 'RAS mm'"),
         ({"things": 5}, "holds no list of at most 10000 things"),
+        ({"things": [ROW | {"start_mm": [0, 0], "end_mm": [0, 0, 1, 2]}]}, "no two ends"),
+        ({"things": [ROW | {"structure": "../../evil"}]}, "is not valid: A thing is named"),
         ({"things": [5]}, "Thing 1 of things.json has 5, expected end_mm"),
         ({"things": [{"structure": "Needle"}]}, r"Thing 1 of things.json has"),
         (
             {"things": [{"structure": "", "start_mm": [0, 0, 0], "end_mm": [0, 0, 1], "radius_mm": 1}]},
-            "expected a name",
+            "is not valid: A thing is named ''",
         ),
         ({"things": [{"structure": "N", "start_mm": [0, 0], "end_mm": [0, 0, 1], "radius_mm": 1}]}, "no two ends"),
         (
@@ -150,10 +149,29 @@ def test_a_needle_that_leaves_the_image_is_refused(made):
         replace(made.contoured, ctv=replace(made.contoured.ctv, things=(gone,)))
 
 
-def test_without_things_there_is_no_file(made, tmp_path):
-    none = replace(made.contoured, ctv=replace(made.contoured.ctv, things=()))
-    with pytest.raises(OutputError, match="there are neither needles nor seeds; leave things out"):
-        FORMATS["things"].write(tmp_path / "things.json", Request(none, ("things",)))
+def test_a_format_that_would_lose_needles_refuses_them(made, tmp_path):
+    ctv = replace(made.contoured.ctv, structures={})
+    for name, options in (("a.seg.nrrd", {}), ("a.nii.gz", {}), ("x", {"format": "dicom-seg"})):
+        path = tmp_path / (name if name != "x" else FORMATS["dicom-seg"].file)
+        with pytest.raises(OutputError, match="would lose needles or seeds"):
+            write(ctv, path, **options, **({"image": made.contoured.volume} if options else {}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_roi_gets_the_clinics_name_and_never_that_of_a_structure(made, tmp_path):
+    write_rtstruct(tmp_path / "rt.dcm", made.contoured, names=RoiNames({"needle": "Ndl", "seed": "Source"}))
+    rois = pydicom.dcmread(tmp_path / "rt.dcm").StructureSetROISequence
+    assert [str(roi.ROIName) for roi in rois][2:] == ["Ndl 1", "Ndl 2", "Sources"]
+    named = replace(made.contoured, structures={"Seeds": made.contoured.structures["urethra"]})
+    with pytest.raises(SettingsError, match="There is a structure called Seeds already"):
+        write_rtstruct(tmp_path / "x.dcm", named)
+    assert not (tmp_path / "x.dcm").exists()
+
+
+def test_other_places_give_another_uid(made, tmp_path):
+    moved = [replace(one, radius_mm=one.radius_mm + 0.1) for one in made.contoured.ctv.things]
+    other = replace(made.contoured, ctv=replace(made.contoured.ctv, things=tuple(moved)))
+    assert made.contoured.uid("x") != other.uid("x")
 
 
 @pytest.mark.slicer
@@ -161,6 +179,8 @@ def test_slicer_opens_needles_as_lines_and_seeds_as_points(made, tmp_path):
     from slicer_scene import Scene
 
     FORMATS["slicer"].write(tmp_path / "scene.mrb", Request(made.contoured, ("slicer",)))
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {"scene"}
     scene = Scene().open(tmp_path / "scene.mrb")
     line, seeds = scene.node("Needle 1"), scene.node("Seeds")
     assert line.GetClassName() == "vtkMRMLMarkupsLineNode"
@@ -177,23 +197,28 @@ def test_the_needles_of_a_phantom_are_bright_where_the_truth_says(tmp_path):
     assert len(needles) == 8
     brighter = phantom.image.array.astype(int) - plain.image.array
     shape = phantom.image.array.shape
-    means = []
+    inverse = np.linalg.inv(phantom.image.affine)
+    means, beside = [], []
     for one in needles:
-        voxels = voxels_of(one, phantom.image.affine, shape)
-        inside = phantom.structures["ctv"][tuple(voxels.T)]
-        means.append(brighter[tuple(voxels[inside].T)].mean())
+        axis = np.linspace(one.start_mm, one.end_mm, 200) @ inverse[:3, :3].T + inverse[:3, 3]
+        voxels = np.unique(np.rint(axis).astype(int), axis=0)
+        voxels = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
+        voxels = voxels[phantom.structures["ctv"][tuple(voxels.T)]]
+        means.append(brighter[tuple(voxels.T)].mean())
+        away = voxels + np.array([round(4 / phantom.image.spacing_mm[0]), 0, 0])  # 4 mm to the side
+        beside.append(brighter[tuple(away.clip(0, np.array(shape) - 1).T)].mean())
     assert np.median(means) > 15
-    far = np.ones(shape, bool)
-    far[:, :, :] = ~phantom.structures["ctv"]
-    assert abs(brighter[far].mean()) < 5
+    assert np.median(means) > 5 * abs(np.median(beside))
 
 
-def test_implants_are_drawn_by_the_seed_and_leave_a_usual_phantom_as_it_was():
-    one, other = with_implants(4), with_implants(4)
-    assert one == other
-    counts = Counter(implant.structure for implant in one.implants)
-    assert counts["Needle"] <= 25
-    assert counts["Seed"] <= 120
+def test_implants_are_drawn_by_the_seed_inside_the_gland_and_as_many_as_asked():
+    assert with_implants(4) == with_implants(4)
+    settings = with_implants(2, needles=8)
+    assert Counter(implant.structure for implant in settings.implants) == {"Needle": 8}
+    anatomy = settings.anatomy
+    for one in settings.implants:
+        x, y = (np.array([[part]], np.float32) for part in one.end[:2])
+        assert gland(anatomy, x, y, np.float32(one.end[2]))[0, 0] < 1
     assert make_phantom(4, shape=(40, 30, 8), spacing_mm=(2.0, 2.0, 4.0)).things == ()
 
 
@@ -206,7 +231,7 @@ def test_the_command_writes_the_truth_and_evaluates_it_against_itself(tmp_path, 
     for name in ("phantom4.seg.nrrd", "phantom4.things.json"):
         (tmp_path / "found" / name).write_bytes((tmp_path / "labels" / name).read_bytes())
     pair = [str(tmp_path / "found"), str(tmp_path / "labels")]
-    assert main(["evaluate", *pair, "--structures", "ctv", "-o", str(tmp_path / "out")]) == 0
+    assert main(["evaluate", *pair, "--structures", "all", "-o", str(tmp_path / "out")]) == 0
     content = json.loads((tmp_path / "out/structures.json").read_text())["things"]
     assert sum(rows[0]["matched"] for rows in content.values()) == len(things)
     assert {row["recognition_quality"] for rows in content.values() for row in rows} == {1.0}

@@ -20,6 +20,8 @@ from ..geometry.volume import Array, Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
 from ..reading.masks import read_segments, stem_of
+from ..reading.things import FILE as THINGS
+from ..reading.things import read_things
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.source_digest import check_drawn_on, phantom_trained_segments, recorded_sources
@@ -36,7 +38,7 @@ from ..writing.formats import FORMATS, check_probability, check_source
 from ..writing.manifest import Manifest, Model, mask_digest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result
-from .folder import check_identity, fill_case_folder, mask_facts, stated, structure_remark
+from .folder import check_identity, fill_case_folder, mask_facts, stated, structure_facts, structure_remark
 
 GRID_ONLY = (
     "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
@@ -214,14 +216,17 @@ def _contoured(options: ExportOptions, given: GivenMask, volume: Volume) -> tupl
         source_sha256=volume.source.sha256,
     )
     structures = {name: placed[name][0] for name in chosen[1:]}
-    numbers = {number: name for number, name in enumerate(segments)}
-    trained = tuple(
-        numbers[n] for n in sorted(phantom_trained_segments(given.file)) if numbers.get(n) in structures
-    )
+    marked = phantom_trained_segments(given.file)
+    trained = [name for number, name in enumerate(segments) if number in marked and name in chosen]
     if trained:
         notes.append(structure_remark(trained))
-    ctv = replace(ctv, phantom_trained=trained)
-    author = _maker(options, ctv, given.manifest, others="semiautomatic" if trained else "manual")
+    beside = given.file.parent / THINGS
+    ctv = replace(
+        ctv,
+        phantom_trained=tuple(CTV if name == chosen[0] else name for name in trained),
+        things=read_things(beside) if beside.is_file() else (),
+    )
+    author = _maker(options, ctv, given.manifest)
     return ContouredVolume(volume, ctv, author, structures), notes
 
 
@@ -257,7 +262,8 @@ def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -
         raise InputError(f"{file.name} has {len(segments)} segments ({names}); choose the CTV with --segment NAME.")
     ctv = options.segment or named or next(iter(segments))
     every = "all" in map(key, options.structures)
-    others = [name for name in segments if name != ctv and segments[name].any()] if every else options.structures
+    filled = [name for name in segments if key(name) != key(ctv) and segments[name].any()]
+    others = filled if every else options.structures
     by_key = {key(name): name for name in segments}
     chosen = [name if name in segments else by_key.get(key(name), name) for name in (ctv, *others)]
     for name in chosen:
@@ -268,11 +274,11 @@ def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -
     return chosen
 
 
-def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any], *, others: Drawn) -> Author:
+def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any]) -> Author:
     unchanged = bool(manifest) and manifest.get("ctv_sha256") == mask_digest(ctv)
     drawn = options.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
     bundle = manifest.get("bundle") or {"name": SOFTWARE, "version": SOFTWARE_VERSION}
-    kinds = (cast(Kind, drawn.upper()), cast(Kind, (options.drawn or others).upper()))
+    kinds = (cast(Kind, drawn.upper()), cast(Kind, (options.drawn or "manual").upper()))
     return Author(str(bundle["name"]), str(bundle["version"]), *kinds)
 
 
@@ -287,6 +293,9 @@ def _manifest(
         "drawn": contoured.author.kind.lower(),
         "versions": {SOFTWARE: SOFTWARE_VERSION},
     }
+    if contoured.structures:
+        whole = replace(contoured.ctv, structures=contoured.structures)
+        made["structures"] = structure_facts(whole)
     if set(manifest.get("bundle", ())) == set(Model.__annotations__):
         made["bundle"] = manifest["bundle"]
     return made

@@ -89,11 +89,17 @@ def structure_facts(segmentation: Segmentation) -> dict[str, StructureFacts]:
     return {
         name: {
             "volume_ml": None if single else round(volume_ml(mask, segmentation.affine), 3),
-            "learnt_on": "phantoms" if name in segmentation.phantom_trained else "patients",
+            "learnt_on": _learnt_on(segmentation, name),
             "sha256": voxel_digest(mask),
         }
         for name, mask in segmentation.structures.items()
     }
+
+
+def _learnt_on(segmentation: Segmentation, name: str) -> str:
+    if name in segmentation.phantom_trained:
+        return "phantoms"
+    return "patients" if segmentation.model else "none"  # none: drawn by hand
 
 
 def structure_remark(names: Sequence[str]) -> str:

@@ -84,7 +84,9 @@ def run(options: argparse.Namespace) -> int:
     _show(options, rows, observers, more)
     rows_of_all = [*rows, *(observers.rows if observers else [])]
     if more is not None:
-        rows_of_all += [one for results in more.results.values() for one in results]
+        rows_of_all += [
+            replace(one, case=f"{one.case}, {name}") for name, results in more.results.items() for one in results
+        ]
     _say_what_failed(rows_of_all, alone, partial=options.partial)
     if options.output:
         _write(options, rows, observers, more, left_out=alone if options.partial else 0)
@@ -142,10 +144,6 @@ def _structures(options: argparse.Namespace, names: list[str], how: dict[str, An
 
     wanted = {name: value for name, value in how.items() if name != "structure"}
     found = evaluate_structures(options.prediction, options.reference[0], names, **wanted)
-    for name, results in found.results.items():
-        for one in results:
-            if one.error:
-                say(f"failed: {one.name}, {name}: {one.error}")
     for remark in found.notes:
         note(f"note: {remark}")
     return found

@@ -153,8 +153,7 @@ def measured(pair: Pair, *, resample: bool = False, structure: str = "", strict:
                 **about, error=f"Expected one {role} of case {pair.case}, got {got}.", unpaired=not paths
             )
     try:
-        strict = strict and key(structure) != key(CTV)
-        find = several_masks if strict else current_mask
+        find = several_masks if strict and key(structure) != key(CTV) else current_mask
         files = find(pair.predictions[0]), find(pair.references[0])
         about |= dict(zip(("prediction", "reference"), files, strict=True))
         return _measured(about, *read_pair(*files, resample=resample, structure=structure, strict=strict))

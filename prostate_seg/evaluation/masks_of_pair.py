@@ -119,8 +119,8 @@ def _read_strictly(
             )
     if not names[prediction] or key(structure) in map(key, names[prediction]):
         return read_pair(prediction, reference, resample=resample, structure=structure)
-    found, expected, _ = read_pair(prediction, reference, resample=resample, structure=structure)  # its CTV
-    empty = replace(found, labels=np.zeros_like(found.labels), names={1: structure}, probability=None)
+    expected = _read(reference, (structure,) if names[reference] else (), like=_read(prediction, names[prediction]))
+    empty = replace(expected, labels=np.zeros_like(expected.labels))
     return empty, expected, f"The prediction has no {shown(structure)}, which counts as missed."
 
 

@@ -38,7 +38,7 @@ class StructureResults:
     results
         One result for each case, by the name of the structure.
     notes
-        Remarks: structures that exclude each other and overlap, and structures that only one side has.
+        Remarks: structures that exclude each other and overlap, that no case has, and things that cannot be read.
     things
         Matches of needles and seeds (:func:`.evaluate_things`).
     """
@@ -94,24 +94,26 @@ def evaluate_structures(
         raise InputError(f"No case of {predictions} has exactly one mask in {references}; give matching names.")
     there = [(_names(pair.predictions[0]), _names(pair.references[0])) for pair in pairs]
     known = {key(name): name for _, expected in there for name in expected}
-    if not known:
+    things, unread = evaluate_things(predictions, references, names)
+    if not known and not things:
         raise InputError(
             f"No mask in {references} names its structures; give .seg.nrrd, a DICOM Segmentation or a structure "
             "set."
         )
     wanted = [known.get(key(name), name) for name in names] or list(known.values())
-    results, notes = {}, []
+    results, notes = {}, unread
     for name in dict.fromkeys(wanted):
         shown = [key(name) in {key(one) for one in [*found, *expected]} for found, expected in there]
         cases = [pair for pair, here in zip(pairs, shown, strict=True) if here]
         if not cases:
-            notes.append(f"No case has the structure {name}.")
+            if key(name) not in map(key, things):
+                notes.append(f"No case has the structure {name}.")
             continue
         one = partial(measured, resample=resample, structure=name, strict=True)
         results[name] = results_of(cases, one, jobs=jobs)
     for pair in pairs:
         notes += _overlaps(pair, results)
-    return StructureResults(results, tuple(notes), evaluate_things(predictions, references))
+    return StructureResults(results, tuple(notes), things)
 
 
 def _is_whole(pair: Pair) -> bool:

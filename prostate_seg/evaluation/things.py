@@ -8,43 +8,54 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry.structures import key
-from ..geometry.things import Thing
+from ..geometry.things import grouped
 from ..reading.things import FILE, SUFFIX, read_things
 from .metrics.things import LIMITS_MM, ThingMatches, match_things
 
 Matches = dict[str, list[ThingMatches]]  # by structure, one for each limit
 
 
-def evaluate_things(predictions: str | Path, references: str | Path) -> Matches:
+def evaluate_things(
+    predictions: str | Path, references: str | Path, names: Sequence[str] = ()
+) -> tuple[Matches, list[str]]:
     """Compare the things of cases of the same name, added up over the cases.
 
     A case is a file ``NAME.things.json``, or a folder NAME with ``things.json``. A reference without a prediction
-    counts as missed; a prediction without a reference is left out, because its truth is unknown. The result is
-    empty if there is no reference. InputError is raised for a file that cannot be read.
+    counts as missed; a prediction without a reference is left out, because its truth is unknown. The matches are
+    empty if there is no reference. With ``names``, only things of these structures count. The second part of the
+    result are the reasons why files could not be read.
     """
     found, expected = _files(Path(predictions)), _files(Path(references))
+    wanted = {key(name) for name in names}
     total: Matches = {}
+    shown: dict[str, str] = {}
+    errors = []
     for case, file in expected.items():
-        truth = read_things(file)
-        drawn = read_things(found[case]) if case in found else ()
-        for name in dict.fromkeys(one.structure for one in (*truth, *drawn)):
-            matches = match_things(_only(drawn, name), _only(truth, name))
-            before = total.get(name, [ThingMatches(limit) for limit in LIMITS_MM])
-            total[name] = [a + b for a, b in zip(before, matches, strict=True)]
-    return total
+        try:
+            truth = grouped(read_things(file))
+            drawn = grouped(read_things(found[case]) if case in found else ())
+        except InputError as error:
+            errors.append(f"{case}: {error}")
+            continue
+        for name in (*truth, *drawn):
+            shown.setdefault(key(name), name)
+        by_key = [{key(name): things for name, things in part.items()} for part in (drawn, truth)]
+        for one in dict.fromkeys([*by_key[1], *by_key[0]]):
+            if not wanted or one in wanted:
+                matches = match_things(by_key[0].get(one, []), by_key[1].get(one, []))
+                before = total.get(shown[one], [ThingMatches(limit) for limit in LIMITS_MM])
+                total[shown[one]] = [a + b for a, b in zip(before, matches, strict=True)]
+    return total, errors
 
 
-def _only(things: Sequence[Thing], name: str) -> list[Thing]:
-    return [one for one in things if key(one.structure) == key(name)]
-
-
-def _files(place: Path) -> dict[str, Path]:
-    """Return the files of things by the name of their case."""
-    if place.is_file() or not place.is_dir():
-        return {"": place} if place.name.endswith(FILE) else {}
-    files = {path.name.removesuffix(SUFFIX): path for path in sorted(place.glob(f"*{SUFFIX}"))}
-    return files | {path.parent.name: path for path in sorted(place.glob(f"*/{FILE}"))}
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the files of things in a folder by the name of their case."""
+    if not folder.is_dir():
+        return {}
+    files = {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"[!.]*{SUFFIX}"))}
+    return files | {path.parent.name: path for path in sorted(folder.glob(f"*/{FILE}"))}
 
 
 def things_as_json(found: Matches) -> dict[str, Any]:

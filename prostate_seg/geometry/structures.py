@@ -92,6 +92,11 @@ def key(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
+def is_name(text: object) -> bool:
+    """Return whether a text can be the name of a structure."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
 def structures_of(rows: Any, where: str, *, known: Iterable[Structure] = ()) -> tuple[Structure, ...]:
     """Return the structures that the rows of a JSON list describe. Raise SettingsError if a row is not valid.
 
@@ -129,7 +134,7 @@ def _structure(row: Any, where: str) -> Structure:
             f"{where} has a structure with {got}, expected {', '.join(_NEEDED)} and at most {', '.join(_ALSO[:4])}."
         )
     name = row["name"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise SettingsError(
             f"{where} has a structure named {name!r:.80}, expected 1 to {LONGEST_NAME} characters: letters, "
             "digits, blanks and _ - . , ( ) / +, a letter or digit first."

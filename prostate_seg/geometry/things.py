@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GeometryError
+from .structures import is_name, key
 
 Array = np.ndarray[Any, Any]
 Point = tuple[float, float, float]
@@ -39,8 +40,12 @@ class Thing:
     score: float = 1.0
 
     def __post_init__(self) -> None:
+        if not is_name(self.structure):
+            raise GeometryError(
+                f"A thing is named {self.structure!r:.80}, expected letters, digits, blanks and _ - . , ( ) / +."
+            )
         numbers = (*self.start_mm, *self.end_mm, self.radius_mm, self.score)
-        if len(numbers) != 8 or not np.isfinite(numbers).all():
+        if len(self.start_mm) != 3 or len(self.end_mm) != 3 or not np.isfinite(numbers).all():
             raise GeometryError(f"A {self.structure} has two ends of three numbers in mm, got {numbers}.")
         if self.radius_mm <= 0 or not 0 <= self.score <= 1:
             raise GeometryError(
@@ -72,39 +77,34 @@ class Thing:
         return None if size == 0 else float(np.degrees(np.arccos(min(1.0, abs(float(one @ two)) / size))))
 
 
-def voxels_of(thing: Thing, affine: Array, shape: tuple[int, ...]) -> Array:
-    """Return the voxels (N, 3) whose centres lie within the radius of a thing, or at least the nearest ones.
+def numbered(things: Iterable[Thing]) -> list[tuple[str, Thing]]:
+    """Return a name for each thing: its structure and its number, counted from 1 in each structure."""
+    counts: dict[str, int] = {}
+    found = []
+    for one in things:
+        counts[key(one.structure)] = counts.get(key(one.structure), 0) + 1
+        found.append((f"{one.structure} {counts[key(one.structure)]}", one))
+    return found
 
-    A thing is thinner than most voxels: the voxels along its axis always belong to it. Voxels outside the shape are
-    left out, so the result may be empty.
-    """
-    inverse = np.linalg.inv(affine)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    steps = max(2, int(np.ceil(thing.length_mm / (0.5 * float(spacing.min())))) + 1)
-    start, end = np.array(thing.start_mm), np.array(thing.end_mm)
-    axis = start + np.linspace(0, 1, steps)[:, None] * (end - start)
-    reach = np.ceil(thing.radius_mm / spacing).astype(int)
-    around = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1).reshape(-1, 3)
-    centres = np.rint(axis @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
-    near = np.unique((centres[:, None] + around).reshape(-1, 3), axis=0)
-    at = near @ affine[:3, :3].T + affine[:3, 3]
-    along = end - start
-    length = float(along @ along)
-    share = np.clip((at - start) @ along / length, 0, 1) if length else np.zeros(len(at))
-    distance = np.linalg.norm(at - (start + share[:, None] * along), axis=1)
-    found = np.unique(np.concatenate([near[distance <= thing.radius_mm], centres]), axis=0)
-    return found[((found >= 0) & (found < np.array(shape))).all(axis=1)]
+
+def grouped(things: Iterable[Thing]) -> dict[str, list[Thing]]:
+    """Return things by their structure; names that differ in case or blanks only are one structure."""
+    groups: dict[str, list[Thing]] = {}
+    names: dict[str, str] = {}
+    for one in things:
+        groups.setdefault(names.setdefault(key(one.structure), one.structure), []).append(one)
+    return groups
 
 
 def check_inside(things: Iterable[Thing], affine: Array, shape: tuple[int, ...], tolerance_mm: float = 1.0) -> None:
     """Raise GeometryError for a thing that has an end outside the image by more than ``tolerance_mm``."""
     inverse = np.linalg.inv(affine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    for number, thing in enumerate(things, 1):
+    for name, thing in numbered(things):
         ends = np.array([thing.start_mm, thing.end_mm]) @ inverse[:3, :3].T + inverse[:3, 3]
         beyond = np.maximum(-0.5 - ends, ends - (np.array(shape) - 0.5)) * spacing
         if beyond.max() > tolerance_mm:
             raise GeometryError(
-                f"{thing.structure} {number} leaves the image by {beyond.max():.1f} mm, expected at most "
+                f"{name} leaves the image by {beyond.max():.1f} mm, expected at most "
                 f"{tolerance_mm:g} mm; give the image that it was drawn on, or cut it at the border."
             )

@@ -6,7 +6,7 @@ structures are asked for. Their network is one of its own, so that the CTV stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class StructureNetwork:
 
         A structure lies inside its parent. Structures of a group exclude each other; where they have a parent, each
         of its voxels belongs to the most probable of them. Structures of the CTV's group lie outside the CTV. Of
-        all others, islands below a tenth of the largest component are removed.
+        other organs, islands below a tenth of the largest component are removed.
 
         Parameters
         ----------
@@ -106,7 +106,8 @@ class StructureNetwork:
                 region = next((mask for name, mask in masks.items() if key(name) == key(first.parent)), None)
             outside = ctv if region is None and first.group == KNOWN[key(CTV)].group else None
             parts = {one.name: fields[one.name] for one in group}
-            masks |= _group_masks(parts, image, ctv.shape, region=region, outside=outside)
+            targets = {one.name for one in group if one.rt_type not in ("", "ORGAN")}
+            masks |= _group_masks(parts, image, ctv.shape, region=region, outside=outside, several=targets)
         return {one.name: masks[one.name] for one in self.wanted}
 
 
@@ -211,6 +212,7 @@ def _group_masks(
     *,
     region: np.ndarray | None = None,
     outside: np.ndarray | None = None,
+    several: Container[str] = (),
 ) -> dict[str, np.ndarray]:
     """Return the masks of structures that exclude each other.
 
@@ -226,6 +228,8 @@ def _group_masks(
         Mask that contains them on the grid of the source; several of them fill it.
     outside
         Mask that they do not enter.
+    several
+        Names of those that may have small parts beside a large one.
     """
     masks = {name: np.zeros(shape, bool) for name in fields}
     stacked = torch.stack(list(fields.values()))  # (S, I', J', K')
@@ -244,13 +248,13 @@ def _group_masks(
         inside &= ~outside[box]
     for number, name in enumerate(fields):
         found = inside & (largest == number).numpy()
-        masks[name][box] = found if fill is not None else without_islands(found)
+        masks[name][box] = found if fill is not None or name in several else without_islands(found)
     return masks
 
 
 def without_islands(mask: np.ndarray) -> np.ndarray:
     """Return a mask without the components that have less than a tenth of the voxels of the largest one."""
-    labels, count = ndimage.label(mask)
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
     if count < 2:
         return mask
     sizes = np.bincount(labels.ravel())

@@ -140,16 +140,18 @@ def make_phantom(
 
 
 def with_implants(seed: int, *, needles: int | None = None, seeds: int | None = None) -> PhantomSettings:
-    """Return the settings of a seed with needles (0 to 25), seeds (60 to 120), or both, if no numbers are given.
+    """Return the settings of a seed with implants: the numbers given, or 1 to 25 needles, 60 to 120 seeds, or both.
 
-    The needles that a usual phantom may have, which no truth names, are left out.
+    A small gland has no room for so many. The needles that a usual phantom may have, which no truth names, are left
+    out.
     """
     rng = np.random.default_rng((seed, 20262))
     drawn = draw_settings(seed)
     kind = rng.integers(3)
     counts = (int(rng.integers(1, 26)), int(rng.integers(60, 121)))
-    several = counts[0] if needles is None and kind != 1 else needles or 0
-    many = counts[1] if seeds is None and kind != 0 else seeds or 0
+    given = needles is not None or seeds is not None
+    several = (needles or 0) if given else counts[0] * int(kind != 1)
+    many = (seeds or 0) if given else counts[1] * int(kind != 0)
     implants = draw_implants(rng, drawn.anatomy, needles=several, seeds=many)
     return replace(drawn, tissue=replace(drawn.tissue, needles=0), implants=implants)
 

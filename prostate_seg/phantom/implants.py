@@ -17,6 +17,7 @@ from .beams import Beams
 
 NEEDLE_RADIUS_MM, SEED_RADIUS_MM, SEED_LENGTH_MM = 0.65, 0.4, 4.5
 GRID_MM = 5.0  # of a template
+TRIES = 8  # places that are tried for each seed
 WIDTH_MM, DEPTH_MM = 0.9, 0.6  # smallest width and depth of an echo: that of the pulse
 
 
@@ -47,47 +48,40 @@ def draw_implants(rng: np.random.Generator, anatomy: Anatomy, *, needles: int, s
     """Draw needles on the grid of a template, and seeds along needle tracks, all inside the gland.
 
     Needles lean away from the grid by about a degree and end between mid-gland and base. Seeds are tilted by some
-    degrees. Fewer than asked are drawn if the gland has no room.
+    degrees, and lie 3 mm apart across or a seed's length along. Fewer than asked are drawn if there is no room.
     """
-    found: list[Implant] = []
     tracks = _tracks(rng, anatomy)
     half = 0.5 * anatomy.length_mm
-    for x, y in tracks[:needles]:
+    drawn: list[Implant] = []
+    for x, y in tracks:
         tip = float(rng.uniform(0.0, 0.85)) * half
-        lean = rng.normal(0, 0.015, 2)
-        start = (x - lean[0] * (tip + half + 8), y - lean[1] * (tip + half + 8), -half - 8.0)
-        found.append(
-            Implant(
-                "Needle",
-                (float(start[0]), float(start[1]), start[2]),
-                (float(x), float(y), tip),
-                NEEDLE_RADIUS_MM,
-                float(rng.uniform(18, 32)),
-                float(rng.uniform(2, 12)),
-                float(rng.uniform(-12, -4)),
-            )
-        )
-    for number in range(seeds):
-        x, y = tracks[-1 - number % max(1, len(tracks) - needles)] if len(tracks) > needles else (0.0, 0.0)
-        z = float(rng.uniform(-0.8, 0.8)) * half
+        if len(drawn) < needles and _inside(anatomy, x, y, tip):
+            drawn.append(_needle(rng, (x, y, tip), -half - 8.0))
+    free = [track for track in tracks if all(track != one.end[:2] for one in drawn)]
+    found: list[Implant] = []
+    for number in range(TRIES * seeds if free else 0):
+        x, y = free[number % len(free)]
+        z = float(rng.uniform(-0.85, 0.85)) * half
         x, y = x + float(rng.normal(0, 0.7)), y + float(rng.normal(0, 0.7))
-        if _inside(anatomy, x, y, z) and all(_apart(x, y, z, one) for one in found if one.structure == "Seed"):
-            tilt = rng.normal(0, 0.1, 2)
-            axis = np.array([tilt[0], tilt[1], 1.0])
-            axis *= 0.5 * SEED_LENGTH_MM / np.linalg.norm(axis)
-            echo = float(rng.uniform(14, 27)) * float(np.exp(-20 * (tilt @ tilt)))
-            found.append(
-                Implant(
-                    "Seed",
-                    (x - float(axis[0]), y - float(axis[1]), z - float(axis[2])),
-                    (x + float(axis[0]), y + float(axis[1]), z + float(axis[2])),
-                    SEED_RADIUS_MM,
-                    echo,
-                    float(rng.uniform(0, 5)),
-                    float(rng.uniform(-16, -8)),
-                )
-            )
-    return tuple(found)
+        if len(found) < seeds and _inside(anatomy, x, y, z) and all(_apart(x, y, z, one) for one in found):
+            found.append(_seed(rng, np.array([x, y, z])))
+    return (*drawn, *found)
+
+
+def _needle(rng: np.random.Generator, tip: tuple[float, float, float], low_z: float) -> Implant:
+    lean = rng.normal(0, 0.015, 2) * (tip[2] - low_z)
+    start = (tip[0] - float(lean[0]), tip[1] - float(lean[1]), low_z)
+    looks = [float(rng.uniform(*pair)) for pair in ((18, 32), (2, 12), (-12, -4))]
+    return Implant("Needle", start, tip, NEEDLE_RADIUS_MM, *looks)
+
+
+def _seed(rng: np.random.Generator, centre: Array) -> Implant:
+    tilt = rng.normal(0, 0.1, 2)
+    axis = np.array([tilt[0], tilt[1], 1.0])
+    axis *= 0.5 * SEED_LENGTH_MM / np.linalg.norm(axis)
+    echo = float(rng.uniform(14, 27)) * float(np.exp(-20 * (tilt @ tilt)))
+    start, end = ((float(x), float(y), float(z)) for x, y, z in (centre - axis, centre + axis))
+    return Implant("Seed", start, end, SEED_RADIUS_MM, echo, float(rng.uniform(0, 5)), float(rng.uniform(-16, -8)))
 
 
 def _tracks(rng: np.random.Generator, anatomy: Anatomy) -> list[tuple[float, float]]:

@@ -74,6 +74,7 @@ def write_phantom(
         write_seg_nrrd(label, replace(truth, structures=more))
     else:
         write_nifti(label, truth)
+    (label.parent / f"{name}{SUFFIX}").unlink(missing_ok=True)
     if implants:
         moved = truth.affine @ np.linalg.inv(phantom.truth.affine)  # to where the files say that the image lies
         write_things(label.parent / f"{name}{SUFFIX}", [one.moved(moved) for one in phantom.things])

@@ -36,13 +36,9 @@ def _thing(row: Any, number: int, file: str) -> Thing:
         got = shortened(sorted(row)) if isinstance(row, dict) else shortened(row)
         raise InputError(f"Thing {number} of {file} has {got}, expected {', '.join(sorted(needed))} and score.")
     ends = [row["start_mm"], row["end_mm"]]
-    numbers = [row["radius_mm"], row.get("score", 1.0)]
-    flat = [*numbers, *(part for end in ends if isinstance(end, list) for part in end)]
-    if not isinstance(row["structure"], str) or not row["structure"].strip():
-        raise InputError(
-            f"Thing {number} of {file} has the structure {shortened(row['structure'])}, expected a name."
-        )
-    if len(flat) != 8 or any(isinstance(part, bool) or not isinstance(part, int | float) for part in flat):
+    whole = all(isinstance(end, list) and len(end) == 3 for end in ends)
+    numbers = [row["radius_mm"], row.get("score", 1.0), *(part for end in ends if whole for part in end)]
+    if not whole or any(isinstance(part, bool) or not isinstance(part, int | float) for part in numbers):
         raise InputError(f"Thing {number} of {file} has no two ends of three numbers, a radius and a score.")
     start, end = (tuple(map(float, part)) for part in ends)
     try:

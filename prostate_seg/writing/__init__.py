@@ -112,6 +112,8 @@ def write(
 
 def _check_whole(item: Volume | Segmentation, name: str) -> None:
     """Raise OutputError if a file of this name would lose structures of a segmentation."""
+    if isinstance(item, Segmentation) and item.things and not name.endswith((".mrb", ".dcm")):
+        raise OutputError(f"Cannot write {name}: it would lose needles or seeds; give .mrb, or format=rtstruct.")
     if isinstance(item, Segmentation) and item.structures and not name.endswith((".seg.nrrd", ".mrb", ".dcm")):
         raise OutputError(
             f"Cannot write {name}: it would lose {', '.join(item.structures)}; give .seg.nrrd or a named format, "
@@ -148,6 +150,8 @@ def _write_format(
         )
     extra = bool(structures)
     row = formats.FORMATS[name]
+    if item.things and row.mask and not row.things:
+        raise OutputError(f"Cannot write {path.name}: {name} would lose needles or seeds; give rtstruct or slicer.")
     item, structures = _parted(item, structures, path.name, several=row.structures, mask=row.mask)
     formats.check_source(image, [name])
     formats.check_probability(item, [name])

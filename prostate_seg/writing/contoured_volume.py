@@ -110,7 +110,12 @@ class ContouredVolume:
         )
 
     def kind_of(self, name: str) -> Kind:
-        """Return how a structure was drawn. A PTV counts as drawn like its CTV."""
+        """Return how a structure was drawn. A PTV counts as drawn like its CTV.
+
+        A structure of a model that somebody handed over as drawn by hand may have been corrected only.
+        """
+        if self.author.structures == "MANUAL" and self.remark_on(name):
+            return "SEMIAUTOMATIC"
         return self.author.structures if name in self.structures else self.author.kind
 
     def remark_on(self, name: str) -> str:
@@ -118,7 +123,7 @@ class ContouredVolume:
         return PHANTOM_TRAINED if key(name) in map(key, self.ctv.phantom_trained) else ""
 
     def uid(self, role: str) -> str:
-        """Return a UID that depends only on the source, the masks, the author and the role."""
+        """Return a UID that depends only on the source, masks, things and their meanings, author and role."""
         about = [self.author.name, self.author.version, self.author.kind, self.author.structures, role]
         return str(generate_uid(entropy_srcs=[self._digest, *about]))
 
@@ -128,8 +133,11 @@ class ContouredVolume:
         for name, mask in self.masks.items():
             digest.update(f"{name} {mask.shape}".encode() + np.packbits(mask).tobytes())
         digest.update((np.round(self.volume.affine, 4) + 0.0).tobytes())
-        if self.ctv.things:
-            digest.update(repr(self.ctv.things).encode())
+        if self.ctv.things or self.ctv.meanings or self.ctv.phantom_trained:
+            for one in self.ctv.things:
+                digest.update(f"{one.structure} {one.radius_mm:.4f} {one.score:.4f}".encode())
+                digest.update((np.round([one.start_mm, one.end_mm], 4) + 0.0).tobytes())
+            digest.update(f"{sorted(self.ctv.meanings.items())} {sorted(self.ctv.phantom_trained)}".encode())
         return digest.hexdigest()
 
 

@@ -47,6 +47,8 @@ class Format:
         Whether the format is a folder of files.
     mask
         Whether the format holds a mask; otherwise it holds the volume alone.
+    things
+        Whether the format holds needles and seeds.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Format:
     default: bool = False
     folder: bool = False
     mask: bool = True
+    things: bool = False
 
     @property
     def is_dicom(self) -> bool:
@@ -117,6 +120,7 @@ _ROWS = (
         "RT Structure Set: CTV, further structures, and margins (--ptv-margin 3,posterior=0: PTV)",
         needs=("dicom",),
         structures=True,
+        things=True,
     ),
     Format(
         "us-series",
@@ -153,13 +157,6 @@ _ROWS = (
         folder=True,
     ),
     Format(
-        "things",
-        "things.json",
-        f"{_FILES}.things:write_structures",
-        "needles and seeds: both ends in RAS mm, radius, score",
-        structures=True,
-    ),
-    Format(
         "planimetry",
         "planimetry.html",
         "prostate_seg.report.planimetry_page:write_planimetry",
@@ -174,6 +171,7 @@ _ROWS = (
         f"{_FILES}.slicer_scene:write_structures",
         "everything as a scene for 3D Slicer",
         structures=True,
+        things=True,
     ),
     Format(
         "uncertainty",
@@ -242,6 +240,6 @@ def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
 def write_formats(folder: Path, request: Request) -> list[str]:
     """Write the formats of a request into a folder and return the file names. Raise OutputError."""
     check_probability(request.contoured.ctv, request.formats)
-    for name in request.formats:
-        FORMATS[name].write(folder / FORMATS[name].file, request)
+    for name in sorted(request.formats, key=lambda name: FORMATS[name].file.endswith(".html")):
+        FORMATS[name].write(folder / FORMATS[name].file, request)  # pages last: they show warnings of the others
     return [FORMATS[name].file for name in request.formats]

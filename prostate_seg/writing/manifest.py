@@ -45,7 +45,10 @@ class Extent(TypedDict):
 
 
 class StructureFacts(TypedDict):
-    """A further structure: volume (null for a single slice), what its model was trained on, digest of its mask."""
+    """A further structure: volume (null for a single slice), what its model was trained on, digest of its mask.
+
+    Its model was trained on phantoms or patients, or there is none: it was drawn by hand.
+    """
 
     volume_ml: float | None
     learnt_on: str

@@ -49,8 +49,8 @@ def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segm
             write_nrrd(data / "CTV uncertainty.nrrd", Volume(doubt, segmentation.affine))
         (data / "prostate_targets.term.json").write_text(terminology(), encoding="utf-8")
         (data / "prostate_structures.ctbl").write_text(colour_table(segmentation), encoding="utf-8")
-        for name, content in (*lines(segmentation.things), *points(segmentation.things)):
-            (data / f"{name}.mrk.json").write_text(content, encoding="utf-8")
+        for markup, content in _all_markups(segmentation):
+            (data / f"{markup}.mrk.json").write_text(content, encoding="utf-8")
         scene = _scene(segmentation)
         with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             _add(archive, f"{name}/{name}.mrml", scene.encode(), zipfile.ZIP_DEFLATED)
@@ -127,12 +127,16 @@ def _scene(segmentation: Segmentation) -> str:
         _node("ModelStorage", _id("ModelStorage"), "CTV surface storage", fileName="Data/CTV surface.vtk",
               coordinateSystem="LPS"),
     ]  # fmt: skip
-    nodes += _markups("MarkupsLine", [name for name, _ in lines(segmentation.things)])
-    nodes += _markups("MarkupsFiducial", [name for name, _ in points(segmentation.things)])
+    nodes += _markups("MarkupsLine", [name for name, _ in lines(segmentation)])
+    nodes += _markups("MarkupsFiducial", [name for name, _ in points(segmentation)])
     if segmentation.probability is not None:
         nodes += _volume(2, "CTV uncertainty", "vtkMRMLColorTableNodeIron")
     body = "\n".join(f" {node}" for node in nodes)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<MRML version="Slicer 5.8.1" userTags="">\n{body}\n</MRML>\n'
+
+
+def _all_markups(segmentation: Segmentation) -> list[tuple[str, str]]:
+    return [*lines(segmentation), *points(segmentation)]
 
 
 def _markups(kind: str, names: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from ...geometry.structures import key
 from ...geometry.things import Thing
@@ -69,10 +70,8 @@ def match_things(
     prediction: Sequence[Thing], reference: Sequence[Thing], limits_mm: Sequence[float] = LIMITS_MM
 ) -> list[ThingMatches]:
     """Match the things of one structure in one image, once for each limit."""
-    far = np.zeros((len(prediction), len(reference)))
-    for row, one in enumerate(prediction):
-        for column, other in enumerate(reference):
-            far[row, column] = np.linalg.norm(np.subtract(_place(one), _place(other)))
+    places = [np.array([_place(one) for one in things]).reshape(-1, 3) for things in (prediction, reference)]
+    far = cdist(*places)
     return [_matches(prediction, reference, far, limit) for limit in limits_mm]
 
 

@@ -5,27 +5,34 @@ from __future__ import annotations
 import numpy as np
 from pydicom import Dataset
 
+from ...errors import SettingsError
 from ...geometry.structures import LONGEST_NAME, key
-from ...geometry.things import Point, Thing
+from ...geometry.things import Point, Thing, grouped, numbered
 from ..contoured_volume import ContouredVolume
-from ..things import numbered
+from ..roi_names import RoiNames
+from ..things import NEEDLE
 from .source import frame_of_reference
 from .values import code, item
 
 LABEL_LENGTH = 16
 
 
-def add_things(dataset: Dataset, contoured: ContouredVolume, references: list[Dataset]) -> None:
+def add_things(dataset: Dataset, contoured: ContouredVolume, references: list[Dataset], names: RoiNames) -> None:
     """Add an ROI for each needle (OPEN_NONPLANAR, from entry to tip) and one for all seeds (POINT, their centres).
 
-    A point refers to the slice that is nearest to it; a needle crosses slices and refers to none.
+    A point refers to the slice that is nearest to it; a needle crosses slices and refers to none. Raise
+    SettingsError if an ROI of this name is there already.
     """
-    groups = [(name, [one]) for name, one in numbered(contoured.ctv.things) if _is_needle(one)]
-    others: dict[str, list[Thing]] = {}
-    for one in contoured.ctv.things:
-        if not _is_needle(one):
-            others.setdefault(one.structure, []).append(one)
-    groups += [(f"{name}s", found) for name, found in others.items()]
+    groups = [(f"{names.name(one.structure)}{label[len(one.structure):]}", [one])
+              for label, one in numbered(contoured.ctv.things) if key(one.structure) == NEEDLE]  # fmt: skip
+    groups += [
+        (f"{names.name(name)}s", found)
+        for name, found in grouped(contoured.ctv.things).items()
+        if key(name) != NEEDLE
+    ]
+    taken = {key(str(roi.ROIName)) for roi in dataset.StructureSetROISequence}
+    if twice := next((name for name, _ in groups if key(name) in taken), None):
+        raise SettingsError(f"There is a structure called {twice} already; give it another name by --names.")
     for name, group in groups:
         number = len(dataset.StructureSetROISequence) + 1
         meaning = contoured.ctv.meaning(group[0].structure)
@@ -37,8 +44,10 @@ def add_things(dataset: Dataset, contoured: ContouredVolume, references: list[Da
                 ROIGenerationAlgorithm=contoured.author.structures,
             )
         )
+        if remark := contoured.remark_on(group[0].structure):
+            dataset.StructureSetROISequence[-1].ROIDescription = remark
         contours = [
-            _line(one) if _is_needle(one) else _point(one, n, contoured, references)
+            _line(one) if key(one.structure) == NEEDLE else _point(one, n, contoured, references)
             for n, one in enumerate(group, 1)
         ]
         dataset.ROIContourSequence.append(
@@ -50,15 +59,11 @@ def add_things(dataset: Dataset, contoured: ContouredVolume, references: list[Da
                 ObservationNumber=number,
                 ReferencedROINumber=number,
                 ROIObservationLabel=name[:LABEL_LENGTH],
-                RTROIInterpretedType=meaning.rt_type,
+                RTROIInterpretedType=names.type(group[0].structure) or meaning.rt_type,
                 ROIInterpreter="",
                 RTROIIdentificationCodeSequence=[code(kind.value, kind.scheme, kind.meaning)],
             )
         )
-
-
-def _is_needle(thing: Thing) -> bool:
-    return key(thing.structure) == "needle"
 
 
 def _line(thing: Thing) -> Dataset:

@@ -99,6 +99,7 @@ def write_rtstruct(
     rois = _rois(contoured, further, names or RoiNames())
     slices = planning_slices(contoured, every_mm)
     dataset = _structure_set(contoured, rois, (slices, tolerance_mm), series=series)
+    add_things(dataset, contoured, _images(contoured.volume, series=series)[1], names or RoiNames())
     with replacing(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
@@ -199,7 +200,6 @@ def _structure_set(
         _roi_contours(volume, (number, roi), how=how, references=references) for number, roi in numbered
     ]
     dataset.RTROIObservationsSequence = [_observation(number, roi) for number, roi in numbered]
-    add_things(dataset, contoured, references)
     return dataset
 
 
