@@ -7,7 +7,7 @@ from structure_sets import edited, first_contour
 
 from prostate_seg.errors import GeometryError, InputError
 from prostate_seg.evaluation import evaluate_folders
-from prostate_seg.evaluation.case import NO_PLACE
+from prostate_seg.evaluation.masks_of_pair import NO_PLACE
 from prostate_seg.reading.masks import read_mask
 from prostate_seg.system.json_files import write_json
 from prostate_seg.writing import write

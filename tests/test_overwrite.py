@@ -22,7 +22,7 @@ class Stub:
     """A predictor that labels 10 x 10 x 2 voxels."""
 
     device = "cpu"
-    info = SimpleNamespace(name="stub", version="1", sha256="0", config_sha256="1")
+    info = SimpleNamespace(name="stub", version="1", sha256="0", config_sha256="1", structures=())
 
     def assess(self, volume):
         labels = np.zeros(volume.array.shape, np.uint8)

@@ -8,7 +8,7 @@ from structure_sets import edited
 
 from prostate_seg.cli import main
 from prostate_seg.evaluation import case as case_module
-from prostate_seg.evaluation import evaluate_folders
+from prostate_seg.evaluation import evaluate_folders, masks_of_pair
 from prostate_seg.writing import write
 from prostate_seg.writing.dicom.structure_set import write_rtstruct
 
@@ -50,13 +50,13 @@ def test_d3_a_dicom_file_that_is_another_object_is_told_so_as_prediction_and_as_
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError("Doe^John"), RuntimeError("Doe^John"), KeyError()])
-@pytest.mark.parametrize("step", ["read_mask", "slice_presence"])
+@pytest.mark.parametrize(("module", "step"), [(masks_of_pair, "read_mask"), (case_module, "slice_presence")])
 def test_c1_whatever_one_of_3_files_raises_is_a_row_and_the_tables_have_all_3(
-    step, error, tmp_path, monkeypatch, capsys
+    module, step, error, tmp_path, monkeypatch, capsys
 ):
     masks = {"a": cube(4, 14), "b": cube(4, 14), "c": cube(4, 14)}
     model, reference = fill(tmp_path / "p", **masks), fill(tmp_path / "r", **masks)
-    real, calls = getattr(case_module, step), []
+    real, calls = getattr(module, step), []
 
     def broken(*arguments, **options):
         calls.append(1)
@@ -64,7 +64,7 @@ def test_c1_whatever_one_of_3_files_raises_is_a_row_and_the_tables_have_all_3(
             raise error
         return real(*arguments, **options)
 
-    monkeypatch.setattr(case_module, step, broken)
+    monkeypatch.setattr(module, step, broken)
     status = main(
         ["evaluate", str(model), str(reference), "-o", str(tmp_path / "out"), "--pages", "0", "--jobs", "1"]
     )

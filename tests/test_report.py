@@ -145,7 +145,10 @@ def test_no_name_stands_in_the_report_unless_asked(tiny_bundle, study, tmp_path,
 
 def test_identify_without_a_report_is_refused(study, tmp_path, capsys):
     assert main(["segment", str(study), "-o", str(tmp_path / "out"), "--format", "nifti", "--identify"]) == 2
-    assert "--identify is about report.html; add report to --format" in capsys.readouterr().err
+    assert (
+        "--identify is about report.html and planimetry.html; add report or planimetry to --format"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_corrected_mask_has_a_report_with_its_structures_and_without_uncertainty(small_phantom, tmp_path):

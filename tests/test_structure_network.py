@@ -30,7 +30,6 @@ from prostate_seg.training import PartialLabelLoss, StructureDice
 from prostate_seg.training.data import LoadCased
 from prostate_seg.training.partial_labels import structure_loss
 
-WEIGHTS = Path(released_bundle()) / "models/structures.pt"
 ZONES = (KNOWN["peripheral_zone"], KNOWN["transition_zone"])
 
 
@@ -38,9 +37,9 @@ def small(classes, **options):
     return SkipDecoder(16, classes, [8, 8], axes=3, **options)
 
 
-def segmenter(kind=MultiLabelSegmenter, classes=4):
+def segmenter(kind=MultiLabelSegmenter, classes=4, depth=1):
     stem = ConvStem(1, 16, (4, 4, 4), channels=[8, 8])
-    return kind(VisionTransformer((8, 8, 8), stem, depth=1, heads=2), small(classes, voxels=(2, 2, 2)))
+    return kind(VisionTransformer((8, 8, 8), stem, depth=depth, heads=2), small(classes, voxels=(2, 2, 2)))
 
 
 def network_of(structures):
@@ -70,7 +69,7 @@ def test_the_inferer_gives_overlapping_structures_probabilities_of_their_own():
     assert torch.allclose(each.mean(dim=0), found[:, 1], atol=1e-5)
 
 
-def test_weights_of_the_ctv_alone_start_a_network_of_structures_but_for_its_head(tmp_path):
+def test_weights_of_the_ctv_alone_start_a_network_of_structures_but_for_head_and_blocks(tmp_path):
     one = segmenter(Segmenter, 2)
     torch.save(one.state_dict(), tmp_path / "ctv.pt")
     whole = segmenter()
@@ -79,19 +78,11 @@ def test_weights_of_the_ctv_alone_start_a_network_of_structures_but_for_its_head
     assert torch.equal(whole.encoder.pos_embed, one.encoder.pos_embed)
     assert torch.equal(whole.decoder.join.weight, one.decoder.join.weight)
     assert torch.equal(whole.decoder.head.weight, before)
+    flat = segmenter(depth=0)
+    initialise(flat, str(tmp_path / "ctv.pt"))
+    assert torch.equal(flat.encoder.pos_embed, one.encoder.pos_embed)
     with pytest.raises(BundleError, match=r"decoder\.head"):
         initialise(segmenter(Segmenter, 4), str(tmp_path / "ctv.pt"))
-
-
-def test_without_maps_a_decoder_still_answers_and_the_mask_comes_from_the_tokens():
-    torch.manual_seed(0)
-    decoder, grid = small(2, drop_maps=0.99).train(), (2, 2, 2)
-    tokens, maps = torch.rand(1, 8, 16), [torch.rand(1, 8, 4, 4, 4), torch.rand(1, 8, 2, 2, 2)]
-    nothing = [torch.zeros_like(part) for part in maps]
-    assert torch.equal(decoder(tokens, grid, maps), decoder(tokens, grid, nothing))
-    assert not torch.equal(decoder.eval()(tokens, grid, maps), decoder(tokens, grid, nothing))
-    with pytest.raises(SettingsError, match="share of images without maps is 0 to below 1, got 1"):
-        small(2, drop_maps=1.0)
 
 
 def test_an_unlabelled_structure_gives_no_loss_and_a_labelled_one_half_wrong_gives_that_of_its_case():
@@ -216,7 +207,6 @@ def loaded(names, bundle=None):
     )
 
 
-@pytest.mark.skipif(not WEIGHTS.is_file(), reason="the bundle has no weights of its structures")
 def test_the_ctv_is_the_same_with_and_without_further_structures():
     volume = make_phantom(12, shape=(80, 70, 24), spacing_mm=(1.0, 1.0, 2.0)).image
     alone, more = load_bundle()(volume), load_bundle(structures="all")(volume)
@@ -226,7 +216,6 @@ def test_the_ctv_is_the_same_with_and_without_further_structures():
     assert more.phantom_trained == tuple(more.structures)
 
 
-@pytest.mark.skipif(not WEIGHTS.is_file(), reason="the bundle has no weights of its structures")
 def test_names_choose_structures_and_a_wrong_one_is_listed():
     assert [one.name for one in loaded(["urethra", "CTV"]).wanted] == ["Urethra"]
     with pytest.raises(SettingsError, match="There is no structure balloon; expected all, or some of CTV, Per"):

@@ -11,7 +11,7 @@ import pytest
 from cubes import cube, fill
 
 from prostate_seg.cli import main
-from prostate_seg.evaluation import case as evaluation_case
+from prostate_seg.evaluation import masks_of_pair
 
 ODD = "\x1b[31mred\u202e\x9b2J\nfailed"
 SHOWN = r"\x1b[31mred\u202e\x9b2J\nfailed"
@@ -65,14 +65,14 @@ def test_s5_a_link_in_a_case_s_name_is_text_in_plotly_figures(tmp_path):
 
 
 def test_d5_what_libraries_warn_of_is_not_printed_beside_the_sentence(tmp_path, capsys, monkeypatch):
-    read = evaluation_case.read_mask
+    read = masks_of_pair.read_mask
 
     def warning(*arguments, **options):
         warnings.warn("a library's warning", RuntimeWarning, stacklevel=1)
         logging.getLogger("some.library").warning("a library's line")
         return read(*arguments, **options)
 
-    monkeypatch.setattr(evaluation_case, "read_mask", warning)
+    monkeypatch.setattr(masks_of_pair, "read_mask", warning)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *about: sys.stderr.write(f"{message}\n")

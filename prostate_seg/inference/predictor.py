@@ -168,7 +168,6 @@ class Predictor:
                 sample = step(sample)
             probability = sample[transforms.on_model_grid("pred")]
         labels = _array(sample["pred"])[0].astype(np.uint8)
-        structures = {} if self.structures is None else self.structures(batch, image, labels == 1)
         segmentation = Segmentation(
             labels,
             np.array(volume.affine),
@@ -176,10 +175,14 @@ class Predictor:
             orientation=volume.orientation,
             source_sha256=volume.source.sha256,
             model=(self.info.name, self.info.version),
-            structures=structures,
-            phantom_trained=() if self.structures is None else self.structures.phantom_trained,
-            meanings={} if self.structures is None else self.structures.meanings,
         )
+        if self.structures is not None:
+            segmentation = replace(
+                segmentation,
+                structures=self.structures(batch, image, segmentation.mask()),
+                phantom_trained=self.structures.phantom_trained,
+                meanings=self.structures.meanings,
+            )
         first = sample.get(transforms.unrepaired("pred"), probability)
         return Prediction(segmentation, image, passes, _array(first), _array(probability))
 

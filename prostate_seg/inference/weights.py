@@ -42,6 +42,7 @@ _UNREADABLE = (  # raised by torch.load for files with changed or missing bytes
     struct.error,
 )
 _HEAD = "decoder.head."
+_BLOCKS = "encoder.blocks."
 _UNUSED_HEADS = ("head.", "head_dist.", "pre_logits.")  # classification heads of timm and DeiT
 _MEAN_AND_STD = {
     "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -248,15 +249,13 @@ def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
     """Load weights into a network, and store its convolutions channels last.
 
     ``weights`` is the path of a state dict, or ``none`` to keep the random weights. For a MultiLabelSegmenter they
-    may be those of a network of other structures: then its head stays random.
+    may be those of a network of other structures, whose head is left out, and of one with more transformer blocks.
     """
     if weights.lower() != "none":
         state, own = read_state(weights), network.state_dict()
         if isinstance(network, MultiLabelSegmenter):
-            state |= {
-                name: own[name]
-                for name in own
-                if name.startswith(_HEAD) and name in state and own[name].shape != state[name].shape
-            }
+            heads = [name for name in own if name.startswith(_HEAD) and name in state]
+            state |= {name: own[name] for name in heads if own[name].shape != state[name].shape}
+            state = {name: state[name] for name in state if name in own or not name.startswith(_BLOCKS)}
         load_state(network, state, weights)
     return channels_last(network)

@@ -110,9 +110,6 @@ class SkipDecoder(nn.Module):
         Number of spatial axes, 2 or 3.
     refine
         Number of Refinements after each step.
-    drop_maps
-        Share of the images, drawn anew in each step of a training, for which all maps are zero. Their masks can
-        only come from the tokens.
     voxels
         Number of voxels along each axis for which a position of the finest map gives logits; empty: one voxel.
     """
@@ -125,13 +122,10 @@ class SkipDecoder(nn.Module):
         *,
         axes: int,
         refine: int = 0,
-        drop_maps: float = 0.0,
         voxels: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        if not 0 <= drop_maps < 1:
-            raise SettingsError(f"The share of images without maps is 0 to below 1, got {drop_maps}.")
-        self.width, self.channels, self.drop_maps = width, tuple(channels), drop_maps
+        self.width, self.channels = width, tuple(channels)
         convolution = nn.Conv2d if axes == 2 else nn.Conv3d
         self.mode = INTERPOLATION[axes]
         self.join = convolution(width + self.channels[-1], self.channels[-1], 1)
@@ -146,9 +140,6 @@ class SkipDecoder(nn.Module):
     def forward(self, x: Tensor, grid: Sequence[int], maps: Sequence[Tensor] = ()) -> Tensor:
         """Decode tokens (B, N, D), in row-major order on the grid, with the stem's maps, finest map first."""
         x = x.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, *grid)
-        if self.training and self.drop_maps > 0:
-            kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.drop_maps
-            maps = [part * kept for part in maps]
         x = self.join(torch.cat([x, maps[-1]], dim=1))  # (B, C', *grid)
         for step, fine in zip(self.steps, reversed(maps[:-1]), strict=True):
             x = F.interpolate(x, fine.shape[2:], mode=self.mode)

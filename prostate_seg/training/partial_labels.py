@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SettingsError
+from ..geometry.structures import CTV
 from ..network import CLASSES
 from .processes import from_all_processes
 
@@ -25,7 +26,7 @@ def known(target: Tensor) -> Tensor:
 
 
 class PartialLabelLoss(torch.nn.Module):
-    """Loss of a Branched network; a structure that a case does not label gives no loss.
+    """Loss of a MultiLabelSegmenter; a structure that a case does not label gives no loss.
 
     It is the loss of the CTV, plus ``weight`` times the mean over the structures of Dice loss and binary cross
     entropy, each over the cases that label the structure. The logits are (B, 2 + S, *spatial). The labels are
@@ -107,7 +108,7 @@ class StructureDice(Metric):
     """
 
     def __init__(self, output_transform: Callable[[Any], Any], structures: Sequence[str]) -> None:
-        self.names = ("CTV", *structures)
+        self.names = (CTV, *structures)
         super().__init__(output_transform)
 
     def reset(self) -> None:
