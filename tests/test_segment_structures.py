@@ -56,9 +56,22 @@ def test_a_finished_case_counts_as_done_if_it_has_the_same_structures(made, nift
     assert ("was made with another --structures" in capsys.readouterr().err) == bool(status)
 
 
-def test_a_structure_that_the_bundle_does_not_segment_is_refused_before_any_case(nifti_case, tmp_path, capsys):
-    assert run(nifti_case[0], tmp_path / "out", "--structures", "Penile bulb") == 2
-    assert "There is no structure Penile bulb; expected all, or some of CTV, Per" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("Penile bulb",), "There is no structure Penile bulb; expected all, or some of CTV, Per"),
+        (("all,Penile bulb",), "There is no structure Penile bulb; expected all, or some of CTV, Per"),
+        (
+            ("Urethra", "--format", "nifti"),
+            "--structures is about formats that hold several; add one of seg-nrrd, ",
+        ),
+    ],
+)
+def test_what_cannot_be_segmented_or_written_is_refused_before_any_case(
+    nifti_case, tmp_path, capsys, given, message
+):
+    assert run(nifti_case[0], tmp_path / "out", "--structures", *given) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -24,7 +24,7 @@ from ..reading.things import FILE as THINGS
 from ..reading.things import read_things
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
-from ..system.source_digest import check_drawn_on, phantom_trained_segments, recorded_sources
+from ..system.source_digest import phantom_trained_segments
 from ..writing.contoured_volume import (
     SOFTWARE,
     SOFTWARE_VERSION,
@@ -33,17 +33,22 @@ from ..writing.contoured_volume import (
     Kind,
     mask_warnings,
 )
-from ..writing.current_mask import GivenMask, given_mask, manifest_of, source_of
+from ..writing.current_mask import GivenMask, given_mask, source_of
 from ..writing.formats import FORMATS, check_probability, check_source
 from ..writing.manifest import Manifest, Model, mask_digest
 from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result
-from .folder import check_identity, fill_case_folder, mask_facts, stated, structure_facts, structure_remark
-
-GRID_ONLY = (
-    "Nothing says which image the mask was drawn on, so the two were matched by their grid only: check that it "
-    "belongs to this image."
+from .folder import (
+    check_identity,
+    check_several,
+    fill_case_folder,
+    mask_facts,
+    stated,
+    structure_facts,
+    structure_remark,
 )
+from .origin import origin_remarks
+
 Drawn = Literal["automatic", "semiautomatic", "manual"]
 
 
@@ -133,9 +138,8 @@ def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False
     check_identity(options.formats, identify=options.identify)
     if options.drawn is not None and options.drawn not in get_args(Drawn):
         raise SettingsError(f"The mask was drawn {options.drawn!r}, expected {' or '.join(get_args(Drawn))}.")
-    if options.structures and not any(FORMATS[name].structures for name in options.formats):
-        several = ", ".join(row.name for row in FORMATS.values() if row.structures)
-        raise SettingsError(f"--structure is about formats that hold several; add one of {several} to --format.")
+    if options.structures:
+        check_several(options.formats, "--structure")
     given = given_mask(options.mask)
     folder = output / (options.mask.resolve().name if options.mask.is_dir() else stem_of(given.file))
     check_apart(folder, [given.file, *([options.source] if options.source else [])])
@@ -192,9 +196,8 @@ def _contoured(options: ExportOptions, given: GivenMask, volume: Volume) -> tupl
     """Return the contoured, and notes on how its masks were changed."""
     segments, affine = read_segments(given.file)
     chosen = _chosen(segments, options, given.file)
-    notes = _origin(
-        options, given, volume, {name: number for number, name in enumerate(segments) if name in chosen}
-    )
+    numbers = {name: number for number, name in enumerate(segments) if name in chosen}
+    notes = origin_remarks(options.source, given, volume, numbers)
     placed = {name: on_grid_of(volume, segments[name], affine, name) for name in chosen}
     if not placed[chosen[0]][0].any():
         raise InputError(
@@ -228,23 +231,6 @@ def _contoured(options: ExportOptions, given: GivenMask, volume: Volume) -> tupl
     )
     author = _maker(options, ctv, given.manifest)
     return ContouredVolume(volume, ctv, author, structures), notes
-
-
-def _origin(options: ExportOptions, given: GivenMask, volume: Volume, segments: Mapping[str, int]) -> list[str]:
-    """Check that the segments were drawn on this image; return a note if no file names the image.
-
-    The ``trus.nrrd`` of a case is also identified by the digest of the image that was segmented. ``segments`` holds
-    the number of each exported segment in the mask file. Raise GeometryError if a segment was drawn on another
-    image.
-    """
-    image = options.source or given.file.parent / FORMATS["nrrd"].file
-    recorded = recorded_sources(given.file)
-    drawn_on = {name: recorded[number] for name, number in segments.items() if number in recorded}
-    of_case = source_of(manifest_of(image.parent)) if image.name == FORMATS["nrrd"].file else ""
-    if options.source is None and not of_case:
-        return [GRID_ONLY]
-    check_drawn_on(given.file, drawn_on, image.name, {volume.source.sha256, of_case} - {""})
-    return [] if drawn_on or source_of(given.manifest) else [GRID_ONLY]
 
 
 def _interpolated(name: str, *, before_ml: float, after_ml: float) -> str:

@@ -43,6 +43,13 @@ def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = 
         )
 
 
+def check_several(formats: Sequence[str], option: str) -> None:
+    """Raise SettingsError if an option asks for further structures and no format holds several."""
+    if not any(FORMATS[name].structures for name in formats):
+        several = ", ".join(row.name for row in FORMATS.values() if row.structures)
+        raise SettingsError(f"{option} is about formats that hold several; add one of {several} to --format.")
+
+
 def identity_remark(formats: Sequence[str]) -> str:
     """Return a warning that names the formats with patient attributes; empty if there are none."""
     named = ", ".join(FORMATS[name].file for name in formats if "dicom" in FORMATS[name].needs)

@@ -29,6 +29,7 @@ from ..writing.request import Planning, Request
 from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
 from .failures import sentence, traceback_of
 from .folder import (
+    check_several,
     fill_case_folder,
     identity_remark,
     mask_facts,
@@ -155,6 +156,8 @@ def segment_cases(
         Number of processes. For more than one, call this function in the main thread.
     """
     predictor = load()
+    if predictor.info.structures:
+        check_several(options.formats, "--structures")
     options.planning.check_structures([CTV, *predictor.info.structures])
     remove_abandoned(options.output)
     jobs = min(jobs, len(cases))

@@ -123,12 +123,12 @@ def run(options: argparse.Namespace) -> int:
     return SOME_FAILED if failed or interrupted or not reviewed else DONE
 
 
-def _structures(text: str) -> str | tuple[str, ...]:
-    """Return the names of a comma-separated list, or ``all``. Raise SettingsError if there is none."""
+def _structures(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list. Raise SettingsError if there is none."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise SettingsError(f"--structures has nothing, expected {CTV}, all, or names separated by commas.")
-    return "all" if "all" in names else names
+    return names
 
 
 def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:

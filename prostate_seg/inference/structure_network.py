@@ -173,14 +173,12 @@ def asked_for_more(names: Sequence[str] | str) -> bool:
 
 def _wanted(rows: tuple[Structure, ...], names: Sequence[str] | str) -> tuple[Structure, ...]:
     wanted = {key(name): name for name in ([names] if isinstance(names, str) else names) if key(name) != key(CTV)}
-    if ALL in wanted:
-        return rows
-    if unknown := set(wanted) - {key(one.name) for one in rows}:
+    if unknown := set(wanted) - {ALL, *(key(one.name) for one in rows)}:
         raise SettingsError(
             f"There is no structure {', '.join(sorted(wanted[one] for one in unknown))}; expected all, or some of "
             f"{', '.join([CTV, *(one.name for one in rows)])}."
         )
-    return tuple(one for one in rows if key(one.name) in wanted)
+    return rows if ALL in wanted else tuple(one for one in rows if key(one.name) in wanted)
 
 
 def _groups(rows: Sequence[Structure]) -> list[list[Structure]]:
