@@ -17,7 +17,7 @@ from prostate_seg.training.plan import Extra, plan
 from prostate_seg.training.run import train
 from prostate_seg.training.structures import StructureTraining
 
-NODULE = {
+BALLOON = {
     "name": "Balloon",
     "label": 60,
     "kind": "stuff",
@@ -47,7 +47,7 @@ def cases(tmp_path_factory):
 
 
 def test_a_list_of_names_and_objects_sets_the_classes_of_the_network(tmp_path):
-    (tmp_path / "list.json").write_text(json.dumps(["Urethra", NODULE]))
+    (tmp_path / "list.json").write_text(json.dumps(["Urethra", BALLOON]))
     found = StructureTraining.of(str(tmp_path / "list.json"))
     assert found.overrides["network_def"]["decoder"]["num_classes"] == 4
     assert found.overrides["structures"] == ["urethra", "balloon"]
