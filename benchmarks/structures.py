@@ -145,8 +145,8 @@ def partial_labels(bundle: Path | None, folder: Path) -> list[str]:
     for name in ("network of structures", "network of the CTV"):
         predictor = load_bundle(bundle, ensembling="none", refine=False, structures="all")
         if name == "network of structures":
-            predictor.network = predictor.structures.network
-        predictor.structures = None
+            predictor.network = predictor.further.structures.network
+        predictor.further = None
         row = low_passed(lambda volume, one=predictor: np.asarray(one(volume).mask()), folder)[0]
         rows.append(row.replace("low-passed TRUS, unseen patients", f"CTV of the {name}"))
     return [*RELEASED_HEAD, *rows]

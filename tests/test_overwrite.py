@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from judges import study
 
 from prostate_seg.cases.segment import Options, segment_case
 from prostate_seg.geometry.volume import Segmentation
+from prostate_seg.inference.bundle_info import BundleInfo
 from prostate_seg.reading.cases import find_cases
 
 ALL = ("nifti", "seg-nrrd", "nrrd", "png", "stl", "slicer", "dicom-seg", "rtstruct", "us-series", "report")
@@ -22,7 +22,7 @@ class Stub:
     """A predictor that labels 10 x 10 x 2 voxels."""
 
     device = "cpu"
-    info = SimpleNamespace(name="stub", version="1", sha256="0", config_sha256="1", structures=())
+    info = BundleInfo("stub", "1", sha256="0", config_sha256="1")
 
     def assess(self, volume):
         labels = np.zeros(volume.array.shape, np.uint8)

@@ -1,6 +1,8 @@
 """Panoptic files: a map of segments and segments.json, from which every structure comes back voxel for voxel."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prostate_seg.errors import InputError, OutputError
+from prostate_seg.geometry.things import Thing, voxels_of
 from prostate_seg.geometry.volume import Segmentation, Volume
 from prostate_seg.reading.masks import read_mask, read_segments, structure_names
 from prostate_seg.reading.panoptic import MAP, SEGMENTS
+from prostate_seg.reading.things import read_things
 from prostate_seg.writing.contoured_volume import Author, ContouredVolume
-from prostate_seg.writing.panoptic import panoptic_map, write_panoptic
+from prostate_seg.writing.panoptic import Segment, panoptic_map, write_panoptic
 
 AFFINE = np.diag([0.5, 0.5, 2.0, 1.0])
 
@@ -65,7 +69,7 @@ def test_every_structure_comes_back_voxel_for_voxel_however_they_overlap(tmp_pat
 def test_a_map_without_background_begins_at_one():
     labels, segments = panoptic_map({"all": np.ones((2, 2, 2), bool)})
     assert (labels == 1).all()
-    assert segments == [(1, ["all"])]
+    assert segments == [Segment(1, ("all",))]
 
 
 def test_a_structure_of_a_map_is_read_by_its_name(tmp_path):
@@ -100,3 +104,38 @@ def test_a_file_that_does_not_describe_its_map_is_refused(tmp_path, change, mess
 def test_more_structures_than_a_map_holds_are_refused():
     with pytest.raises(OutputError, match="at most 62 structures, got 63"):
         panoptic_map({str(n): np.ones((1, 1, 1), bool) for n in range(63)})
+
+
+def test_needles_are_instances_and_come_back_with_their_exact_ends_while_structures_stay_whole(tmp_path):
+    """A needle of 0.3 mm along 2 slices of the CTV, and one that crosses its voxels: these are the shorter's."""
+    needle = Thing("Needle", (1.5, 1.5, 0.0), (1.5, 1.5, 4.0), 0.3)
+    second = Thing("Needle", (1.5, 1.5, 2.0), (3.1, 1.5, 2.0), 0.3, score=0.5)
+    made = contoured({"Urethra": box((3, 5), (3, 5), (1, 3))})
+    made = replace(made, ctv=replace(made.ctv, things=(needle, second)))
+    write_panoptic(tmp_path, made)
+    document = json.loads((tmp_path / SEGMENTS).read_text())
+    named = [one for one in document["annotations"][0]["segments_info"] if "instance" in one]
+    size = Counter()
+    for one in named:
+        size[one["instance"]] += one["area"]
+        assert one["category_id"] == 12
+    assert size == {"Needle 1": 2, "Needle 2": 4}  # slices 0 and 2; columns 3 to 6 of slice 1
+    assert sorted(one["also"] for one in named if one["instance"] == "Needle 1") == [[], [7, 1]]
+    found, _ = read_segments(tmp_path / MAP)
+    assert list(found) == ["CTV", "Urethra"]
+    assert all(np.array_equal(found[name], mask) for name, mask in made.masks.items())
+    assert read_things(tmp_path / SEGMENTS) == (needle, second)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    x=st.floats(0, 3.5), y=st.floats(0, 3.5), end=st.tuples(*[st.floats(0, 3.5)] * 3), radius=st.floats(0.1, 1.0)
+)  # fmt: skip
+def test_the_voxels_of_a_thing_lie_within_its_radius_or_on_its_axis(x, y, end, radius):
+    thing = Thing("Seed", (x, y, 0.0), end, radius)
+    voxels = voxels_of(thing, AFFINE, (8, 8, 4))
+    assert len(voxels) == len(np.unique(voxels, axis=0)) > 0
+    centres = voxels @ AFFINE[:3, :3]
+    along = np.linspace(thing.start_mm, thing.end_mm, 400)
+    far = np.linalg.norm(centres[:, None] - along[None], axis=2).min(axis=1)
+    assert far.max() <= max(radius, np.linalg.norm([0.25, 0.25, 1.0])) + 0.02

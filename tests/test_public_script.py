@@ -1,5 +1,6 @@
 """A script with the public names alone: images of other libraries in and out, every format, doubt, evaluation."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 import prostate_seg
 from prostate_seg import GeometryError, InputError, OutputError
+from prostate_seg.geometry.things import Thing
 from prostate_seg.writing.dicom.ultrasound import write_us
 from prostate_seg.writing.formats import FORMATS
 
@@ -61,6 +63,9 @@ def test_write_writes_every_format(study, tiny_bundle, tmp_path, name):
     volume = prostate_seg.read(study)
     ctv = prostate_seg.segment(volume, bundle=tiny_bundle)
     path = tmp_path / FORMATS[name].file
+    if "things" in FORMATS[name].needs:  # a file of needles alone
+        x, y, z, _ = volume.affine @ [8.0, 8.0, 1.0, 1.0]
+        ctv = dataclasses.replace(ctv, things=(Thing("Seed", (x, y, z), (x, y, z + 2.0), 0.4),))
     prostate_seg.write(ctv, path, image=volume, format=name)
     assert path.exists()
     if name == "dicom-seg":

@@ -180,3 +180,30 @@ def test_shift_and_arrows_move_the_cross_hair_and_with_it_the_cuts(driver, brows
     driver.find_element(By.ID, "stage").send_keys(Keys.SHIFT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     eventually(lambda: picture(driver, "sagittal") != before)
     assert number(driver) == slice_before
+
+
+def test_needles_have_their_numbers_on_the_slices_that_they_cross_and_can_be_hidden(driver, tmp_path):
+    from prostate_seg.geometry.things import Thing
+    from prostate_seg.geometry.volume import Segmentation, Volume
+    from prostate_seg.writing import write
+
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    labels = np.zeros((60, 40, 8), np.uint8)
+    labels[15:45, 10:30, 1:7] = 1
+    needles = [Thing("Needle", (-x, -20.0, 0.0), (-x, -20.0, tip), 0.65) for x, tip in ((20.0, 14.0), (40.0, 4.0))]
+    image = Volume(np.full(labels.shape, 90, np.uint8), affine)
+    write(Segmentation(labels, affine, things=tuple(needles)), tmp_path / "page.html", image=image, format="report")
+    opened(driver, tmp_path / "page.html")
+    stage = driver.find_element(By.ID, "stage")
+    stage.click()
+
+    def numbers():
+        return [one.text for one in driver.find_elements(By.CSS_SELECTOR, "#stage .marks text")]
+
+    stage.send_keys("\ue011")  # Home
+    eventually(lambda: numbers() == ["1", "2"])
+    assert "needles 1 2" in driver.find_element(By.ID, "where").text
+    stage.send_keys("\ue010")  # End
+    eventually(lambda: numbers() == ["1"])
+    driver.find_element(By.CSS_SELECTOR, '[data-target="things0"]').click()
+    eventually(lambda: numbers() == [])

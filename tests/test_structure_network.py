@@ -16,12 +16,11 @@ from prostate_seg.errors import BundleError, GeometryError, SettingsError
 from prostate_seg.geometry.structures import KNOWN
 from prostate_seg.geometry.volume import Segmentation
 from prostate_seg.inference import ScaleFlipInferer, initialise
+from prostate_seg.inference.further import load_further
 from prostate_seg.inference.released import released_bundle
 from prostate_seg.inference.settings import read_settings
 from prostate_seg.inference.structure_network import (
     StructureNetwork,
-    asked_for_more,
-    load_structure_network,
     without_islands,
 )
 from prostate_seg.network import ConvStem, MultiLabelSegmenter, Segmenter, SkipDecoder, VisionTransformer
@@ -201,10 +200,13 @@ def test_a_box_around_a_structure_gives_the_same_mask_as_the_whole_grid(spacing)
     assert np.array_equal(mask, without_islands(whole.numpy()))
 
 
+def further(names, bundle=None):
+    place = Path(bundle or released_bundle())
+    return load_further(place, names, read_settings(Path(released_bundle())), torch.device("cpu"))
+
+
 def loaded(names, bundle=None):
-    return load_structure_network(
-        Path(bundle or released_bundle()), names, read_settings(Path(released_bundle())), torch.device("cpu")
-    )
+    return further(names, bundle).structures
 
 
 def test_the_ctv_is_the_same_with_and_without_further_structures():
@@ -214,14 +216,14 @@ def test_the_ctv_is_the_same_with_and_without_further_structures():
     assert np.array_equal(alone.probability, more.probability)
     assert list(more.structures) == [one.name for one in loaded("all").structures]
     assert more.phantom_trained == tuple(more.structures)
+    assert more.things == ()
 
 
 def test_names_choose_structures_and_a_wrong_one_is_listed():
     assert [one.name for one in loaded(["urethra", "CTV"]).wanted] == ["Urethra"]
     with pytest.raises(SettingsError, match="There is no structure balloon; expected all, or some of CTV, Per"):
         loaded(["balloon"])
-    assert not asked_for_more("ctv")
-    assert asked_for_more(["CTV", "Urethra"])
+    assert further("ctv") is None
 
 
 def test_a_bundle_of_the_ctv_alone_says_so(tmp_path):

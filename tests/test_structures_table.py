@@ -25,7 +25,7 @@ def test_the_urethra_is_part_of_the_ctv_and_has_its_tg_263_name():
 
 
 def test_every_shipped_label_and_colour_and_name_is_used_once():
-    assert len({one.label for one in KNOWN.values()}) == len(KNOWN) == 13
+    assert len({one.label for one in KNOWN.values()}) == len(KNOWN) == 14
     together = ("ctv", "ptv", "peripheral_zone", "transition_zone", "urethra", "rectal_wall", "bladder")
     assert len({KNOWN[name].colour for name in (*together, "seminal_vesicles")}) == 8
 

@@ -13,6 +13,7 @@ from ..system.atomic import is_of_system
 from ..system.digests import sha256_of_file
 from ..system.input_files import InputFile
 from ..writing.current_mask import manifest_of
+from ..writing.formats import FORMATS, empty_formats
 from ..writing.manifest import DIGESTS, MANIFEST, Manifest
 from ..writing.manifest_schema import schema
 
@@ -94,3 +95,24 @@ def _files_in(path: Path) -> Iterator[Path]:
     for file in sorted(path.rglob("*")):
         if (file.is_symlink() or not file.is_dir()) and not is_of_system(file):
             yield file
+
+
+def missing_files(folder: Path, formats: Sequence[str], manifest: Manifest | None) -> list[str]:
+    """Return the files of formats that a finished case lacks; files of things only if it has things."""
+    counted = manifest.get("things", {}) if manifest is not None else {}
+    empty = empty_formats(formats, things=any(facts["count"] for facts in counted.values()))
+    files = [FORMATS[name].file for name in formats if name not in empty]
+    return [file for file in files if not (folder / file).exists()]
+
+
+def check_made_alike(folder: Path, *settings: tuple[str, Any, Any]) -> None:
+    """Raise OutputError if a finished case was made in another way.
+
+    Each setting has its name, its value when the case was made, and its value now.
+    """
+    for what, before, now in settings:
+        if before != now:
+            raise OutputError(
+                f"{folder} was made with another {what}; give --overwrite instead of --skip-existing, or another "
+                "output folder."
+            )

@@ -16,12 +16,11 @@ import numpy as np
 from ..errors import InputError, SettingsError
 from ..geometry.resample import on_grid_of
 from ..geometry.structures import CTV, key
+from ..geometry.things import grouped
 from ..geometry.volume import Array, Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
 from ..reading.masks import read_segments, stem_of
-from ..reading.things import FILE as THINGS
-from ..reading.things import read_things
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.source_digest import phantom_trained_segments
@@ -46,8 +45,9 @@ from .folder import (
     stated,
     structure_facts,
     structure_remark,
+    thing_facts,
 )
-from .origin import origin_remarks
+from .origin import origin_remarks, things_beside
 
 Drawn = Literal["automatic", "semiautomatic", "manual"]
 
@@ -221,14 +221,11 @@ def _contoured(options: ExportOptions, given: GivenMask, volume: Volume) -> tupl
     structures = {name: placed[name][0] for name in chosen[1:]}
     marked = phantom_trained_segments(given.file)
     trained = [name for number, name in enumerate(segments) if number in marked and name in chosen]
-    if trained:
-        notes.append(structure_remark(trained))
-    beside = given.file.parent / THINGS
-    ctv = replace(
-        ctv,
-        phantom_trained=tuple(CTV if name == chosen[0] else name for name in trained),
-        things=read_things(beside) if beside.is_file() else (),
-    )
+    things, trained_things = things_beside(options.source, given, volume)
+    if trained or trained_things:
+        notes.append(structure_remark([*trained, *trained_things]))
+    names = [CTV if name == chosen[0] else name for name in trained]
+    ctv = replace(ctv, phantom_trained=(*names, *trained_things), things=things)
     author = _maker(options, ctv, given.manifest)
     return ContouredVolume(volume, ctv, author, structures), notes
 
@@ -282,6 +279,8 @@ def _manifest(
     if contoured.structures:
         whole = replace(contoured.ctv, structures=contoured.structures)
         made["structures"] = structure_facts(whole)
+    if contoured.ctv.things:
+        made["things"] = thing_facts(contoured.ctv, list(grouped(contoured.ctv.things)))
     if set(manifest.get("bundle", ())) == set(Model.__annotations__):
         made["bundle"] = manifest["bundle"]
     return made

@@ -10,11 +10,13 @@ import numpy as np
 from ..errors import SettingsError
 from ..evaluation.metrics.patient import extents_mm
 from ..geometry.extent import extent_mm
+from ..geometry.structures import key
+from ..geometry.things import grouped
 from ..geometry.volume import Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..system.digests import digests_of
 from ..system.json_files import write_json
-from ..writing.formats import FORMATS, write_formats
+from ..writing.formats import FORMATS, empty_formats, write_formats
 from ..writing.manifest import (
     DIGESTS,
     MANIFEST,
@@ -22,12 +24,13 @@ from ..writing.manifest import (
     Extent,
     MaskFacts,
     StructureFacts,
+    ThingFacts,
     mask_digest,
     voxel_digest,
 )
 from ..writing.request import Request
 
-REPORT = "report"
+REPORT, THINGS = "report", "things"
 
 
 def check_identity(formats: Sequence[str], *, identify: bool, anonymous: bool = False) -> None:
@@ -48,6 +51,20 @@ def check_several(formats: Sequence[str], option: str) -> None:
     if not any(FORMATS[name].structures for name in formats):
         several = ", ".join(row.name for row in FORMATS.values() if row.structures)
         raise SettingsError(f"{option} is about formats that hold several; add one of {several} to --format.")
+
+
+def with_things(formats: Sequence[str], things: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats, and ``things`` if things are looked for, so that none is lost.
+
+    Raise SettingsError if a format of things is asked for, but no things.
+    """
+    if things:
+        return tuple(dict.fromkeys([*formats, THINGS]))
+    if names := empty_formats(formats, things=False):
+        raise SettingsError(
+            f"--format {', '.join(names)} is about needles and seeds; ask for them, as by --structures needle,seed."
+        )
+    return tuple(formats)
 
 
 def identity_remark(formats: Sequence[str]) -> str:
@@ -100,6 +117,15 @@ def structure_facts(segmentation: Segmentation) -> dict[str, StructureFacts]:
             "sha256": voxel_digest(mask),
         }
         for name, mask in segmentation.structures.items()
+    }
+
+
+def thing_facts(segmentation: Segmentation, names: Sequence[str]) -> dict[str, ThingFacts]:
+    """Return the manifest entries of the things that were looked for."""
+    found = {key(name): things for name, things in grouped(segmentation.things).items()}
+    return {
+        name: {"count": len(found.get(key(name), [])), "learnt_on": _learnt_on(segmentation, name)}
+        for name in names
     }
 
 

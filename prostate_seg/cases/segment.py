@@ -23,10 +23,10 @@ from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.parallel import in_processes
 from ..writing.contoured_volume import Author, ContouredVolume, mask_warnings
-from ..writing.formats import FORMATS, check_source, default_formats
+from ..writing.formats import check_source, default_formats
 from ..writing.manifest import Manifest
 from ..writing.request import Planning, Request
-from .earlier_results import check_apart, is_unchanged_result, segmented_manifest
+from .earlier_results import check_apart, check_made_alike, is_unchanged_result, missing_files, segmented_manifest
 from .failures import sentence, traceback_of
 from .folder import (
     check_several,
@@ -36,6 +36,8 @@ from .folder import (
     stated,
     structure_facts,
     structure_warnings,
+    thing_facts,
+    with_things,
 )
 from .plausible import check_size, two_values
 
@@ -158,6 +160,7 @@ def segment_cases(
     predictor = load()
     if predictor.info.structures:
         check_several(options.formats, "--structures")
+    options = replace(options, formats=with_things(options.formats, predictor.info.things))
     options.planning.check_structures([CTV, *predictor.info.structures])
     remove_abandoned(options.output)
     jobs = min(jobs, len(cases))
@@ -218,23 +221,22 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
             "another output folder."
         )
     manifest = segmented_manifest(folder)
-    missing = [FORMATS[name].file for name in options.formats if not (folder / FORMATS[name].file).exists()]
+    missing = missing_files(folder, options.formats, manifest)
     if manifest is None or missing:
         lacks = " and ".join(missing) or "manifest.json of segment"
         raise OutputError(f"{folder} exists already but has no {lacks}; give --overwrite or another output folder.")
     image = read_case(case, **asdict(options.acquisition)).source.sha256
-    for what, before, now in (
+    info = predictor.info
+    check_made_alike(
+        folder,
         ("image (or it has changed since)", manifest["input"].get("sha256"), image),
-        ("bundle", manifest["bundle"].get("sha256"), predictor.info.sha256),
-        ("--structures", sorted(manifest.get("structures", {})), sorted(predictor.info.structures)),
-        ("network of structures", manifest.get("structures_sha256", ""), predictor.info.structures_sha256),
+        ("bundle", manifest["bundle"].get("sha256"), info.sha256),
+        ("--structures", sorted(manifest.get("structures", {})), sorted(info.structures)),
+        ("network of structures", manifest.get("structures_sha256", ""), info.structures_sha256),
+        ("--structures", sorted(manifest.get("things", {})), sorted(info.things)),
+        ("network of things", manifest.get("things_sha256", ""), info.things_sha256),
         ("--frame-spacing, --frame-order or --probe-side", manifest["acquisition"], asdict(options.acquisition)),
-    ):
-        if before != now:
-            raise OutputError(
-                f"{folder} was made with another {what}; give --overwrite instead of --skip-existing, or another "
-                "output folder."
-            )
+    )
     return Outcome(case.name, folder, manifest, skipped=True)
 
 
@@ -289,4 +291,7 @@ def describe(
     if info.structures:
         manifest["structures"] = structure_facts(ctv)
         manifest["structures_sha256"] = info.structures_sha256
+    if info.things:
+        manifest["things"] = thing_facts(ctv, info.things)
+        manifest["things_sha256"] = info.things_sha256
     return manifest

@@ -25,7 +25,7 @@ import shtab
 from .. import __version__
 from ..errors import ProstateSegError
 from ..system.guard import GIGABYTES, SECONDS, Limits
-from . import collect, compare, evaluate, export, info, phantom, segment, shape_model, train
+from . import collect, compare, evaluate, export, info, phantom, prepare, segment, shape_model, train
 from .common import Parser, examples, limit_options
 from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set_loudness
 
@@ -37,6 +37,7 @@ VERBS = {
     "phantom": phantom,
     "train": train,
     "shape-model": shape_model,
+    "prepare": prepare,
     "collect": collect,
     "info": info,
 }

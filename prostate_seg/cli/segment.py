@@ -56,7 +56,8 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         "--structures",
         default=CTV,
         metavar="NAMES",
-        help=f"{CTV} (default), all, or names by commas; further structures were learnt on phantoms",
+        help=f"{CTV} (default), all, or names by commas, also needle,seed,calcification (all is without these); "
+        "further structures were learnt on phantoms",
     )
     verb.add_argument("--no-refine", action="store_true", help="leave blurred edges as the network drew them")
     verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")

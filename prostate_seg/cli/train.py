@@ -21,7 +21,7 @@ EXAMPLES = (
 
 def add_options(verb: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    verb.add_argument("--data", type=path, help="datalist (JSON); without it, phantoms")
+    verb.add_argument("--data", type=path, help="datalist, or a folder of prepare; without it, phantoms")
     verb.add_argument("-o", "--output", type=path, required=True, help="folder of the run; resumes if it has one")
     verb.add_argument("--init", help="released (default), phantoms, none or a file")
     verb.add_argument(
@@ -48,6 +48,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Start a training, or resume one."""
     from ..training.card import Card
+    from ..training.datalist import DATALIST
     from ..training.plan import Extra, plan
     from ..training.run import train
     from ..training.structures import check_alone
@@ -61,13 +62,14 @@ def run(options: argparse.Namespace) -> int:
         settings["phantoms"] = options.phantoms
     if options.hard_examples is not None:
         settings["hard_examples"] = options.hard_examples
+    datalist = options.data / DATALIST if options.data and options.data.is_dir() else options.data
     init = options.init or ("none" if options.init_encoder else "released")
     chosen: dict[str, Any] = {"init": init, "bundle": options.bundle}
     chosen["extra"] = Extra(options.init_encoder, options.structures)
     chosen |= {"settings": settings, "trust": options.trust}
     check_alone(options.folds, options.structures)
     if options.folds is None:
-        planned = plan(options.output, datalist=options.data, **chosen)
+        planned = plan(options.output, datalist=datalist, **chosen)
         for sentence in planned.start[1].sentences() if planned.start else ():
             note(f"{options.init_encoder.name}: {sentence}")
         with steps() as watch:
@@ -76,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         from ..training.folds import train_folds
 
-        bundle = train_folds(options.output, options.data, options.folds, **chosen)
+        bundle = train_folds(options.output, datalist, options.folds, **chosen)
     show(bundle)
     note("Segment with it; compare it with the released weights on unseen cases:")
     for command in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ class Thing:
     structure
         Name of its structure, such as ``Needle`` or ``Seed``.
     start_mm
-        First end: where a needle enters the image.
+        First end: where a needle enters the image, or the part of it that was searched.
     end_mm
         Second end: the tip of a needle.
     radius_mm
@@ -75,6 +75,39 @@ class Thing:
         one, two = (np.subtract(thing.end_mm, thing.start_mm) for thing in (self, other))
         size = float(np.linalg.norm(one) * np.linalg.norm(two))
         return None if size == 0 else float(np.degrees(np.arccos(min(1.0, abs(float(one @ two)) / size))))
+
+
+def voxels_of(thing: Thing, affine: Array, shape: tuple[int, ...]) -> Array:
+    """Return the voxels of a thing as indices (N, 3), each once.
+
+    These are the voxels with a centre within the radius of the axis, and those that the axis passes through.
+    """
+    inverse = np.linalg.inv(affine)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    ends = np.array([thing.start_mm, thing.end_mm]) @ inverse[:3, :3].T + inverse[:3, 3]
+    count = int(np.ceil(np.abs(ends[1] - ends[0]).max() * 4)) + 2
+    on_axis = np.rint(np.linspace(ends[0], ends[1], count)).astype(int)
+    reach = thing.radius_mm / spacing + 1
+    low, high = np.floor(ends.min(axis=0) - reach).astype(int), np.ceil(ends.max(axis=0) + reach).astype(int)
+    low, high = np.maximum(low, 0), np.minimum(high, np.array(shape) - 1)
+    at = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), axis=-1).reshape(-1, 3)
+    along = np.subtract(thing.end_mm, thing.start_mm)
+    from_start = at @ affine[:3, :3].T + affine[:3, 3] - thing.start_mm
+    share = np.clip(from_start @ along / max(float(along @ along), 1e-12), 0, 1)
+    near = np.linalg.norm(from_start - share[:, None] * along, axis=1) <= thing.radius_mm
+    inside = ((on_axis >= 0) & (on_axis < shape)).all(axis=1)
+    return np.asarray(np.unique(np.concatenate([at[near], on_axis[inside]]), axis=0))
+
+
+def painted(things: Sequence[Thing], affine: Array, shape: tuple[int, ...]) -> Array:
+    """Return a map, uint16, of the number of the thing in each voxel, from 1; 0 for none.
+
+    A voxel of several things belongs to the shortest, so that a needle does not hide a seed.
+    """
+    labels = np.zeros(shape, np.uint16)
+    for number, thing in sorted(enumerate(things, 1), key=lambda pair: -pair[1].length_mm):
+        labels[tuple(voxels_of(thing, affine, shape).T)] = number
+    return labels
 
 
 def numbered(things: Iterable[Thing]) -> list[tuple[str, Thing]]:

@@ -1,3 +1,4 @@
+from .cropping import CropAroundd
 from .inferers import ScaleFlipInferer, SliceStackInferer
 from .overrides import check_overrides
 from .predictor import Predictor, load_bundle
@@ -8,6 +9,7 @@ from .weights import initialise
 
 __all__ = [
     "ClipToFieldOfViewd",
+    "CropAroundd",
     "ModelGridd",
     "NormalizeUltrasoundd",
     "Predictor",

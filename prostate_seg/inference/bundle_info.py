@@ -18,7 +18,8 @@ class BundleInfo:
 
     Name and version are from metadata.json. A remark is appended to the name if other weights than the
     bundle's models/model.pt are used, or if the settings are not those that the bundle's score was fitted with.
-    ``structures`` are the names of the structures beside the CTV, with the SHA-256 of their weights.
+    ``structures`` and ``things`` are the names of what was asked for beside the CTV, with the SHA-256 of their
+    weights.
     """
 
     name: str
@@ -27,6 +28,8 @@ class BundleInfo:
     config_sha256: str
     structures: tuple[str, ...] = ()
     structures_sha256: str = ""
+    things: tuple[str, ...] = ()
+    things_sha256: str = ""
 
 
 def name_and_version(bundle: Path) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..geometry.volume import Segmentation, Volume, spacing_of
 from ..system.digests import sha256_of_file
 from . import transforms
 from .bundle_info import BundleInfo, name_and_version
+from .further import Further, load_further
 from .reader import metatensor_of
 from .released import WEIGHTS, released_bundle, weights_file
 from .settings import (
@@ -36,7 +37,6 @@ from .settings import (
     with_ensembling,
     with_refinement,
 )
-from .structure_network import StructureNetwork, asked_for_more, load_structure_network
 from .weights import load_state, read_state
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Predictor:
         assessor: Assessor | None = None,
     ) -> None:
         self.info, self.assessor = info, assessor
-        self.structures: StructureNetwork | None = None
+        self.further: Further | None = None
         self.device = device
         self.network = network.channels_last(build_network(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -176,13 +176,8 @@ class Predictor:
             source_sha256=volume.source.sha256,
             model=(self.info.name, self.info.version),
         )
-        if self.structures is not None:
-            segmentation = replace(
-                segmentation,
-                structures=self.structures(batch, image, segmentation.mask()),
-                phantom_trained=self.structures.phantom_trained,
-                meanings=self.structures.meanings,
-            )
+        if self.further is not None:
+            segmentation = self.further(segmentation, batch, image, volume)
         first = sample.get(transforms.unrepaired("pred"), probability)
         return Prediction(segmentation, image, passes, _array(first), _array(probability))
 
@@ -228,8 +223,8 @@ def load_bundle(
     refine
         Whether the shape model moves blurred edges.
     structures
-        Structures to segment: CTV, names of the bundle's further structures (the CTV is always segmented), or
-        ``all``.
+        What to segment: CTV, names of the bundle's further structures and things (the CTV is always segmented).
+        ``all``: all structures, but no things.
     """
     place = released_bundle() if folder is None else Path(folder)
     settings = read_settings(place)
@@ -255,10 +250,9 @@ def load_bundle(
     info = BundleInfo(name, version, sha256, config_sha256)
     predictor = Predictor(settings, info, choose_device(device), assessor)
     load_state(predictor.network, read_state(file), str(file))
-    if asked_for_more(structures):
-        more = predictor.structures = load_structure_network(place, structures, settings, predictor.device)
-        names = tuple(one.name for one in more.wanted)
-        predictor.info = replace(info, structures=names, structures_sha256=more.sha256)
+    predictor.further = load_further(place, structures, settings, predictor.device)
+    if predictor.further is not None:
+        predictor.info = predictor.further.described(info)
     predictor.network.to(predictor.device).eval()
     return predictor
 

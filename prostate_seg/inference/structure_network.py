@@ -28,7 +28,6 @@ from .transforms import resample_axes
 from .weights import load_state, read_state
 
 FILE, WEIGHTS = "configs/structures.json", "models/structures.pt"
-ALL = "all"
 LEARNT_ON = ("phantoms", "patients")
 SMALL_SHARE = 0.1  # of the largest component; smaller islands of a structure are removed
 _ENTRIES = ("network_def", "structures", "learnt_on")
@@ -111,8 +110,16 @@ class StructureNetwork:
         return {one.name: masks[one.name] for one in self.wanted}
 
 
+def structures_of_bundle(bundle: Path) -> tuple[str, ...]:
+    """Return the names of a bundle's further structures; none without configs/structures.json.
+
+    BundleError is raised if the file is damaged.
+    """
+    return tuple(one.name for one in _rows(bundle / FILE)[0]) if (bundle / FILE).is_file() else ()
+
+
 def load_structure_network(
-    bundle: Path, names: Sequence[str] | str, settings: dict[str, Any], device: torch.device
+    bundle: Path, names: Sequence[str], settings: dict[str, Any], device: torch.device
 ) -> StructureNetwork:
     """Load the network of a bundle's further structures.
 
@@ -121,7 +128,7 @@ def load_structure_network(
     bundle
         Folder of the bundle.
     names
-        Names of the wanted structures beside the CTV, or ``all``.
+        Names of the wanted structures, some of :func:`structures_of_bundle`.
     settings
         Settings of the bundle's inference.json, for the inferer.
     device
@@ -130,23 +137,11 @@ def load_structure_network(
     Raises
     ------
     BundleError
-        The bundle has no further structures, or its files are damaged.
-    SettingsError
-        The bundle has no structure of a name.
+        The files of the bundle's structures are missing or damaged.
     """
     path, weights = bundle / FILE, bundle / WEIGHTS
-    if not path.is_file():
-        raise BundleError(f"The bundle {bundle} segments the CTV alone: it has no {FILE}; leave --structures out.")
-    content = read_json(path)
-    if missing := [entry for entry in _ENTRIES if entry not in content]:
-        raise BundleError(f"{path} lacks {', '.join(missing)}.")
-    try:
-        rows = structures_of(content["structures"], str(path), known=KNOWN.values())
-    except SettingsError as error:
-        raise BundleError(str(error)) from error
+    rows, content = _rows(path)
     learnt_on = content["learnt_on"]
-    if not isinstance(learnt_on, dict) or not all(learnt_on.get(one.name) in LEARNT_ON for one in rows):
-        raise BundleError(f"{path} does not say of each structure whether it was learnt on phantoms or patients.")
     made = build_network(content["network_def"])
     classes = getattr(getattr(made, "decoder", None), "num_classes", None)
     if not isinstance(made, network.MultiLabelSegmenter) or classes != network.CLASSES + len(rows):
@@ -154,7 +149,8 @@ def load_structure_network(
             f"The network_def of {path} is no MultiLabelSegmenter of {network.CLASSES + len(rows)} classes: "
             "background, CTV and these structures; correct it."
         )
-    wanted = _wanted(rows, names)
+    asked = {key(name) for name in names}
+    wanted = tuple(one for one in rows if key(one.name) in asked)
     if not weights.is_file():
         raise BundleError(
             f"The bundle {bundle} has no weights of its structures: {weights} is missing; reinstall the package, "
@@ -166,19 +162,19 @@ def load_structure_network(
     return StructureNetwork(ready, inferer, rows, wanted, learnt_on, sha256_of_file(weights))
 
 
-def asked_for_more(names: Sequence[str] | str) -> bool:
-    """Return whether names of structures ask for more than the CTV."""
-    return any(key(name) != key(CTV) for name in ([names] if isinstance(names, str) else names))
-
-
-def _wanted(rows: tuple[Structure, ...], names: Sequence[str] | str) -> tuple[Structure, ...]:
-    wanted = {key(name): name for name in ([names] if isinstance(names, str) else names) if key(name) != key(CTV)}
-    if unknown := set(wanted) - {ALL, *(key(one.name) for one in rows)}:
-        raise SettingsError(
-            f"There is no structure {', '.join(sorted(wanted[one] for one in unknown))}; expected all, or some of "
-            f"{', '.join([CTV, *(one.name for one in rows)])}."
-        )
-    return rows if ALL in wanted else tuple(one for one in rows if key(one.name) in wanted)
+def _rows(path: Path) -> tuple[tuple[Structure, ...], dict[str, Any]]:
+    """Return the structures of a configuration, and its content. Raise BundleError if it is damaged."""
+    content = read_json(path)
+    if missing := [entry for entry in _ENTRIES if entry not in content]:
+        raise BundleError(f"{path} lacks {', '.join(missing)}.")
+    try:
+        rows = structures_of(content["structures"], str(path), known=KNOWN.values())
+    except SettingsError as error:
+        raise BundleError(str(error)) from error
+    learnt_on = content["learnt_on"]
+    if not isinstance(learnt_on, dict) or not all(learnt_on.get(one.name) in LEARNT_ON for one in rows):
+        raise BundleError(f"{path} does not say of each structure whether it was learnt on phantoms or patients.")
+    return rows, content
 
 
 def _groups(rows: Sequence[Structure]) -> list[list[Structure]]:

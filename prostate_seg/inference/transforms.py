@@ -6,7 +6,7 @@ source grid with parallel axes. Therefore every resampling here is separable, an
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,21 @@ class ModelGridd(MapTransform):
     labels
         Those of the keys that are masks. A mask is rescaled like an image and then thresholded at 0.5; a channel of
         negative values (unknown) stays negative.
+    coarser_only
+        Axes, counted from 0, that keep their length if their spacing is larger than requested.
     """
 
     def __init__(
-        self, keys: KeysCollection, spacing_mm: tuple[float, float, float], labels: KeysCollection = ()
+        self,
+        keys: KeysCollection,
+        spacing_mm: tuple[float, float, float],
+        labels: KeysCollection = (),
+        coarser_only: Sequence[int] = (),
     ) -> None:
         super().__init__(keys)
         self.spacing_mm = np.asarray(spacing_mm, float)
         self.labels = set(ensure_tuple(labels))
+        self.coarser_only = list(coarser_only)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Rescale each image and each mask."""
@@ -75,6 +82,7 @@ class ModelGridd(MapTransform):
             old = np.array(image.shape[1:])
             spacing = np.linalg.norm(affine[:3, :3], axis=0)
             new = np.where(old == 1, 1, np.maximum(np.rint(old * spacing / self.spacing_mm), 1)).astype(int)
+            new[self.coarser_only] = np.minimum(new, old)[self.coarser_only]
             shape = tuple(int(n) for n in new)
             values = torch.stack([rescale(channel, shape) for channel in image.as_tensor().float()])
             if key in self.labels:

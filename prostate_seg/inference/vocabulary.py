@@ -13,11 +13,12 @@ import monai.inferers
 import monai.transforms
 
 from .. import network
+from .cropping import CropAroundd
 from .inferers import ScaleFlipInferer, SliceStackInferer
 from .transforms import ClipToFieldOfViewd, ModelGridd, NormalizeUltrasoundd, RefineShaped, ToSourceGridd
 
 _OURS = (
-    *(ModelGridd, NormalizeUltrasoundd, ClipToFieldOfViewd, RefineShaped, ToSourceGridd),
+    *(CropAroundd, ModelGridd, NormalizeUltrasoundd, ClipToFieldOfViewd, RefineShaped, ToSourceGridd),
     *(ScaleFlipInferer, SliceStackInferer),
 )
 _MONAI = (

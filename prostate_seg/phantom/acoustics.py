@@ -7,7 +7,7 @@ import numpy as np
 from ..geometry.volume import Array
 from .anatomy import Anatomy, bladder, gland, gland_distance_mm, rectal_wall, urethra_distance_mm, vesicles
 from .beams import Beams, SmoothField
-from .implants import Implant, add_implants
+from .implants import Implant, reflected
 from .spots import Spot, add_spots, draw_spots
 from .tissue import Tissue
 
@@ -31,7 +31,7 @@ class Scene:
         self._middle = SmoothField(rng, beams, (5.0, 6.0, 7.0))
         self._fine = SmoothField(rng, beams, (2.2, 2.6, 4.0))
         self._streak = SmoothField(rng, beams, (0.9, 6.0, 6.0))
-        self._spots: list[Spot] = draw_spots(rng, anatomy, tissue)
+        self.spots: list[Spot] = draw_spots(rng, anatomy, tissue)
         self._phases = rng.uniform(0, 2 * np.pi, 3)
         self._time_gain = tissue.time_gain_db * np.sin(
             self.depth / rng.uniform(6, 14) + self._phases[0]
@@ -47,7 +47,7 @@ class Scene:
     def slice_db(self, z: float) -> Array:
         """Return the echo strength of the slice at z mm, in dB: (R, A) float32.
 
-        Losses along the beam are included. Speckle and noise are not.
+        Losses along the beam are included. Speckle, noise and the echoes of implants are not.
         """
         tissue = self.tissue
         coarse, middle, fine = self._coarse.at(z), self._middle.at(z), self._fine.at(z)
@@ -64,14 +64,21 @@ class Scene:
         shadow = tissue.edge_shadow_db * np.clip(np.cumsum(flank, axis=0) / 12, 0, 1)
         echo, more = self._neighbours(z, echo, distance, fine)
         echo += (
-            add_spots(self._spots, self.beams, z)
-            + add_implants(self.implants, self.beams, z)
+            add_spots(self.spots, self.beams, z)
             + self._near_and_time_gain()[:, None]
             - more
             - shadow
             - self._side_loss
         )
+        if self.implants:
+            echo -= reflected(self.implants, self.beams, z)[1]
         return echo.astype(np.float32)
+
+    def reflected_share(self, z: float) -> Array | None:
+        """Return the power that implants reflect at z mm, as a multiple of the tissue's: (R, A), or None."""
+        if not self.implants:
+            return None
+        return 10 ** (reflected(self.implants, self.beams, z)[0] / 10) - 1
 
     def _anterior_share(self, z: float) -> Array:
         """Return a factor (R, A) for the echoes of fat and capsule: about 1, but down to 0.3 behind the gland.

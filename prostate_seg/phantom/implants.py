@@ -22,8 +22,18 @@ WIDTH_MM, DEPTH_MM = 0.9, 0.6  # smallest width and depth of an echo: that of th
 
 
 @dataclass(frozen=True)
-class Implant:
-    """A needle or a seed: both ends (x, y, z) in mm, radius in mm, and how it looks.
+class Piece:
+    """A straight piece: both ends (x, y, z) in mm, radius in mm."""
+
+    structure: str
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    radius_mm: float
+
+
+@dataclass(frozen=True)
+class Implant(Piece):
+    """A needle or a seed, and how it looks.
 
     Attributes
     ----------
@@ -35,10 +45,6 @@ class Implant:
         First echo of reverberation relative to the wall's; 0 for none.
     """
 
-    structure: str
-    start: tuple[float, float, float]
-    end: tuple[float, float, float]
-    radius_mm: float
     echo_db: float
     shadow_db: float
     tail_db: float = 0.0
@@ -107,10 +113,13 @@ def _apart(x: float, y: float, z: float, one: Implant) -> bool:
     return bool(np.hypot(x - middle[0], y - middle[1]) > 3.0 or abs(z - middle[2]) > SEED_LENGTH_MM + 1.0)
 
 
-def add_implants(implants: tuple[Implant, ...], beams: Beams, z_mm: float) -> Array:
-    """Return the echoes of implants minus the shadows behind them at z_mm, in dB: (R, A) float32."""
+def reflected(implants: tuple[Implant, ...], beams: Beams, z_mm: float) -> tuple[Array, Array]:
+    """Return the echoes of implants at z_mm above the surrounding tissue, and the losses behind them.
+
+    Both are (R, A) float32 in dB. Metal reflects like a mirror: its echo has no speckle.
+    """
     radius, angle = beams.radius_mm, beams.angle
-    total = np.zeros((len(radius), len(angle)), np.float32)
+    echoes, losses = (np.zeros((len(radius), len(angle)), np.float32) for _ in range(2))
     for one in implants:
         low, high = sorted((one.start[2], one.end[2]))
         if not low - 0.5 <= z_mm <= high + 0.5:
@@ -130,5 +139,6 @@ def add_implants(implants: tuple[Implant, ...], beams: Beams, z_mm: float) -> Ar
                 strength = max(0.0, one.echo_db + number * one.tail_db)
                 echo += strength * np.exp(-(((behind - number * 1.6) / 0.5) ** 2))
         shadow = one.shadow_db * np.clip(behind / (3 * one.radius_mm), 0, 1)
-        total[:, reach] += (edge * (echo - shadow))[:, None] * across[None, :]
-    return total
+        echoes[:, reach] += (edge * echo)[:, None] * across[None, :]
+        losses[:, reach] += (edge * shadow)[:, None] * across[None, :]
+    return echoes, losses

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..geometry.volume import Array
 from .anatomy import Anatomy
 from .beams import Beams
+from .implants import Piece
 from .tissue import Tissue
 
 
@@ -26,6 +27,8 @@ class Spot:
         Echo strength above the surrounding tissue; it may be negative.
     shadow_db
         Loss behind the blob.
+    structure
+        Name of its structure, if it is a thing that is counted; empty otherwise.
     """
 
     x: float
@@ -35,6 +38,13 @@ class Spot:
     half_length_mm: float
     echo_db: float
     shadow_db: float
+    structure: str = ""
+
+    @property
+    def piece(self) -> Piece:
+        """Return the blob as a piece along z."""
+        low, high = (self.z + side * self.half_length_mm for side in (-1, 1))
+        return Piece(self.structure, (self.x, self.y, low), (self.x, self.y, high), self.radius_mm)
 
 
 def draw_spots(rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> list[Spot]:
@@ -48,7 +58,8 @@ def draw_spots(rng: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> li
         spots.append(_inside(rng, anatomy, (radius, radius), (-25.0, rng.uniform(-4, 0))))
     for _ in range(tissue.calcifications):
         size = (rng.uniform(0.5, 2), rng.uniform(1.5, 6))
-        spots.append(_inside(rng, anatomy, size, (rng.uniform(6, 18), rng.uniform(3, 22))))
+        spot = _inside(rng, anatomy, size, (rng.uniform(6, 18), rng.uniform(3, 22)))
+        spots.append(replace(spot, structure="Calcification"))
     depth = rng.uniform(0.35, 1.0)  # insertion depth of the needles, as a share of the gland's length
     for _ in range(tissue.needles):
         size = (0.7, depth * anatomy.length_mm)

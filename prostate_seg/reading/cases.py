@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,12 @@ class _Found:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]:
+def find_cases(
+    inputs: Sequence[str | Path], *, without: Container[InputFile] = ()
+) -> tuple[list[Case], list[Skipped]]:
     """Return the cases in files, folders (searched recursively) and zips, and what in them is no case.
+
+    The files ``without`` (absolute paths) are not looked at.
 
     Files of one DICOM series in one folder are one case, even if each file is an input of its own. Links to folders
     are not followed. Hidden files and folders are ignored.
@@ -82,7 +86,9 @@ def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[Skipped]]
     looked_at: set[InputFile] = set()
     given = [_existing(Path(path)) for path in inputs]
     for place in given:
-        files = [file for file in _files_in(place, found) if file not in looked_at]  # given twice, or by its folder
+        files = [
+            file for file in _files_in(place, found) if file not in looked_at and file not in without
+        ]  # a file may be given twice, or by its folder
         looked_at.update(files)
         for start in range(0, len(files), AT_A_TIME):
             some = files[start : start + AT_A_TIME]

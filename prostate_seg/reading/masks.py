@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -83,8 +84,15 @@ def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Re
         raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
 
 
+def _is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM by its suffix or its content; exports often have no suffix."""
+    with suppress(OSError):
+        return path.name.lower().endswith(".dcm") or (path.is_file() and file_kind(path) == "dicom")
+    return False
+
+
 def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) -> Segmentation:
-    if path.name.lower().endswith(".dcm"):
+    if _is_dicom(path):
         return _read_dicom(path, like, structure)
     array, affine, fields = _read(path)
     orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
@@ -112,7 +120,7 @@ def structure_names(path: Path) -> list[str]:
 
 
 def _structure_names(path: Path) -> list[str]:
-    if path.name.lower().endswith(".dcm"):
+    if _is_dicom(path):
         return list(_dicom_masks().structure_names(path))
     array, _, fields = _read(path)
     return list(_segments(path, array, fields))
@@ -120,7 +128,7 @@ def _structure_names(path: Path) -> list[str]:
 
 def has_contours_only(path: Path) -> bool:
     """Return whether a mask file is an RT Structure Set, which has contours but no grid."""
-    return path.name.lower().endswith(".dcm") and _guarded(_dicom_kind, path) == "structure-set"
+    return _is_dicom(path) and _guarded(_dicom_kind, path) == "structure-set"
 
 
 def frame_of_reference(path: Path) -> str:

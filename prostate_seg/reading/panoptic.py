@@ -22,6 +22,8 @@ def is_panoptic(path: Path) -> bool:
 def panoptic_structures(path: Path, labels: Array) -> dict[str, Array]:
     """Return the structures of a panoptic map, bool (I, J, K) by name; each is the union of its segments.
 
+    Needles, seeds and other instances are left out: :func:`.read_things` reads them from the same segments.json.
+
     InputError is raised if segments.json cannot be read or does not describe the map.
     """
     file = path.with_name(SEGMENTS)
@@ -36,18 +38,22 @@ def panoptic_structures(path: Path, labels: Array) -> dict[str, Array]:
 
 def _structures(document: Any, labels: Array) -> dict[str, Array]:
     names = {int(entry["id"]): str(entry["name"]) for entry in document["categories"]}
-    segments = [
-        (int(one["id"]), {int(one["category_id"]), *map(int, one.get("also", ()))})
-        for one in document["annotations"][0]["segments_info"]
-    ]
+    infos = document["annotations"][0]["segments_info"]
+    segments, instances = [], set()
+    for one in infos:
+        category, also = int(one["category_id"]), set(map(int, one.get("also", ())))
+        segments.append((int(one["id"]), also if "instance" in one else {category, *also}))
+        instances |= {category} if "instance" in one else set()
     unlisted = set(np.unique(labels).tolist()) - {0, *(number for number, _ in segments)}
     if unlisted:
         raise ValueError(f"the map holds the segments {sorted(unlisted)[:5]}, which are not listed")
-    if unknown := {category for _, inside in segments for category in inside} - set(names):
+    filled = {category for _, inside in segments for category in inside}
+    if unknown := (filled | instances) - set(names):
         raise ValueError(f"a segment is of the categories {sorted(unknown)[:5]}, which are not listed")
     if len(set(names.values())) < len(names):
         raise ValueError("two categories have one name")
     return {
         name: np.isin(labels, [number for number, inside in segments if category in inside])
         for category, name in names.items()
+        if category in filled or category not in instances
     }

@@ -8,26 +8,46 @@ from typing import Any
 from ..errors import GeometryError, InputError
 from ..geometry.things import Thing
 from ..system.checked_files import read_json, shortened
+from .panoptic import SEGMENTS
 
 FILE, SUFFIX = "things.json", ".things.json"
 SPACE = "RAS mm"
+IMAGE, LEARNT = "image_sha256", "phantom_trained"
 MOST_THINGS = 10_000
 
 
 def read_things(path: Path) -> tuple[Thing, ...]:
     """Read the things of a file. Raise InputError if it cannot be read or a thing is not valid."""
+    content = _content(path)
+    if path.name == SEGMENTS and "things" not in content:
+        return ()  # a panoptic file of stuff alone
+    rows = content.get("things")
+    if not isinstance(rows, list) or len(rows) > MOST_THINGS:
+        raise InputError(f"{path.name} holds no list of at most {MOST_THINGS} things; write it again.")
+    if content.get("space") != SPACE:
+        raise InputError(f"{path.name} has the space {shortened(content.get('space'))}, expected {SPACE!r}.")
+    return tuple(_thing(row, number, path.name) for number, row in enumerate(rows, 1))
+
+
+def image_of_things(path: Path) -> str:
+    """Return the SHA-256 of the image that the things of a file lie in; empty if the file does not say."""
+    return str(_content(path).get(IMAGE) or "")
+
+
+def phantom_trained_things(path: Path) -> tuple[str, ...]:
+    """Return the names of the structures in a file whose model was trained on phantoms alone."""
+    names = _content(path).get(LEARNT) or []
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = read_json(path)
     except OSError as error:
         raise InputError(f"The things in {path.name} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise InputError(f"{path.name} is not JSON: {error}.") from error
-    rows = content.get("things") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or len(rows) > MOST_THINGS:
-        raise InputError(f"{path.name} holds no list of at most {MOST_THINGS} things; write it again.")
-    if content.get("space") != SPACE:
-        raise InputError(f"{path.name} has the space {shortened(content.get('space'))}, expected {SPACE!r}.")
-    return tuple(_thing(row, number, path.name) for number, row in enumerate(rows, 1))
+    return content if isinstance(content, dict) else {}
 
 
 def _thing(row: Any, number: int, file: str) -> Thing:

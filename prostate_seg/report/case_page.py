@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..geometry.volume import Array, Segmentation, Volume
-from ..writing.surface import surface_of
+from ..writing.surface import Surface, surface_of
 from ..writing.view import View, view_of
 from . import plots
 from .page import facts, listed, section, write_page
 from .slices import doubtful, paths, pictures, uncertainty
+from .things import ThingLayer, lines_lps_mm, marks, target
 from .viewer import DOUBTFUL, DOUBTFUL_COLOUR, PREDICTION_COLOUR, REFERENCE_COLOUR, Layer, viewer
 
+_ON_WHITE = {"#ffffff": "#555555", "#00ccff": "#0a7fa0"}  # colours of things, on a white background
 _SOLID = {PREDICTION_COLOUR: "#d9a400", REFERENCE_COLOUR: "#0aa3c2"}  # colours of surfaces, on a white background
 
 
@@ -41,6 +43,8 @@ class CaseReport:
         Sentences.
     provenance
         Names and values.
+    things
+        Needles, seeds and calcifications by structure.
     back
         Links to other pages as (text, target).
     """
@@ -52,6 +56,7 @@ class CaseReport:
     results: Sequence[tuple[str, str]] = ()
     warnings: Sequence[str] = ()
     provenance: Sequence[tuple[str, str]] = ()
+    things: Sequence[ThingLayer] = ()
     back: Sequence[tuple[str, str]] = ()
 
 
@@ -80,6 +85,8 @@ def write_case_page(path: str | Path, report: CaseReport) -> None:
         "slices": pictures(view),
         "paths": lines,
         "layers": _layers(report),
+        "things": [{"target": target(n), "colour": one.colour} for n, one in enumerate(report.things)],
+        "marks": marks(view, report.volume, report.things),
         "open": DOUBTFUL,
         "geometry": {
             "extent": view.extent_mm,
@@ -91,7 +98,7 @@ def write_case_page(path: str | Path, report: CaseReport) -> None:
         "doubtful": shares,
         "numbers": view.numbers,
         "first": _middle(first),
-        "surface": plots.surfaces(meshes, directions_known=known) if meshes else None,
+        "surface": _surface(meshes, report.things, known=known) if meshes else None,
     }
     back = [f'<p><a href="{escape(place)}">{escape(text)}</a></p>' for text, place in report.back]
     surface = "<p>There is none: the mask is empty or one slice.</p>"
@@ -100,7 +107,7 @@ def write_case_page(path: str | Path, report: CaseReport) -> None:
     body = [
         *back,
         listed(report.warnings) if report.warnings else "",
-        viewer(view, report.layers, with_probability=report.probability is not None),
+        viewer(view, report.layers, report.things, with_probability=report.probability is not None),
         "<div class=columns>",
         f"<div>{section('Result', facts(report.results))}</div><div>{section('Surface', surface)}</div></div>",
         section("How it came about", facts(report.provenance)),
@@ -117,6 +124,11 @@ def _layers(report: CaseReport) -> list[dict[str, Any]]:
     if report.probability is None:
         return masks
     return [{"name": DOUBTFUL, "target": "doubtful", "colour": DOUBTFUL_COLOUR, "dashed": False}, *masks]
+
+
+def _surface(meshes: Sequence[tuple[str, str, Surface]], things: Sequence[ThingLayer], *, known: bool) -> Any:
+    lines = [(one.title, _ON_WHITE.get(one.colour, one.colour), lines_lps_mm(one)) for one in things if one.things]
+    return plots.surfaces(meshes, lines, directions_known=known)
 
 
 def _segmentation(volume: Volume, mask: Array) -> Segmentation:

@@ -24,10 +24,16 @@ _BLUE, _ORANGE = "#0b5fa5", "#b34700"
 MANY = 3  # surfaces, so many that the first one must not hide the others
 
 
-def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bool) -> dict[str, Any]:
+def surfaces(
+    meshes: Sequence[tuple[str, str, Surface]],
+    lines: Sequence[tuple[str, str, Sequence[tuple[str, Array]]]] = (),
+    *,
+    directions_known: bool,
+) -> dict[str, Any]:
     """Return closed surfaces (name, colour, surface) in 3D, in LPS mm from the centroid of the first one.
 
-    Without known directions, the axes are only numbered.
+    Each of ``lines`` has a name, a colour, and straight pieces with their names and ends (2, 3) in LPS mm. Without
+    known directions, the axes are only numbered.
     """
     centre = meshes[0][2].centroid_lps_mm
     figure = go.Figure()
@@ -39,6 +45,18 @@ def surfaces(meshes: Sequence[tuple[str, str, Surface]], *, directions_known: bo
             x=x, y=y, z=z, i=i, j=j, k=k, name=_literal(name), color=colour, opacity=opacity[number > 0],
             showlegend=True, flatshading=False, hoverinfo="name",
             lighting={"ambient": 0.65, "diffuse": 0.6, "specular": 0.1},
+        )  # fmt: skip
+    for name, colour, pieces in lines:
+        gap = [None] * 3  # a line ends where a point has no coordinates
+        points = [
+            point
+            for _, ends in pieces
+            for point in [*np.round(ends - centre, 2).tolist(), gap]  # each piece by itself
+        ]
+        x, y, z = zip(*points, strict=True)
+        figure.add_scatter3d(
+            x=x, y=y, z=z, mode="lines", line={"color": colour, "width": 5}, name=_literal(name),
+            text=[_literal(text) for text, _ in pieces for _ in range(3)], hoverinfo="text", showlegend=True,
         )  # fmt: skip
     names = ("left, mm", "posterior, mm", "superior, mm")
     axes = [{"title": {"text": text if directions_known else f"axis {n}, mm"}} for n, text in enumerate(names, 1)]

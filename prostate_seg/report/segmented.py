@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..assessment.facts import Uncertainty
+from ..geometry.things import grouped
 from ..writing.contoured_volume import ContouredVolume
 from ..writing.manifest import Manifest
 from ..writing.request import Request
 from .case_page import CaseReport, write_case_page
+from .things import ThingLayer
 from .viewer import Layer
 
 _ORIENTATION = {"file": "from the file", "option": "from the options", "assumed": "assumed, the file has none"}
@@ -31,6 +33,7 @@ def case_report_of(contoured: ContouredVolume, manifest: Manifest, *, identity: 
         volume,
         _layers(contoured),
         contoured.ctv.probability,
+        things=_things(contoured),
         results=[*who(contoured, identity), *_results(manifest)],
         warnings=list(manifest["warnings"]),
         provenance=_provenance(manifest),
@@ -48,9 +51,19 @@ def who(contoured: ContouredVolume, identity: str | None) -> list[tuple[str, str
 
 def _layers(contoured: ContouredVolume) -> list[Layer]:
     return [
-        Layer(f"{name} (phantom-trained)" if contoured.remark_on(name) else name, mask, colour_of(contoured, name))
-        for name, mask in contoured.masks.items()
+        Layer(_marked(contoured, name), mask, colour_of(contoured, name)) for name, mask in contoured.masks.items()
     ]
+
+
+def _things(contoured: ContouredVolume) -> list[ThingLayer]:
+    return [
+        ThingLayer(_marked(contoured, name), colour_of(contoured, name), tuple(things))
+        for name, things in grouped(contoured.ctv.things).items()
+    ]
+
+
+def _marked(contoured: ContouredVolume, name: str) -> str:
+    return f"{name} (phantom-trained)" if contoured.remark_on(name) else name
 
 
 def colour_of(contoured: ContouredVolume, name: str) -> str:
@@ -133,6 +146,7 @@ def write_report(path: Path, request: Request) -> None:
             volume,
             _layers(request.contoured),
             ctv.probability,
+            things=_things(request.contoured),
             results=results,
             warnings=list(dict.fromkeys([*volume.warnings, *ctv.warnings])),
             provenance=_lines(

@@ -8,6 +8,7 @@ from html import escape
 
 from ..geometry.volume import Array
 from ..writing.view import View
+from .things import ThingLayer, target
 
 PREDICTION_COLOUR, REFERENCE_COLOUR = "#ffd600", "#00d5ff"
 DOUBTFUL, DOUBTFUL_COLOUR = "Doubtful boundary", "#ff3cbe"
@@ -42,7 +43,9 @@ class Layer:
     dashed: bool = False
 
 
-def viewer(view: View, layers: Sequence[Layer], *, with_probability: bool) -> str:
+def viewer(
+    view: View, layers: Sequence[Layer], things: Sequence[ThingLayer] = (), *, with_probability: bool
+) -> str:
     """Return the viewer as HTML. A single slice has one plane."""
     width, height = view.extent_mm
     several = view.gray.shape[2] > 1
@@ -56,6 +59,7 @@ def viewer(view: View, layers: Sequence[Layer], *, with_probability: bool) -> st
         )
         for number, layer in enumerate(layers)
     ]
+    toggles += [_toggle(target(n), one.title, one.colour, key="") for n, one in enumerate(things)]
     if with_probability:
         toggles.append(_toggle("doubtful", f"{DOUBTFUL}: check it", DOUBTFUL_COLOUR, key="D"))
         toggles.append(_toggle("uncertainty", "Uncertainty", UNCERTAINTY_COLOUR, key="U", on=False))

@@ -15,6 +15,7 @@ from .processes import handlers_of_process, join_processes, leave_processes, sha
 from .progress import TrainingProgress
 from .sampling import HardExamples, HardExampleSampler
 from .saved import BestWeights, PublishedWeights, TrainingState
+from .things import LoadThings, SectionLoss, SectionMapsd, ThingQuality
 
 __all__ = [
     "AutocastInferer",
@@ -27,14 +28,18 @@ __all__ = [
     "HardExamples",
     "HiddenPatches",
     "LoadCased",
+    "LoadThings",
     "PartialLabelLoss",
     "PublishedWeights",
     "RandFewSlicesd",
     "RandUltrasoundd",
+    "SectionLoss",
+    "SectionMapsd",
     "SeedHandler",
     "SeededDataset",
     "SegmentationMetrics",
     "StructureDice",
+    "ThingQuality",
     "TrainingProgress",
     "TrainingState",
     "averaged",

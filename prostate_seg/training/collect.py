@@ -24,9 +24,7 @@ from ..writing import write
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST, mask_digest, voxel_digest
-from .datalist import load
-
-DATALIST = "datalist.json"
+from .datalist import DATALIST, load
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def collect(
         if not entries:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
             raise InputError(f"No case can be taken ({reasons or 'there is none'}).")
-        content = _split(entries, validation)
+        content = split_by_patient(entries, validation, "collected from cases that prostate-seg segmented")
         (partial / DATALIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         load(partial / DATALIST)
     return Collected(output / DATALIST, tuple(entry["case"] for entry in entries), left_out, tuple(same))
@@ -149,6 +147,10 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
         entry["structures"] = dict.fromkeys(structures, file)
     entry["provenance"] = {
         "drawn": "corrected" if corrected or structures else "automatic",
+        "masks": {
+            **({CTV: "corrected" if corrected else "automatic"} if "label" in entry else {}),
+            **dict.fromkeys(structures, "corrected"),
+        },
         "from": given.file.name,
         "mask_file_sha256": sha256_of_file(given.file),
         "input_sha256": (manifest.get("input") or {}).get("sha256"),
@@ -179,12 +181,13 @@ def _corrected(masks: Mapping[str, Array], manifest: Mapping[str, Any]) -> dict[
     }
 
 
-def _split(entries: Sequence[dict[str, Any]], validation: int) -> dict[str, Any]:
+def split_by_patient(entries: Sequence[dict[str, Any]], validation: int, description: str) -> dict[str, Any]:
+    """Return a datalist whose every n-th patient is for validation, but at least one; 0 for none."""
     patients = sorted({entry["patient"] for entry in entries})
     held = (
         set(patients[validation - 1 :: validation] or patients[-1:]) if validation and len(patients) > 1 else set()
     )
-    parts: dict[str, Any] = {"description": "collected from cases that prostate-seg segmented"}
+    parts: dict[str, Any] = {"description": description}
     parts["training"] = [entry for entry in entries if entry["patient"] not in held]
     parts["validation"] = [entry for entry in entries if entry["patient"] in held]
     return parts

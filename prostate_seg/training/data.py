@@ -46,7 +46,7 @@ class LoadCased(Transform):
         if "phantom" in data:
             seed = int(data["phantom"])
             phantom = make_phantom(seed, settings=varied_settings(seed) if data.get("varied") else None)
-            image, masks = _as_read(phantom.image), phantom.structures
+            image, masks = as_read(phantom.image), phantom.structures
         else:
             image, masks = self._files(data)
         case = str(data.get("case", ""))
@@ -86,7 +86,7 @@ def _mask(image: Volume, path: Any, file: Any, names: tuple[str, ...]) -> np.nda
     return label.mask()
 
 
-def _as_read(image: Volume) -> Volume:
+def as_read(image: Volume) -> Volume:
     """Set a phantom's image to black outside the field of view, as a reader does."""
     array = image.array.copy()
     blacken_outside(array, field_of_view(array))

@@ -27,6 +27,7 @@ from ..reading.acquisition import Acquisition
 from ..system.checked_files import read_json, shortened
 from ..system.input_files import stem
 
+DATALIST = "datalist.json"  # in a folder of collect or prepare
 SECTIONS = ("training", "validation", "testing")
 READING = ("frame_spacing_mm", "frame_order", "probe_side")  # entries of a case on its acquisition
 _KEYS = {"image", "label", "structures", "patient", "case", "provenance", *READING}

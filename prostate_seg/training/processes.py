@@ -79,6 +79,11 @@ def handlers_of_process(handlers: Sequence[Any]) -> list[Any]:
 
 
 def leave_processes() -> None:
-    """Leave the processes that :func:`join_processes` joined."""
+    """Wait for the other processes, and leave them (:func:`join_processes`).
+
+    Without the wait a thread of Gloo may still release a tensor when Python ends, which aborts the process
+    (pytorch/pytorch#179291).
+    """
     if distributed.is_initialized():
+        distributed.barrier()
         distributed.destroy_process_group()

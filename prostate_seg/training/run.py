@@ -13,9 +13,9 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from ..errors import ProstateSegError, SettingsError
+from ..inference import structure_network, thing_network
 from ..inference.released import weights_file
 from ..inference.settings import read_json as read_object
-from ..inference.structure_network import FILE
 from ..inference.weights import read_state, save_halved
 from ..system.atomic import made_folder, replacing
 from .card import Card
@@ -92,6 +92,7 @@ def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
         datalist = planned.overrides.get("datalist")
         cases = items(datalist, "training") if datalist else []
         planned.structures.write(partial, checkpoints / "model.pt", cases)
+    _keep_things(partial, planned.bundle)
     card = Card.of(planned.run, planned.bundle, planned.record)
     rewrite(partial / "configs" / "metadata.json", card.metadata())
     (partial / "docs" / "README.md").write_text(card.text(), encoding="utf-8")
@@ -108,7 +109,15 @@ def _write_network(bundle: Path, weights: Path, network: Mapping[str, Any]) -> N
     rewrite(bundle / "configs" / "inference.json", {"network_def": network})
     if read_object(bundle / "configs" / "train.json")["network_def"] != network:
         rewrite(bundle / "configs" / "train.json", {"network_def": network})
-    (bundle / FILE).unlink(missing_ok=True)
+    (bundle / structure_network.FILE).unlink(missing_ok=True)
+
+
+def _keep_things(bundle: Path, source: Path) -> None:
+    """Keep the network of things: it does not depend on the weights of the CTV."""
+    if (source / thing_network.WEIGHTS).is_file():
+        shutil.copyfile(source / thing_network.WEIGHTS, bundle / thing_network.WEIGHTS)
+    else:
+        (bundle / thing_network.FILE).unlink(missing_ok=True)
 
 
 def rewrite(path: Path, changes: Mapping[str, Any]) -> None:

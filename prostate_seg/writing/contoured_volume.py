@@ -110,13 +110,14 @@ class ContouredVolume:
         )
 
     def kind_of(self, name: str) -> Kind:
-        """Return how a structure was drawn. A PTV counts as drawn like its CTV.
+        """Return how a structure or its things were drawn. A PTV counts as drawn like its CTV.
 
         A structure of a model that somebody handed over as drawn by hand may have been corrected only.
         """
         if self.author.structures == "MANUAL" and self.remark_on(name):
             return "SEMIAUTOMATIC"
-        return self.author.structures if name in self.structures else self.author.kind
+        further = name in self.structures or key(name) in {key(one.structure) for one in self.ctv.things}
+        return self.author.structures if further else self.author.kind
 
     def remark_on(self, name: str) -> str:
         """Return what every output says of a structure whose model was trained on phantoms alone, or no text."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..geometry.volume import Segmentation, Volume
     from .request import Request
 
-Need = Literal["dicom", "probability"]
+Need = Literal["dicom", "probability", "things"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Format:
         One line for help and README.
     needs
         Conditions of the format. ``dicom``: the volume was read from DICOM, because the format refers to its
-        images. ``probability``: the mask has a probability, as after ``segment``.
+        images. ``probability``: the mask has a probability, as after ``segment``. ``things``: there is a needle,
+        seed or calcification; otherwise the format is left out with a warning.
     structures
         Whether the format holds further structures beside the CTV.
     default
@@ -46,9 +47,9 @@ class Format:
     folder
         Whether the format is a folder of files.
     mask
-        Whether the format holds a mask; otherwise it holds the volume alone.
+        Whether the format holds a mask; otherwise it holds the volume or the things alone.
     things
-        Whether the format holds needles and seeds.
+        Whether the format holds needles, seeds and calcifications.
     """
 
     name: str
@@ -114,6 +115,15 @@ _ROWS = (
         needs=("dicom", "probability"),
     ),
     Format(
+        "dicom-seg-things",
+        "things_seg.dcm",
+        f"{_DICOM}.segmentation:write_things",
+        "DICOM Segmentation with one segment for each needle, seed and calcification",
+        needs=("dicom", "things"),
+        mask=False,
+        things=True,
+    ),
+    Format(
         "rtstruct",
         "ctv_rtstruct.dcm",
         f"{_DICOM}.planned_structures:write_structures",
@@ -155,6 +165,15 @@ _ROWS = (
         "a label map of all structures, and segments.json in the terms of COCO panoptic",
         structures=True,
         folder=True,
+        things=True,
+    ),
+    Format(
+        "things",
+        "things.json",
+        f"{_FILES}.things:write_things_of",
+        "needles, seeds and calcifications: both ends in RAS mm, radius, score",
+        mask=False,
+        things=True,
     ),
     Format(
         "planimetry",
@@ -187,6 +206,7 @@ _ROWS = (
         "a page to look at: three planes, contour, uncertainty, surface; opens without a network",
         structures=True,
         default=True,
+        things=True,
     ),
 )
 FORMATS = {row.name: row for row in _ROWS}
@@ -237,9 +257,22 @@ def check_probability(ctv: Segmentation, formats: Sequence[str]) -> None:
             )
 
 
+def empty_formats(formats: Sequence[str], *, things: bool) -> tuple[str, ...]:
+    """Return the formats that are left out if there are no things."""
+    return tuple(name for name in formats if "things" in FORMATS[name].needs and not things)
+
+
 def write_formats(folder: Path, request: Request) -> list[str]:
-    """Write the formats of a request into a folder and return the file names. Raise OutputError."""
+    """Write the formats of a request into a folder and return the file names. Raise OutputError.
+
+    A format of things is left out if there are none; the manifest then has a warning.
+    """
     check_probability(request.contoured.ctv, request.formats)
-    for name in sorted(request.formats, key=lambda name: FORMATS[name].file.endswith(".html")):
+    empty = empty_formats(request.formats, things=bool(request.contoured.ctv.things))
+    if empty and request.manifest is not None:
+        files = ", ".join(FORMATS[name].file for name in empty)
+        request.manifest["warnings"].append(f"{files} was not written: no needle, seed or calcification was found.")
+    formats = [name for name in request.formats if name not in empty]
+    for name in sorted(formats, key=lambda name: FORMATS[name].file.endswith(".html")):
         FORMATS[name].write(folder / FORMATS[name].file, request)  # pages last: they show warnings of the others
-    return [FORMATS[name].file for name in request.formats]
+    return [FORMATS[name].file for name in formats]

@@ -55,6 +55,13 @@ class StructureFacts(TypedDict):
     sha256: str
 
 
+class ThingFacts(TypedDict):
+    """Needles, seeds or calcifications: how many, and what their model was trained on (as StructureFacts)."""
+
+    count: int
+    learnt_on: str
+
+
 class MaskFacts(TypedDict):
     """Facts about a mask and its image in a manifest."""
 
@@ -76,6 +83,8 @@ class Manifest(MaskFacts):
     bundle: NotRequired[Model]
     structures: NotRequired[dict[str, StructureFacts]]
     structures_sha256: NotRequired[str]
+    things: NotRequired[dict[str, ThingFacts]]
+    things_sha256: NotRequired[str]
     uncertainty: NotRequired[Uncertainty]
     device: NotRequired[str]
     timing_s: NotRequired[dict[str, float]]

@@ -10,8 +10,10 @@ from typing import Any
 from ..geometry.structures import key
 from ..geometry.things import Point, Thing, grouped, numbered
 from ..geometry.volume import Segmentation
-from ..reading.things import SPACE
+from ..reading.things import IMAGE, LEARNT, SPACE
 from ..system.json_files import write_json
+from .contoured_volume import ContouredVolume
+from .request import Request
 
 NEEDLE = "needle"  # key of the structure that is drawn as a line
 SCHEMA = (
@@ -22,7 +24,28 @@ SCHEMA = (
 
 def write_things(path: Path, things: Sequence[Thing]) -> None:
     """Write things with both ends in RAS mm, radius and score. Raise OutputError if the file cannot be written."""
-    rows = [
+    write_json(path, {"space": SPACE, "things": rows_of(things)})
+
+
+def write_things_of(path: Path, request: Request) -> None:
+    """Write the things of a request, the digest of its image, and which of them were learnt on phantoms."""
+    write_json(path, things_of(request.contoured))
+
+
+def things_of(contoured: ContouredVolume) -> dict[str, Any]:
+    """Return the things of a contoured volume as the content of ``things.json``."""
+    marked = [name for name in grouped(contoured.ctv.things) if contoured.remark_on(name)]
+    return {
+        "space": SPACE,
+        IMAGE: contoured.volume.source.sha256,
+        LEARNT: marked,
+        "things": rows_of(contoured.ctv.things),
+    }
+
+
+def rows_of(things: Sequence[Thing]) -> list[dict[str, Any]]:
+    """Return things as rows of ``things.json``."""
+    return [
         {
             "structure": one.structure,
             "start_mm": list(one.start_mm),
@@ -32,7 +55,6 @@ def write_things(path: Path, things: Sequence[Thing]) -> None:
         }
         for one in things
     ]
-    write_json(path, {"space": SPACE, "things": rows})
 
 
 def lines(segmentation: Segmentation) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@
         class: `layer ${layer.target}${layer.dashed ? " dashed" : ""}`, stroke: layer.colour,
       })]),
       cross: add("path", { class: "cross" }),
+      marks: add("g", { class: "marks" }),
       look: () => {
         svg.setAttribute("viewBox", view.join(" "));
         const bar = [10, 5, 2, 1, 0.5].find((length) => length <= view[2] / 3) ?? 0.1; // mm
@@ -51,6 +52,19 @@
   const sagittal = plane("sagittal", [height, (last + 1) * gap]);
   const coronal = plane("coronal", [width, (last + 1) * gap]);
   const planes = [transverse, sagittal, coronal].filter(Boolean);
+
+  // Needles and seeds on the transverse plane: a ring where each crosses the slice, with the number of a needle.
+  const ring = ({ x, y, target, text }) => {
+    const { colour } = report.things.find((layer) => layer.target === target);
+    const parts = [["circle", { cx: x, cy: y, r: text ? 1.3 : 0.9, stroke: colour }]];
+    if (text) parts.push(["text", { x: x + 1.6, y: y - 0.8, fill: colour }]);
+    return parts.map(([name, attributes]) => {
+      const element = document.createElementNS(NAMESPACE, name);
+      for (const [key, value] of Object.entries({ ...attributes, class: target })) element.setAttribute(key, value);
+      if (name === "text") element.textContent = text;
+      return element;
+    });
+  };
 
   // The volume for the other planes: gray values and, a bit for each, masks, filled from the transverse pictures. Its
   // voxels are those of the image; larger ones if it would exceed 640 along a side, or 60 million.
@@ -138,6 +152,8 @@
     const { x, y, slice } = at;
     transverse.gray.setAttribute("href", report.slices[slice]);
     for (const [layer, line] of transverse.lines) line.setAttribute("d", pathOf(slice, layer.name));
+    const marks = report.marks[slice].filter(({ target }) => shows(target));
+    transverse.marks.replaceChildren(...marks.flatMap(ring));
     const map = report.uncertainty?.[slice];
     transverse.doubt.setAttribute("href", map ?? "");
     const [column, row] = [Math.min(columns - 1, Math.floor(x / width * columns)), Math.min(rows - 1, Math.floor(y / height * rows))];
@@ -154,7 +170,9 @@
     }
     const slider = byId("slider");
     slider.value = slice;
-    const drawn = Object.keys(report.paths[slice]).join(", ") || "no contour";
+    const needles = report.marks[slice].filter(({ text }) => text).map(({ text }) => text);
+    const drawn = [...Object.keys(report.paths[slice]), ...(needles.length ? [`needles ${needles.join(" ")}`] : [])]
+      .join(", ") || "no contour";
     byId("where").textContent = `Slice ${report.numbers[slice]} of ${last + 1} in the file: ${drawn}`;
     slider.setAttribute("aria-valuetext", byId("where").textContent);
     byId("strip")?.querySelectorAll("i").forEach((cell, n) => cell.classList.toggle("here", n === slice));
