@@ -69,7 +69,12 @@ def volumes():
 def test_weight_0_is_monais_dice_and_cross_entropy():
     logits, labels = volumes()
     plain = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
-    assert torch.equal(DiceCEHausdorffLoss(spacing_mm=(1, 1, 1))(logits, labels), plain(logits, labels))
+    for scale in (0.0, 3.0):
+        drawn = logits + scale * torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
+        ours = DiceCEHausdorffLoss(spacing_mm=(1, 1, 1))(drawn, labels)
+        torch.testing.assert_close(ours, plain(drawn, labels), rtol=1e-6, atol=0)
+    nothing = DiceCEHausdorffLoss(spacing_mm=(1, 1, 1))(logits[:0], labels[:0])
+    assert float(nothing) == 0
     with pytest.raises(SettingsError, match="weight of 0 or more"):
         DiceCEHausdorffLoss(spacing_mm=(1, 1, 1), hausdorff_weight=-1)
 

@@ -40,6 +40,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         "--structures", metavar="NAMES|FILE", help="train these beside the CTV: names by commas, or a JSON list"
     )
     verb.add_argument("--hard-examples", type=float, metavar="SHARE", help="draw what is wrong more often (0 to 1)")
+    verb.add_argument("--tracking", choices=("mlflow",), help="also record the run in OUTPUT/tracking")
     verb.add_argument("--bundle", type=path, help="bundle folder to start from (default the released one)")
     verb.add_argument("--trust", action="store_true", help="let the code in its train.json run")
     verb.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of train.json")
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     datalist = options.data / DATALIST if options.data and options.data.is_dir() else options.data
     init = options.init or ("none" if options.init_encoder else "released")
     chosen: dict[str, Any] = {"init": init, "bundle": options.bundle}
-    chosen["extra"] = Extra(options.init_encoder, options.structures)
+    chosen["extra"] = Extra(options.init_encoder, options.structures, options.tracking)
     chosen |= {"settings": settings, "trust": options.trust}
     check_alone(options.folds, options.structures)
     if options.folds is None:

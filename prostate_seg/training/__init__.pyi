@@ -4,9 +4,11 @@ from .datalist import items
 from .engine import (
     AutocastInferer,
     ClippedGradients,
+    EarlyStop,
     HiddenPatches,
     SeedHandler,
     averaged,
+    freeze,
 )
 from .losses import DiceCEHausdorffLoss
 from .metrics import EvaluationTables, SegmentationMetrics
@@ -22,6 +24,7 @@ __all__ = [
     "BestWeights",
     "ClippedGradients",
     "DiceCEHausdorffLoss",
+    "EarlyStop",
     "EpochSampler",
     "EvaluationTables",
     "HardExampleSampler",
@@ -43,6 +46,7 @@ __all__ = [
     "TrainingProgress",
     "TrainingState",
     "averaged",
+    "freeze",
     "handlers_of_process",
     "items",
     "join_processes",

@@ -1,8 +1,9 @@
-"""Parts of the training engine: autocast, seeds, hidden patches, clipped gradients, averaged weights."""
+"""Parts of the training engine: autocast, seeds, hidden and frozen parts, clipped gradients, averaged weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 from ..errors import SettingsError
 from ..network import SEEING, Segmenter, autocast
 from .data import EpochSampler
+
+LOG = logging.getLogger(__name__)
 
 
 class AutocastInferer(Inferer):
@@ -113,8 +116,61 @@ class ClippedGradients:
         if self.norm > 0:
             engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._clip)
 
-    def _clip(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
+    def _clip(self, engine: Engine) -> None:
+        if is_step(engine):
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
+
+
+def is_step(engine: Engine) -> bool:
+    """Return whether the optimizer makes a step in this iteration of a trainer that accumulates gradients."""
+    length = engine.state.epoch_length or 1
+    place = (engine.state.iteration - 1) % length + 1  # in the epoch, from 1
+    return place % getattr(engine, "accumulation_steps", 1) == 0 or place == length
+
+
+def freeze(network: torch.nn.Module, parts: Sequence[str]) -> None:
+    """Keep the weights of parts of a network as they are, such as ``encoder.patch_embed``.
+
+    SettingsError is raised if the network has no such part, or if nothing would be left to train.
+    """
+    for part in parts:
+        own = [weights for name, weights in network.named_parameters() if f"{name}.".startswith(f"{part}.")]
+        if not own:
+            raise SettingsError(f"frozen names {part!r:.80}, which is no part of the network, such as encoder.")
+        for weights in own:
+            weights.requires_grad_(False)
+    if not any(weights.requires_grad for weights in network.parameters()):
+        raise SettingsError("frozen names all parts of the network; leave one out, so that something is trained.")
+
+
+class EarlyStop:
+    """Handler that ends a training after ``patience`` validations in a row without a better one.
+
+    With a patience of 0 it does nothing. Attach it to the trainer after the ValidationHandler.
+
+    Parameters
+    ----------
+    validator
+        Evaluator that holds the best validation.
+    patience
+        Number of validations.
+    interval
+        Number of epochs between two validations.
+    """
+
+    def __init__(self, validator: Engine, patience: int, interval: int) -> None:
+        self.validator, self.epochs = validator, patience * interval
+
+    def attach(self, engine: Engine) -> None:
+        """Attach the handler to a trainer."""
+        if self.epochs > 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
+
+    def _look(self, engine: Engine) -> None:
+        epoch, best = engine.state.epoch, self.validator.state.best_metric_epoch
+        if epoch - best >= self.epochs and epoch < (engine.state.max_epochs or 0):
+            LOG.info("no better validation since epoch %d: the training ends here", best)
+            engine.terminate()
 
 
 def averaged(network: torch.nn.Module, decay: float = 0.998) -> AveragedModel:

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 from ..errors import SettingsError
 from ..geometry.structures import CTV
 from ..network import CLASSES
-from .processes import from_all_processes
-
-SMOOTH = 1e-5  # as in MONAI's DiceLoss
+from .losses import SMOOTH
+from .processes import from_all_processes, sum_of_processes
 
 
 def known(target: Tensor) -> Tensor:
@@ -35,7 +34,7 @@ class PartialLabelLoss(torch.nn.Module):
     Parameters
     ----------
     ctv
-        Loss of the CTV, for logits (B, 2, *spatial) and labels (B, 1, *spatial).
+        Loss of the CTV, for logits (B, 2, *spatial) and labels (B, 1, *spatial); B may be 0.
     weight
         Weight of the structures.
 
@@ -59,14 +58,15 @@ class PartialLabelLoss(torch.nn.Module):
                 f"{target.shape[1] - 1}; list the same structures for both."
             )
         shown = known(target)
-        loss = logits.sum() * 0.0
-        if (drawn := shown[:, 0]).any():
-            loss = loss + self.ctv(logits[drawn, :CLASSES], target[drawn, :1])
+        drawn = shown[:, 0]
+        loss = logits.sum() * 0.0 + self.ctv(logits[drawn, :CLASSES], target[drawn, :1])
         return loss + self.weight * structure_loss(logits[:, CLASSES:], target[:, 1:], shown[:, 1:])
 
 
 def structure_loss(logits: Tensor, target: Tensor, shown: Tensor) -> Tensor:
     """Return the mean over the shown structures of Dice loss and binary cross entropy; 0 if none is shown.
+
+    The batch is that of all processes.
 
     Parameters
     ----------
@@ -75,19 +75,17 @@ def structure_loss(logits: Tensor, target: Tensor, shown: Tensor) -> Tensor:
     shown
         Bool (B, S).
     """
-    present = shown.any(dim=0)  # (S,)
-    if not present.any():
-        return logits.sum() * 0.0
     logits, target = logits.float().flatten(2), target.float().clamp(min=0).flatten(2)  # (B, S, V)
     counted = shown.float()[..., None]
-    cases = counted.sum(dim=(0, 2)).clamp(min=1)  # (S,)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=2, keepdim=True)
-    entropy = (entropy * counted).sum(dim=(0, 2)) / cases
     probability = logits.sigmoid() * counted
-    overlap = (probability * target).sum(dim=(0, 2))
-    size = (probability + target * counted).sum(dim=(0, 2))
+    parts = (entropy * counted, probability * target, probability + target * counted, counted)
+    sums = sum_of_processes(torch.stack([part.sum(dim=(0, 2)) for part in parts]))  # (4, S)
+    entropies, overlap, size, cases = sums
     dice = 1 - (2 * overlap + SMOOTH) / (size + SMOOTH)
-    return torch.as_tensor((entropy + dice)[present].mean())
+    present = cases > 0  # (S,)
+    each = (entropies / cases.clamp(min=1) + dice) * present
+    return torch.as_tensor(each.sum() / present.sum().clamp(min=1))
 
 
 class StructureDice(Metric):

@@ -27,6 +27,7 @@ from .saved import STATE_FILE
 from .start import FILE as START
 from .start import start_of
 from .structures import StructureTraining, needed_overlay
+from .tracking import check_tracking
 from .trust import check_trusted
 
 SETTINGS = "settings.json"  # record of a run
@@ -47,7 +48,8 @@ class Plan:
 
     ``record`` is the content of the run's settings.json: these settings, and SHA-256 of the files that it depends
     on. ``start`` holds the initial weights and what fitted, if another network's encoder was given. ``structures``
-    are further structures that are trained; the CTV's network of the bundle then stays as it is.
+    are further structures that are trained; the CTV's network of the bundle then stays as it is. ``tracking`` is
+    None or ``mlflow``.
     """
 
     bundle: Path
@@ -56,6 +58,7 @@ class Plan:
     record: Mapping[str, Any]
     start: tuple[Mapping[str, Any], Fit] | None = None
     structures: StructureTraining | None = None
+    tracking: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,13 @@ class Extra:
         Path of another vision transformer's weights, from which the encoder takes what fits.
     structures
         Further structures to train: names, or a JSON file (:meth:`.StructureTraining.of`).
+    tracking
+        ``mlflow``: also record the run in a store in the run's folder. The record of settings does not name it.
     """
 
     encoder: Path | None = None
     structures: str | None = None
+    tracking: str | None = None
 
 
 def plan(
@@ -106,6 +112,8 @@ def plan(
     """
     source, extra = bundle or released_bundle(), extra or Extra()
     _check_whole(source)
+    if extra.tracking is not None:
+        check_tracking(extra.tracking)
     check_trusted(source, trust=trust)
     overrides: dict[str, Any] = dict(settings or {})
     config, changed = _checked(source, overrides)
@@ -150,7 +158,7 @@ def plan(
     record = overrides | {f"{name}_sha256": sha256_of_file(file) for name, file in files.items() if file}
     if is_begun(run):
         check_same(run / SETTINGS, record)
-    return Plan(source, run, overrides, record, start, more)
+    return Plan(source, run, overrides, record, start, more, extra.tracking)
 
 
 def _cases(datalist: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +173,10 @@ def _cases(datalist: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any
 
 def _check_texts(overrides: Mapping[str, Any], *, known: Mapping[str, Any]) -> None:
     """Raise SettingsError for a text that MONAI would evaluate, unless it is one of the released overlay."""
-    for name, value in overrides.items():
+    texts = [
+        (name, one) for name, value in overrides.items() for one in (value if isinstance(value, list) else [value])
+    ]
+    for name, value in texts:
         if isinstance(value, str) and value != known.get(name) and ("#" in value or value[:1] in ("$", "@", "%")):
             raise SettingsError(
                 f"MONAI's configuration cannot hold {value!r} ({name}); use a name without # $ @ %."

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import distributed
+from torch.distributed.nn import functional
 
 from ..errors import SettingsError
 
@@ -69,6 +70,15 @@ def from_all_processes(items: list[Any]) -> list[Any]:
     none = object()
     rounds = itertools.zip_longest(*shares, fillvalue=none)
     return [item for each in rounds for item in each if item is not none]
+
+
+def sum_of_processes(sums: torch.Tensor) -> torch.Tensor:
+    """Return the sum of a tensor over all processes.
+
+    Its gradient is right if the gradients of the weights are averaged over the processes, as
+    DistributedDataParallel does: they are then those of one process with the cases of all.
+    """
+    return sums if place()[1] == 1 else torch.as_tensor(functional.all_reduce(sums))
 
 
 def handlers_of_process(handlers: Sequence[Any]) -> list[Any]:

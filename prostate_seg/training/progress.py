@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
+from monai.engines import IterationEvents
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import OutputError
@@ -52,7 +53,7 @@ class TrainingProgress:
     def attach(self, engine: Engine) -> None:
         """Attach the handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
 
     def _start(self, engine: Engine) -> None:
@@ -69,7 +70,7 @@ class TrainingProgress:
                 LOG.info("start weights: %s", _told(self.rows[-1]))
 
     def _iteration(self, engine: Engine) -> None:
-        self.losses.append(float(engine.state.output["loss"]))
+        self.losses.append(float(engine.state.output["loss"].detach()))
 
     def _epoch(self, engine: Engine) -> None:
         epoch, last = engine.state.epoch, engine.state.max_epochs or 0

@@ -11,8 +11,10 @@ from ..errors import SettingsError
 from ..system.checked_files import shortened
 
 _WHOLE = {
+    "accumulation": (1, 10_000),
     "batch_size": (1, 10_000),
     "loader_workers": (0, 256),
+    "patience": (0, 1_000_000),
     "phantoms": (0, 1_000_000),
     "repeats": (1, 1_000_000),
     "seed": (0, 2**31 - 1),

@@ -25,6 +25,7 @@ from .progress import PICTURE
 from .saved import epochs_made
 from .start import FILE as START
 from .start import write_start
+from .tracking import tracking_options
 
 LOG = logging.getLogger(__name__)
 
@@ -47,17 +48,19 @@ def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Pat
         logging_file=str(configs / "logging.conf"),
         workflow_type="train",
         **planned.overrides,
+        **tracking_options(planned.tracking, planned.run),
     )
     try:
-        made = epochs_made(planned.run / "checkpoints") if planned.overrides.get("resume", True) else 0
-        if made < workflow.parser.get_parsed_content(EPOCHS):
+        resumed = planned.overrides.get("resume", True)
+        made, ended = epochs_made(planned.run / "checkpoints") if resumed else (0, False)
+        if not ended and made < workflow.parser.get_parsed_content(EPOCHS):
             workflow.initialize()
             if watch is not None:
                 workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, _watched, watch)
             workflow.run()
             workflow.finalize()
         else:
-            LOG.info("all %d epochs were made before; the bundle is written again", made)
+            LOG.info("its %d epochs were made before; the bundle is written again", made)
     except RuntimeError as error:  # MONAI wraps errors of expressions
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ProstateSegError):

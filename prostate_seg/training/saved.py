@@ -17,6 +17,7 @@ from ignite.engine import Engine, Events
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import BundleError
+from .engine import is_step
 from .processes import is_first_process
 
 LOG = logging.getLogger(__name__)
@@ -25,17 +26,17 @@ BEFORE = "model_before_training.pt"
 START = 0  # epoch of the start weights
 
 
-def epochs_made(folder: str | Path) -> int:
-    """Return how many epochs the state of a training in this folder has made; 0 if there is none."""
+def epochs_made(folder: str | Path) -> tuple[int, bool]:
+    """Return how many epochs the training in this folder has made, and whether it ended early; 0 for none."""
     try:
         content = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True, mmap=True)
-        return int(content["position"]["epoch"])
+        return int(content["position"]["epoch"]), bool(content["position"].get("ended", False))
     except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError):
-        return 0
+        return 0, False
 
 
 class TrainingState:
-    """Handler that averages the weights after each iteration, and saves the state of training after each epoch.
+    """Handler that averages the weights after each step, and saves the state of training after each epoch.
 
     The state is written to ``folder``/training_state.pt through a temporary file. It includes the position of the
     trainer and the best validation so far. It is resumed by a training of the same start weights, cases and number
@@ -80,9 +81,13 @@ class TrainingState:
     def attach(self, engine: Engine) -> None:
         """Attach the handler to a trainer."""
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.average.update_parameters(self.network))
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._average)
         if is_first_process():
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+
+    def _average(self, engine: Engine) -> None:
+        if is_step(engine):
+            self.average.update_parameters(self.network)
 
     def _start(self, engine: Engine) -> None:
         """Resume the state of this training, or put the state of another one away."""
@@ -112,6 +117,7 @@ class TrainingState:
             "iteration": engine.state.iteration,
             "best_metric": best.best_metric,
             "best_metric_epoch": best.best_metric_epoch,
+            "ended": bool(engine.should_terminate),
         }
         _save_whole(content, self.path)
 
@@ -135,6 +141,8 @@ class TrainingState:
         engine.state.epoch, engine.state.iteration = position["epoch"], position["iteration"]
         self.validator.state.best_metric = position["best_metric"]
         self.validator.state.best_metric_epoch = position["best_metric_epoch"]
+        if position.get("ended"):  # by EarlyStop
+            engine.terminate()
 
     def _unfit(self, error: Exception) -> BundleError:
         return BundleError(

@@ -26,7 +26,7 @@ from ..inference.grouping import things_in
 from ..inference.reader import metatensor_of
 from ..phantom import make_phantom, with_implants
 from .data import as_read
-from .processes import from_all_processes
+from .processes import from_all_processes, sum_of_processes
 
 THINGS = "things"  # key of a sample, and of the metadata of a truth map
 LIMIT_MM = 2.0  # of a match in validation
@@ -106,14 +106,16 @@ class SectionLoss(torch.nn.Module):
     """Quality focal loss (Li et al., NeurIPS 2020, equation 4, beta = 2) of maps of cross-sections.
 
     The logits and the maps are (B, S, I, J, K). The sum over the voxels is divided by the sum of the maps, at
-    least 1.
+    least 1; both are of the batch of all processes.
     """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of a batch."""
         logits, target = logits.float(), torch.as_tensor(target).float()
         entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        return ((logits.sigmoid() - target) ** 2 * entropy).sum() / target.sum().clamp(min=1)
+        loss = ((logits.sigmoid() - target) ** 2 * entropy).sum()
+        loss, mass = sum_of_processes(torch.stack([loss, target.sum()]))
+        return loss / mass.clamp(min=1)
 
 
 class ThingQuality(Metric):

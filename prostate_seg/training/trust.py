@@ -12,6 +12,7 @@ from ..inference.settings import draw_network, read_json
 from ..system.checked_files import MOST_BYTES, check_plain, shortened
 
 _REMARK = "_desc_"
+_FORMER = {"loss_of": "$lambda output: {'train_loss': output['loss'].item()}"}  # of bundles trained before 1.5.0
 _SPECIAL = ("$", "@", "%")  # first characters of MONAI's expressions, references and macros
 
 
@@ -62,7 +63,7 @@ def _foreign(own: Any, known: Any, place: str) -> Iterator[str]:
         for number, value in enumerate(own):
             if all(next(_foreign(value, other, ""), None) for other in others):
                 yield from _foreign(value, others[number] if number < len(others) else None, f"{place}::{number}")
-    elif own != known:
+    elif own != known and own != _FORMER.get(place):
         yield _told(place, own)
 
 
