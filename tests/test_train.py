@@ -50,7 +50,7 @@ def losses_of(tiny_bundle, checkpoints, datalist, settings, *, epochs):
     losses = {}
 
     def note(engine):
-        losses[engine.state.iteration] = float(engine.state.output["loss"])
+        losses[engine.state.iteration] = engine.state.output[0]["loss"]
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
     trainer.add_event_handler(

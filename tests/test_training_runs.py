@@ -43,10 +43,10 @@ def finished(tiny_bundle, cases, tmp_path_factory):
     return run, arguments, main([*arguments, "--epochs", "4"])
 
 
-def test_house_19_a_run_of_4_epochs_validates_at_the_fourth_and_gives_a_bundle(finished, small_phantom):
+def test_house_19_a_run_of_4_epochs_validates_each_by_its_plan_and_gives_a_bundle(finished, small_phantom):
     run, _, status = finished
     assert status == 0
-    assert json.loads((run / "settings.json").read_text())["val_interval"] == 4
+    assert json.loads((run / "settings.json").read_text())["val_interval"] == 1
     assert load_bundle(run / "bundle")(small_phantom.image).labels.shape == (80, 60, 8)
 
 

@@ -70,7 +70,7 @@ def evil_nested(path):
 @pytest.mark.parametrize(
     ("evil", "text"),
     [
-        (evil_expression, r"train.json holds .*open.* as initialize::3"),
+        (evil_expression, r"train.json holds .*open.* as initialize::4"),
         (evil_target, r"train.json holds 'os.mkdir' as loss::_target_"),
         (evil_import, r"train.json holds '\$import antigravity' as imports::3"),
         (evil_macro, r"train.json holds '%/etc/passwd' as datalist"),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..inference.predictor import name_and_version
 from ..inference.released import package_versions
 from .datalist import load
 from .progress import best_of, read_progress
+from .proposal import GIVEN, reasons_in
 from .saved import START
 
 VERSION = "1.0.0"
@@ -19,6 +23,7 @@ _SCORES = (
     "Epoch 0 are the start weights. Scores are of the averaged weights on the model's grid, without the shape "
     "model, so those of `prostate-seg evaluate` differ a little."
 )
+_PLACES = ("datalist", "init", "ckpt_dir", "model_dir", "bundle_root")
 _SHOWN = ("epoch", "loss", "val_dice", "hd95_mm", "assd_mm", "volume_error_ml")
 
 
@@ -36,24 +41,40 @@ class Card:
         Content of the run's settings.json.
     rows
         Rows of progress.csv.
+    reasons
+        Reason of each setting that was planned from the cases.
     """
 
     name: str
     source: str
     record: Mapping[str, Any]
     rows: list[dict[str, float]]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Path, bundle: Path, record: Mapping[str, Any]) -> Card:
         """Return the card of a finished run that started from a bundle."""
         name, version = name_and_version(bundle)
         own = re.sub(r"[^A-Za-z0-9_-]+", "_", run.resolve().name).strip("_") or "trained"
-        return cls(f"{name}_{own}", f"{name} {version}".strip(), record, read_progress(run / "checkpoints"))
+        rows = read_progress(run / "checkpoints")
+        return cls(f"{name}_{own}", f"{name} {version}".strip(), record, rows, reasons_in(run))
+
+    @property
+    def command(self) -> str:
+        """The command that trains such a bundle; paths are told by their last part."""
+        datalist, init = (str(self.record.get(name) or "") for name in ("datalist", "init"))
+        told = [f"--data {Path(datalist).name}"] if datalist else []
+        told += [f"--init {Path(init).name}"] if init else []
+        for name, value in sorted(self.record.items()):
+            planned = self.reasons.get(name, GIVEN) != GIVEN
+            if not (planned or name in _PLACES or name.endswith("_sha256")):
+                told.append(f"--set '{name}={value if isinstance(value, str) else json.dumps(value)}'")
+        return " ".join(["prostate-seg train", *told, "-o RUN"])
 
     @property
     def outcome(self) -> str:
         """One sentence on the best epoch and the start weights."""
-        best, start = best_of(self.rows), next((row for row in self.rows if row["epoch"] == START), None)
+        best, start = best_of(self.rows), _start(self.rows)
         if best is None:
             return "There is no table of its epochs."
         before = "" if start is None else f"; the start weights have {start['val_dice']:.3f}"
@@ -82,6 +103,7 @@ class Card:
         changed = {name: value for name, value in self.record.items() if not name.endswith("_sha256")}
         settings = [
             f"- `{name}`: {Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value}"
+            + (f" ({self.reasons[name]})" if self.reasons.get(name, GIVEN) != GIVEN else "")
             for name, value in sorted(changed.items())
         ]
         digests = [
@@ -97,6 +119,7 @@ class Card:
             "**Research use only. Not a medical device.**",
             f"Trained by `prostate-seg train` from {self.source}. {self.outcome} The epoch was chosen on the "
             "validation cases, so their score is not that of new cases.",
+            f"```\n{self.command}\n```",
             "## Cases",
             self._cases(),
             *(["## Scores by epoch", _SCORES, "\n".join(table)] if shown else []),
@@ -124,14 +147,30 @@ class Card:
 def ensemble_text(name: str, members: Sequence[Card]) -> str:
     """Return the model card of an ensemble as Markdown: the outcome of each member."""
     lines = [f"- member {number}: {card.outcome}" for number, card in enumerate(members)]
+    best, start = ([_dice(card.rows, of) for card in members] for of in (best_of, _start))
+    shown = [("the best epoch", best), ("the start weights", start)]
+    lines += [
+        f"- mean over the members with {what}: Dice {np.mean(dices):.3f} (SD {np.std(dices):.3f})"
+        for what, dices in shown
+        if None not in dices
+    ]
     parts = [
         f"# {name} {VERSION}",
         "**Research use only. Not a medical device.**",
         f"An ensemble of {len(members)} members, trained by `prostate-seg train --folds` from {members[0].source}. "
         "Each was trained without a part of the patients, and its epoch was chosen on this part.",
         "\n".join(lines),
+        f"The first member was trained as by\n\n```\n{members[0].command}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _start(rows: list[dict[str, float]]) -> dict[str, float] | None:
+    return next((row for row in rows if row["epoch"] == START), None)
+
+
+def _dice(rows: list[dict[str, float]], of: Callable[[list[dict[str, float]]], dict[str, float] | None]) -> Any:
+    return (of(rows) or {}).get("val_dice")
 
 
 def _cell(name: str, value: float | None) -> str:

@@ -17,6 +17,7 @@ from ..network import SEEING, Segmenter, autocast
 from .data import EpochSampler
 
 LOG = logging.getLogger(__name__)
+ENDED = "ended_early"  # in the state of a trainer: no further epoch is wanted
 
 
 class AutocastInferer(Inferer):
@@ -170,6 +171,7 @@ class EarlyStop:
         epoch, best = engine.state.epoch, self.validator.state.best_metric_epoch
         if epoch - best >= self.epochs and epoch < (engine.state.max_epochs or 0):
             LOG.info("no better validation since epoch %d: the training ends here", best)
+            setattr(engine.state, ENDED, True)
             engine.terminate()
 
 

@@ -5,31 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..assessment.assessor import SCORE
-from ..assessment.doubt import FAR_MM, Doubt, Score
 from ..errors import SettingsError
-from ..evaluation.metrics import evaluate_masks, orthogonal_spacing_mm
-from ..inference.predictor import load_bundle
-from ..inference.settings import read_settings, settings_digest
 from ..inference.weights import read_state, save_halved
-from ..reading.cases import read
-from ..reading.masks import read_mask
 from ..system.atomic import replacing
-from ..system.digests import sha256_of_file
 from .card import Card, ensemble_text
-from .datalist import READING, load
+from .datalist import load
 from .plan import SETTINGS, check_same, plan
 from .progress import PICTURE
 from .run import rewrite, train
-
-FEWEST_OF_EACH = 5  # fewest cases with HD95 above 5 mm, and fewest others, for which a score is fitted
-NAMES = ("residual_mm", "cut", "shape_sd")  # numbers that are comparable for one member and for the ensemble's mean
+from .score import fitted_score, write_score
 
 
 def train_folds(
@@ -85,12 +74,9 @@ def train_folds(
         if not places[-1].is_dir():
             train(planned)
     folder = _together(run, places)
-    score = _score(places, parts)
+    score = fitted_score([(place, part["validation"]) for place, part in zip(places, parts, strict=True)])
     if score is not None:
-        whose = sha256_of_file(folder / "models" / "model.pt")
-        how = settings_digest(read_settings(folder))
-        with replacing(folder / "models" / SCORE) as temporary:
-            replace(score, weights_sha256=whose, settings_sha256=how).save(temporary)
+        write_score(score, folder)
     return folder
 
 
@@ -142,26 +128,3 @@ def _together(run: Path, members: list[Path]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
-
-
-def _score(members: list[Path], parts: list[dict[str, Any]]) -> Score | None:
-    """Fit the score on the held-out cases of all members. Return None if fewer than 5 are right, or wrong."""
-    doubts: list[Doubt] = []
-    wrong: list[bool] = []
-    for member, part in zip(members, parts, strict=True):
-        predictor = load_bundle(member, ensembling="flip")
-        for case in part["validation"]:
-            options = {name: case.get(name) for name in READING}
-            volume, reference = read(case["image"], **options), read_mask(Path(case["label"]))
-            ctv, assessment = predictor.assess(volume, recognise=False)
-            if assessment is None:
-                return None
-            truth = reference.mask()
-            hd95 = evaluate_masks(ctv.mask(), truth, orthogonal_spacing_mm(ctv.affine)).hd95_mm
-            doubts.append(assessment.doubt)
-            wrong.append(hd95 > FAR_MM)
-    counted = [far for far, doubt in zip(wrong, doubts, strict=True) if np.isfinite(doubt.residual_mm)]
-    if min(sum(counted), len(counted) - sum(counted)) < FEWEST_OF_EACH:
-        return None
-    about = f"held-out cases of {len(members)} members, which chose their epochs; each member by itself"
-    return Score.fit(doubts, wrong, NAMES, about)

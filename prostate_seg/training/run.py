@@ -19,10 +19,11 @@ from ..inference.settings import read_json as read_object
 from ..inference.weights import read_state, save_halved
 from ..system.atomic import made_folder, replacing
 from .card import Card
-from .datalist import items
+from .datalist import items, load
 from .plan import EPOCHS, SETTINGS, TRAVEL, Plan, is_begun
 from .progress import PICTURE
 from .saved import epochs_made
+from .score import fitted_score, write_score
 from .start import FILE as START
 from .start import write_start
 from .tracking import tracking_options
@@ -66,7 +67,15 @@ def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Pat
         while cause is not None and not isinstance(cause, ProstateSegError):
             cause = cause.__cause__
         raise cause or error from None
-    return _new_bundle(planned, workflow.parser["network_def"])
+    folder = _new_bundle(planned, workflow.parser["network_def"])
+    datalist = planned.overrides.get("datalist")
+    if (
+        datalist
+        and planned.structures is None
+        and (score := fitted_score([(folder, load(datalist)["validation"])]))
+    ):
+        write_score(score, folder)
+    return folder
 
 
 def _watched(engine: Engine, watch: Callable[[int, int], None]) -> None:

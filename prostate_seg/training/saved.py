@@ -17,7 +17,7 @@ from ignite.engine import Engine, Events
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import BundleError
-from .engine import is_step
+from .engine import ENDED, is_step
 from .processes import is_first_process
 
 LOG = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class TrainingState:
             "iteration": engine.state.iteration,
             "best_metric": best.best_metric,
             "best_metric_epoch": best.best_metric_epoch,
-            "ended": bool(engine.should_terminate),
+            "ended": bool(getattr(engine.state, ENDED, False)),
         }
         _save_whole(content, self.path)
 
