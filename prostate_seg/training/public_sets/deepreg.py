@@ -2,8 +2,9 @@
 
 ``train`` and ``test`` hold ``fixed_images/caseNNNNNN.nii.gz`` (ultrasound) and ``fixed_labels/caseNNNNNN.nii.gz``,
 whose fourth axis, if there is one, counts masks, the gland first. The header's spacing of 0.4 mm is wrong: glands
-would have 1/64 of their volume. Its directions are wrong, too. Axis i runs to posterior, j to left, k to superior;
-that j runs to the left is assumed, because a volume does not tell left from right.
+would have 1/64 of their volume. Its directions are wrong, too: the axes as stored run to posterior, left and
+superior, of which left is assumed, because a volume does not tell left from right. They are put in the order left,
+posterior, superior.
 """
 
 from __future__ import annotations
@@ -66,11 +67,14 @@ def _loaded(image_file: Path, mask_file: Path) -> Loaded:
     if masks.array.ndim not in (3, 4):
         raise InputError(f"{mask_file.name} has {masks.array.ndim} axes, expected 3 or 4")
     gland = binary(masks.array.reshape((*SHAPE, -1))[..., 0], f"the first mask of {mask_file.name}")
-    affine = affine_of(AXES, (SPACING_MM,) * 3)
+    affine = affine_of("LPS", (SPACING_MM,) * 3)
     volume = volume_ml(gland, affine)
     if not SMALLEST_ML <= volume <= LARGEST_ML:
         raise GeometryError(f"a gland of {volume:.1f} mL, expected {SMALLEST_ML:g} to {LARGEST_ML:g} mL")
-    return Loaded(replace(image, affine=affine, orientation="assumed"), {CTV: gland})
+    turned = image.with_array(
+        image.array.transpose(1, 0, 2)
+    )  # posterior, left, superior -> left, posterior, superior
+    return Loaded(replace(turned, affine=affine, orientation="assumed"), {CTV: gland.transpose(1, 0, 2)})
 
 
 def _check_known(affine: Array) -> None:

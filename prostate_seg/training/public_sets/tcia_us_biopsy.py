@@ -34,7 +34,7 @@ PATIENT = re.compile(r"Prostate-MRI-US-Biopsy-(\d{4})", re.IGNORECASE)
 SURFACE = re.compile(r"Prostate-MRI-US-Biopsy-(\d{4})-(\w+)-seriesUID-([\d.]+?)\.*\.stl", re.IGNORECASE)
 PROSTATE = "prostatesurface"
 AT_A_TIME = 32  # files inspected by one call of the child process
-MOST_LOOKED_AT = 12  # cases that test the axes together
+MOST_LOOKED_AT = 24  # cases that test the axes together
 
 
 @dataclass
@@ -49,7 +49,7 @@ class _Images:
 def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
     """Return the cases of the set; parameters and errors as for :func:`.public_sets.find_items`.
 
-    GeometryError is raised if the axes of up to 12 cases, looked at together, are not those documented.
+    GeometryError is raised if the axes of up to 24 cases, looked at together, are not those documented.
     """
     check_axes(origin, axes)
     files = files_in(folders)
