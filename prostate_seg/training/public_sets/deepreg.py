@@ -71,10 +71,10 @@ def _loaded(image_file: Path, mask_file: Path) -> Loaded:
     volume = volume_ml(gland, affine)
     if not SMALLEST_ML <= volume <= LARGEST_ML:
         raise GeometryError(f"a gland of {volume:.1f} mL, expected {SMALLEST_ML:g} to {LARGEST_ML:g} mL")
-    turned = image.with_array(
-        image.array.transpose(1, 0, 2)
-    )  # posterior, left, superior -> left, posterior, superior
-    return Loaded(replace(turned, affine=affine, orientation="assumed"), {CTV: gland.transpose(1, 0, 2)})
+    parts = [image.array, np.ones(SHAPE, bool) if image.field_of_view is None else image.field_of_view, gland]
+    array, seen, mask = (part.transpose(1, 0, 2) for part in parts)  # left, posterior, superior
+    turned = replace(image, array=array, affine=affine, orientation="assumed", field_of_view=seen)
+    return Loaded(turned, {CTV: mask})
 
 
 def _check_known(affine: Array) -> None:

@@ -95,9 +95,13 @@ def affine_of(axes: str, spacing_mm: Sequence[float]) -> Array:
     return affine_from_lps(np.array([DIRECTIONS[one] for one in axes]).T, np.asarray(spacing_mm), np.zeros(3))
 
 
-def read_image(file: Path) -> Volume:
-    """Read a NIfTI image, black outside the field of view. Raises InputError."""
-    return read_case(Case(stem(file.name), "nifti", (file,)))
+def read_image(file: Path, kind: str = "nifti", *, frame_spacing_mm: float | None = None) -> Volume:
+    """Read an image, black outside the field of view. Raises InputError that does not name it."""
+    name = stem(file.name)
+    try:
+        return read_case(Case(name, kind, (file,)), frame_spacing_mm=frame_spacing_mm)
+    except InputError as error:
+        raise type(error)(str(error).removeprefix(f"{name}: ")) from error
 
 
 def read_grid(file: Path) -> Grid:

@@ -20,14 +20,14 @@ from ...errors import GeometryError, InputError
 from ...geometry.structures import CTV
 from ...geometry.volume import Volume
 from ...geometry.voxelise import voxels_inside
-from ...reading.cases import Case, Skipped, read_case
+from ...reading.cases import Skipped
 from ...reading.dicom.series import InSeries, frame_distance_mm, series_of
 from ...reading.stl_file import read_stl
 from ...system.digests import sha256_of_file
 from ...system.guard import guarded
 from ...system.input_files import bytes_on_disk
 from ..items import Found, Item, Loaded, Opened
-from .origin import Origin, check_axes, files_in, unknown_layout, with_axes
+from .origin import Origin, check_axes, files_in, read_image, unknown_layout, with_axes
 from .surface_frame import check_fit, check_together, in_voxels, rim_contrasts
 
 PATIENT = re.compile(r"Prostate-MRI-US-Biopsy-(\d{4})", re.IGNORECASE)
@@ -159,7 +159,7 @@ def _loaded(files: Mapping[str, Path], axes: str) -> Loaded:
 
 def _volume(file: Path) -> Volume:
     distance = guarded(frame_distance_mm, file, bytes_on_disk=bytes_on_disk([file]))
-    return read_case(Case(file.stem, "dicom", (file,)), frame_spacing_mm=distance)
+    return read_image(file, "dicom", frame_spacing_mm=distance)
 
 
 def _check_axes_of(items: Sequence[Item]) -> None:
