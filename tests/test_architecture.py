@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import json
 import re
 import sys
@@ -82,6 +83,12 @@ def test_the_vocabulary_names_what_bundles_may_use_and_nothing_else(repository):
     literal, evaluated = page.split("\n## ")[1:]
     assert set(re.findall(r"`(prostate_seg\.\w+\.\w+|[A-Z]\w+)`", literal)) == set(allowed())
     assert set(re.findall(rf"`({OURS})`", evaluated)) == public - parts
+
+
+def test_no_word_of_the_vocabulary_is_also_a_module_that_would_hide_it(repository):
+    for package in ("inference", "network", "training"):
+        words = set(importlib.import_module(f"prostate_seg.{package}").__all__)
+        assert not words & {path.stem for path in (repository / "prostate_seg" / package).iterdir()}
 
 
 def test_every_name_in_the_released_json_is_a_word_of_the_vocabulary(repository):

@@ -12,7 +12,7 @@ from .common import acquisition_options, path
 from .output import DONE, SOME_FAILED, note, progress, say, show, show_json
 
 if TYPE_CHECKING:
-    from ..training.items import Found, Item
+    from ..training.found_cases import Found, Item
 
 HELP = "an export of images and contours, or a public set, as training data"
 EXAMPLES = (
@@ -102,7 +102,7 @@ def _of_public_set(options: argparse.Namespace) -> Found:
 
 def _of_export(options: argparse.Namespace) -> Found:
     from ..reading.acquisition import Acquisition
-    from ..training.export_items import items_of
+    from ..training.export_cases import items_of
     from ..training.export_pairs import Wanted, pair_export
     from ..training.prepare import known_cases
     from ..training.roi_choice import patterns_of

@@ -24,7 +24,7 @@ from ..writing import write
 from ..writing.contact_sheet import write_png
 from .collect import split_by_patient
 from .datalist import DATALIST, SECTIONS, load
-from .items import Found, Item
+from .found_cases import Found, Item
 
 LEFT_OVER, RECORDS, PICTURES = "left_over.json", "records", "pictures"
 IMAGES, LABELS = "images", "labels"
@@ -64,7 +64,7 @@ def prepare(
     Parameters
     ----------
     found
-        Result of :func:`.export_items.items_of` or :func:`.public_sets.find_items`.
+        Result of :func:`.export_cases.items_of` or :func:`.public_sets.find_items`.
     output
         Folder; it is made if it does not exist. One that holds something else is refused.
     validation

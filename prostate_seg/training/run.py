@@ -66,7 +66,9 @@ def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Pat
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ProstateSegError):
             cause = cause.__cause__
-        raise cause or error from None
+        if cause is None:
+            raise
+        raise cause from None
     folder = _new_bundle(planned, workflow.parser["network_def"])
     datalist = planned.overrides.get("datalist")
     if (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def check_tracking(name: str) -> None:
         raise SettingsError(f"--tracking is {name!r:.80}, expected {MLFLOW}.")
     if importlib.util.find_spec(MLFLOW) is None:
         raise SettingsError("--tracking mlflow needs MLflow; install it: pip install 'prostate-seg[mlflow]'.")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports its use over the network otherwise
 
 
 def tracking_options(name: str | None, run: Path) -> dict[str, Any]:

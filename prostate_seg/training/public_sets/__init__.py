@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from ..items import Found
+from ..found_cases import Found
 from .origin import Origin
 
 SETS = {

@@ -20,7 +20,7 @@ from ...errors import GeometryError, InputError
 from ...geometry.structures import CTV
 from ...geometry.volume import Array, volume_ml
 from ...system.input_files import stem
-from ..items import Found, Loaded
+from ..found_cases import Found, Loaded
 from .origin import (
     Origin,
     affine_of,

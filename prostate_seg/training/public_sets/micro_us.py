@@ -21,7 +21,7 @@ from ...geometry.structures import CTV
 from ...geometry.volume import Array, Volume
 from ...reading.cases import Skipped
 from ...system.input_files import stem
-from ..items import Found, Item, Loaded
+from ..found_cases import Found, Item, Loaded
 from .origin import (
     Origin,
     affine_of,

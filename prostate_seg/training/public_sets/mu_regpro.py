@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import InputError
 from ...geometry.structures import CTV
 from ...system.input_files import stem
-from ..items import Found, Loaded
+from ..found_cases import Found, Loaded
 from .origin import (
     Origin,
     binary,

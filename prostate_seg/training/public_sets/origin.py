@@ -20,7 +20,7 @@ from ...reading.voxel_data import Grid
 from ...system.digests import sha256_of_file
 from ...system.guard import guarded
 from ...system.input_files import READ_ERRORS, bytes_on_disk, stem
-from ..items import Item, Loaded, Opened
+from ..found_cases import Item, Loaded, Opened
 
 NIFTI = (".nii", ".nii.gz")
 DIRECTIONS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}

@@ -26,7 +26,7 @@ from ...reading.stl_file import read_stl
 from ...system.digests import sha256_of_file
 from ...system.guard import guarded
 from ...system.input_files import bytes_on_disk
-from ..items import Found, Item, Loaded, Opened
+from ..found_cases import Found, Item, Loaded, Opened
 from .origin import Origin, check_axes, files_in, read_image, unknown_layout, with_axes
 from .surface_frame import check_fit, check_together, in_voxels, rim_contrasts
 

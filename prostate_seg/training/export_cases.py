@@ -16,7 +16,7 @@ from ..reading.cases import read_case
 from ..reading.masks import read_mask
 from ..system.digests import sha256_of_file
 from .export_pairs import Pair, Pairing
-from .items import Found, Item, Loaded, Opened
+from .found_cases import Found, Item, Loaded, Opened
 
 
 def items_of(pairing: Pairing, acquisition: Acquisition) -> Found:
