@@ -80,9 +80,9 @@ def write_data_page(
     ]
     body = [facts(summary)]
     if findings:
-        head = ("severity", "check", "cases", "finding")
+        head = ("check", "cases", "finding")
         lines = [
-            (one["severity"], one["kind"].replace("_", " "), _names(one["cases"]), one["sentence"])
+            (f"{one['severity']}: {one['kind'].replace('_', ' ')}", _names(one["cases"]), _sentence(one))
             for one in findings
         ]
         body.append(section("Findings, worst first", table(head, lines, caption="All findings", name="findings")))
@@ -102,8 +102,13 @@ def _names(cases: Sequence[str]) -> Html:
     return Html(f"{shown}<details><summary>and {len(cases) - 5} others</summary>{more}</details>")
 
 
+def _sentence(finding: Mapping[str, Any]) -> str:
+    text = finding["sentence"]
+    return str(text[:1].upper() + text[1:])
+
+
 def _item(name: str, findings: Sequence[Mapping[str, Any]], picture: str) -> str:
-    sentences = [f"{one['severity']}: {one['sentence']}" for one in findings if name in one["cases"]]
+    sentences = [_sentence(one) for one in findings if name in one["cases"]]
     return (
         f"<li data-state=open><div class=thumbnail>{picture}</div><div><h3>{escape(name)}</h3>"
         f"{plain_list(sentences)}</div></li>"

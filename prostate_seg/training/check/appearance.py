@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
@@ -16,7 +17,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import rankdata
 from skimage.measure import block_reduce
 
-from ...assessment.rays import STEP_MM, cast_rays, rays_of, sphere
+from ...assessment.rays import cast_rays, sphere
 from ...assessment.shape_model import SMOOTHING
 from ...geometry.extent import bounding_box
 from ...geometry.volume import Array, spacing_of
@@ -31,7 +32,6 @@ FEWEST = 0.3  # share of a small picture that must show ultrasound
 NEIGHBOURS, EVERY = 12, 4  # rays that are averaged; every fourth of them is kept
 REACH = 12  # mm on either side of the contour
 APART = 4  # mm between the two gray values of a difference
-SMOOTH_MM = 1.0  # standard deviation along a ray
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,15 +136,13 @@ def edges(image: Upright, flipped: int | None = None) -> Array | None:
     rays = cast_rays(ndimage.gaussian_filter(field, SMOOTHING), image.spacing_mm.tolist())
     if rays is None:
         return None
-    gray, seen = (rays_of(part, image.spacing_mm, rays.centre_mm) for part in (image.gray, image.seen))
-    gray = ndimage.gaussian_filter1d(gray * (seen > 0.5), SMOOTH_MM / STEP_MM, axis=1)
-    at = np.rint((rays.radii_mm[:, None] + np.arange(-REACH, REACH + 1)) / STEP_MM).astype(int)
-    inside = (at >= 0) & (at < gray.shape[1])
-    at = at.clip(0, gray.shape[1] - 1)
-    weight = (np.take_along_axis(seen, at, axis=1) > 0.5) & inside
+    lengths = rays.radii_mm[:, None] + np.arange(-REACH, REACH + 1)  # (642, 25)
+    at = np.moveaxis((rays.centre_mm + sphere()[:, None] * lengths[..., None]) / image.spacing_mm, -1, 0)
+    gray, seen = (ndimage.map_coordinates(part, at, order=1, mode="constant") for part in (image.gray, image.seen))
+    weight = (seen > 0.5) & (lengths > 0)
     near = _near()
     share = weight[near].mean(axis=1)
-    mean = (np.take_along_axis(gray, at, axis=1) * weight)[near].mean(axis=1) / np.maximum(share, 1e-3)
+    mean = (gray * weight)[near].mean(axis=1) / np.maximum(share, 1e-3)
     shown = share > 0.5
     if np.count_nonzero(shown) < FEWEST * shown.size:
         return None
@@ -153,6 +151,7 @@ def edges(image: Upright, flipped: int | None = None) -> Array | None:
     return (np.where(both, difference, 0) / max(float(mean[shown].std()), 1e-6)).astype(np.float16).ravel()
 
 
+@cache
 def _near() -> Array:
     """Return, for every fourth ray, the indices of the rays that are averaged (161, 12)."""
     return np.asarray(cKDTree(sphere()).query(sphere()[::EVERY], k=NEIGHBOURS)[1])

@@ -63,7 +63,7 @@ class CaseFacts:
     masks
         Measures of each mask by the name of its structure.
     edges
-        Gray along the contour of the CTV: as it is, and with the mask reversed along each axis; fewer if unknown.
+        Gray along the contour of the CTV: as it is, and with the mask reversed along each axis; empty if unknown.
     residual_mm
         Distance of the CTV from the nearest plausible shape.
     """
@@ -139,9 +139,15 @@ def image_and_ctv(entry: Entry) -> tuple[Volume, Array | None]:
 
 
 def _edges(image: Upright) -> tuple[Array, ...]:
-    """Return the edges along the CTV as it is and reversed along each axis; fewer if one of them is not known."""
-    found = [edges(image, flipped) for flipped in (None, *range(len(AXES)))]
-    return tuple(one for one in found if one is not None)
+    """Return the edges along the CTV as it is and reversed along each axis; empty if they are not known.
+
+    A reversed mask that lies where the image shows nothing has no edges: 0.
+    """
+    own = edges(image)
+    if own is None:
+        return ()
+    reversed_ = (edges(image, axis) for axis in range(len(AXES)))
+    return (own, *(np.zeros_like(own) if one is None else one for one in reversed_))
 
 
 def _parent(name: str) -> str:

@@ -15,13 +15,13 @@ FEWEST_CASES = 8  # of a set, to compare one with the others
 LOW = 0.6  # times the median likeness of the edges: below, the mask is suspected
 GAIN = 0.2  # by which the likeness of the edges grows if a reversed mask is turned back
 SHARE = 0.25  # of the typical difference to the mirror image: beyond, with the other sign, an image is reversed
-SIDED = 0.1  # by which a set must typically be more like itself than like its mirror image, to judge by it
+SIDED = 0.1  # least typical difference of a set to its mirror image, to judge by it
 
 
 def edges(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     """Find masks whose contour runs along other edges than the contours of the other cases, or that are "
     "reversed."""
-    known = [case for case in cases if len(case.edges) > len(AXES)]
+    known = [case for case in cases if case.edges]
     if len(known) < FEWEST_CASES:
         return
     patterns = [[case.edges[number] for case in known] for number in range(1 + len(AXES))]
@@ -46,22 +46,34 @@ def edges(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
 
 
 def mirrored(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Find images that are mirrored or upside down in comparison with the other cases."""
+    """Find images that are mirrored or upside down in comparison with the other cases.
+
+    Their small pictures of the field of view and of the gland are compared with the mean of the others, as they are
+    and reversed. The set must have a typical side along an axis, as above and below the probe.
+    """
     known = [case for case in cases if case.whole is not None]
     if len(known) < FEWEST_CASES:
         return
-    pictures = [case.whole for case in known if case.whole]
-    own = _likeness(pictures, None)
-    gains = np.stack([_likeness(pictures, axis) - own for axis in range(len(AXES))])
+    gains = _gains([case.whole for case in known if case.whole])
+    glands = [number for number, case in enumerate(known) if case.gland is not None]
+    if len(glands) >= FEWEST_CASES:
+        gains[:, glands] = (gains[:, glands] + _gains([case.gland for case in known if case.gland])) / 2
     typical = np.median(gains, axis=1)
     for number, case in enumerate(known):
-        for axis in np.flatnonzero((typical < -SIDED) & (gains[:, number] > -typical * SHARE)):
+        for axis in np.flatnonzero((typical < -SIDED) & (gains[:, number] > -SHARE * typical)):
             sentence = (
-                f"the image looks reversed ({AXES[axis]}): reversed it agrees with the other cases to "
-                f"{own[number] + gains[axis, number]:.2f}, as it is to {own[number]:.2f}; correct the orientation "
-                "in its file, or frame_order and probe_side in the datalist."
+                f"the image looks reversed ({AXES[axis]}): its likeness to the other cases is "
+                f"{gains[axis, number]:+.2f} when it is reversed, theirs mostly {typical[axis]:+.2f}; correct the "
+                "orientation in its file, or frame_order and probe_side in the datalist."
             )
             yield Finding("mirrored_image", (case.entry.name,), sentence, "warning")
+
+
+def _gains(pictures: Sequence[Picture]) -> Array:
+    """Return by how much the likeness of each picture to the others grows if it is reversed along each axis (3, "
+    "n)."""
+    own = _likeness(pictures, None)
+    return np.stack([_likeness(pictures, axis) - own for axis in range(len(AXES))])
 
 
 def _likeness(pictures: Sequence[Picture], flipped: int | None) -> Array:

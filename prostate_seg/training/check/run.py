@@ -40,13 +40,14 @@ CHECKS: tuple[Callable[[Sequence[CaseFacts]], Iterator[Finding]], ...] = (
 # What follows from a finding is not a finding of its own: for each kind, the kinds that it hides in the same case.
 HIDES: Mapping[str, set[str]] = {
     "spacing": {"volume", "shape", "edges", "mirrored_mask", "mirrored_image"},
-    "few_slices": {"shape", "cut", "edges", "mirrored_mask", "mirrored_image"},
+    "few_slices": {"volume", "shape", "cut", "edges", "mirrored_mask", "mirrored_image"},
     "off_image": {"cut", "shape", "edges", "mirrored_mask", "outside_parent", "islands"},
     "other_image": {"edges", "mirrored_mask", "unseen"},
     "gaps": {"islands", "shape"},
     "mirrored_image": {"mirrored_mask", "edges"},
     "mirrored_mask": {"outside_parent"},
-    "volume": {"shape", "edges"},
+    "volume": {"shape", "edges", "mirrored_mask"},
+    "shape": {"edges", "mirrored_mask"},
 }
 
 
