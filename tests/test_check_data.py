@@ -58,7 +58,7 @@ def test_the_page_shows_the_cases_with_findings_at_their_slice_and_needs_no_netw
     assert main(["check-data", str(data.save()), "-o", str(out)]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == str(out / "report.html")
     page = (out / "report.html").read_text("utf-8")
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2  # the missing slice, and the largest one
     assert "<figcaption>Slice 8</figcaption>" in page
     assert "http:" not in page.replace("http://www.w3.org", "")
     assert "11 cases that could be read" in page
@@ -78,7 +78,7 @@ def test_a_foreign_report_is_not_replaced(clean, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ({}, "holds no case; add cases, or make it by prostate-seg prepare"),
+        ({}, "holds no case; add cases, or make one by prostate-seg prepare"),
         ([1], "expected lists named training, validation, testing"),
         ({"training": [{"image": "absent.nii.gz", "label": "absent.nii.gz"}]}, "no case could be read"),
     ],

@@ -35,13 +35,15 @@ def case_picture(volume: Volume, mask: Array | None, slices: Sequence[int]) -> s
     mask
         Bool (I, J, K) on the grid of the image; None if there is none.
     slices
-        Slices (axis k of the file, from 0). If empty: the one with the largest area of the mask, or the middle one.
+        Slices (axis k of the file, from 0). If the mask is on none of them, the one with its largest area follows;
+        without a mask and slices, the middle one is shown.
     """
     view = view_of(volume, [] if mask is None else [mask])
     numbers = [view.numbers.index(k + 1) for k in slices if k + 1 in view.numbers]
-    if not numbers:
-        area = None if mask is None else view.of(mask).sum(axis=(0, 1))
-        numbers = [int(area.argmax()) if area is not None and area.any() else view.gray.shape[2] // 2]
+    area = None if mask is None else view.of(mask).sum(axis=(0, 1))
+    if area is not None and area.any() and not area[numbers].any():
+        numbers.append(int(area.argmax()))
+    numbers = numbers or [view.gray.shape[2] // 2]
     outlines = [] if mask is None else [(mask, PREDICTION_COLOUR, False)]
     figures = [
         f"<figure>{overlay(view, outlines, at)}<figcaption>Slice {view.numbers[at]}</figcaption></figure>"

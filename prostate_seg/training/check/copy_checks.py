@@ -25,7 +25,7 @@ def same_image(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     for group in groups.values():
         if len(group) > 1:
             severity, why = _consequence(group)
-            sentence = f"the images of these {len(group)} cases are the same, voxel for voxel{why}; keep one."
+            sentence = f"the images of these {len(group)} cases are the same, voxel for voxel,{why}; keep one."
             yield Finding("same_image", _names(group), sentence, severity)
 
 

@@ -39,6 +39,12 @@ class Entry:
         patient = self.case.get("patient")
         return None if patient is None else str(patient)
 
+    @property
+    def origin_sha256(self) -> str | None:
+        """Digest of the image from which ``prepare`` or ``collect`` made the case; None if unknown."""
+        provenance = self.case.get("provenance")
+        return provenance.get("input_sha256") if isinstance(provenance, Mapping) else None
+
 
 @dataclass(frozen=True, eq=False)
 class CaseFacts:
@@ -175,7 +181,7 @@ def _masks(entry: Entry, image: Volume) -> tuple[dict[str, Array], list[Finding]
             sentence = f"the mask of {name} cannot be read ({str(error).rstrip('.')}); correct its file."
             found.append(Finding("unreadable", (entry.name,), sentence, "error"))
             continue
-        known = {image.source.sha256, entry.case.get("provenance", {}).get("input_sha256")}
+        known = {image.source.sha256, entry.origin_sha256}
         if mask.source_sha256 and mask.source_sha256 not in known:
             found.append(Finding("other_image", (entry.name,), _other_image(name, mask), "error"))
         if same_grid(image, mask, tolerance_mm=SAME_GRID_MM):

@@ -44,7 +44,7 @@ def few_slices(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     for case in cases:
         if case.shape and case.shape[2] < FEWEST_SLICES:
             sentence = (
-                f"the image has {case.shape[2]} slices, expected {FEWEST_SLICES} or more for a volume; leave it "
+                f"the number of slices is {case.shape[2]}, expected {FEWEST_SLICES} or more for a volume; leave it "
                 "out, or give the whole scan."
             )
             yield Finding("few_slices", (case.entry.name,), sentence, "warning")
