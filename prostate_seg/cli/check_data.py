@@ -42,8 +42,6 @@ def run(options: argparse.Namespace) -> int:
     datalist = options.data / DATALIST if options.data.is_dir() else options.data
     if options.output is not None:
         check_writable(options.output)
-        if options.output.exists() and not options.output.is_dir():
-            raise InputError(f"{options.output} is a file, expected a folder for the report; give another -o.")
         check_data_page(options.output)
     with progress(len(load_each(datalist)), "case") as watch:
         checked = check_data(datalist, jobs=options.jobs, watch=watch)
@@ -58,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
     nameless = sum(entry.patient is None for entry in checked.entries.values())
     if nameless:
         note(f"{nameless} cases name no patient: each counts as a patient of its own")
-    note(f"{len(checked.rows)} of {len(checked.entries)} cases read, {len(checked.findings)} findings")
+    count = len(checked.findings)
+    note(f"{len(checked.rows)} of {len(checked.entries)} cases read, {count} finding{'s' * (count != 1)}")
     if not checked.rows:
         say("prostate-seg: no case could be read, so nothing was checked; correct the datalist or its files.")
         return NOTHING_DONE

@@ -127,7 +127,9 @@ def load_each(path: str | Path) -> list[Listed]:
                 found.append(Listed(section, number, None, str(error)))
                 continue
             files = [entry["image"], *filter(None, [entry.get("label")]), *entry.get("structures", {}).values()]
-            outside = any(os.path.relpath(path.parent / file, path.parent).startswith("..") for file in files)
+            outside = any(
+                os.path.relpath(path.parent / file, path.parent).split(os.sep)[0] == ".." for file in files
+            )
             found.append(Listed(section, number, case, outside=outside))
     return found
 

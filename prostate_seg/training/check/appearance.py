@@ -24,9 +24,7 @@ from ...geometry.volume import Array, spacing_of
 
 COARSE_MM = 1.0  # voxels that are smaller are averaged
 SIZE = (20, 16, 12)  # of a small picture
-SPREADS = (
-    2.6  # half-length of a gland's picture, in standard deviations of its voxels: 1.16 times an ellipsoid's axes
-)
+SPREADS = 2.6  # half-length of a gland's picture, in standard deviations of its voxels (an ellipsoid ends at 2.24)
 LOCAL = 2.0  # standard deviation, in voxels of a small picture, of the mean that is subtracted
 FEWEST = 0.3  # share of a small picture that must show ultrasound
 NEIGHBOURS, EVERY = 12, 4  # rays that are averaged; every fourth of them is kept

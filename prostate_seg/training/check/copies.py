@@ -41,8 +41,10 @@ def _tables(pictures: Sequence[Picture], flipped: int | None) -> tuple[Array, Ar
 
 
 def _correlations(values: Array, seen: Array, others: Array, others_seen: Array) -> Array:
-    """Return the correlations (m, n) of pictures (m, P) and (n, P), 0 outside ``seen``; -1 if they share too "
-    "little."""
+    """Return the correlations (m, n) of pictures (m, P) and (n, P); -1 if the two show too little in common.
+
+    The pictures are 0 where they show no ultrasound.
+    """
     count = seen @ others_seen.T
     enough = np.maximum(count, 1)
     sums, other_sums = values @ others_seen.T, seen @ others.T

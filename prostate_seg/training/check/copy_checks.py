@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .copies import pairs_alike
 from .facts import CaseFacts
 from .findings import Finding, Severity
 
-GLAND, WHOLE = (
-    0.88,
-    0.94,
-)  # least correlation of small pictures of the gland, and of the field of view, of two copies
+GLAND, WHOLE = 0.88, 0.94  # least correlation of two copies: of their glands, and of their fields of view
 MIRRORED = 0  # axis (left-right) along which copies are compared reversed
 
 
@@ -90,7 +87,7 @@ def _consequence(group: Sequence[CaseFacts]) -> tuple[Severity, str]:
     sections = sorted({case.entry.section for case in group})
     if len(sections) > 1:
         return "error", f" and in {' and '.join(sections)}, so the result on them is no measure for new patients"
-    if _of_two_patients(group[0], group[1]):
+    if any(_of_two_patients(group[0], other) for other in group[1:]):
         return "warning", " under several patients, whom train --folds may put in different folds"
     return "warning", " and count several times"
 
@@ -99,7 +96,7 @@ def _names(group: Sequence[CaseFacts]) -> tuple[str, ...]:
     return tuple(case.entry.name for case in group)
 
 
-def _connected(pairs: Sequence[tuple[int, int]] | dict[tuple[int, int], tuple[float, bool]]) -> list[set[int]]:
+def _connected(pairs: Iterable[tuple[int, int]]) -> list[set[int]]:
     """Return the connected groups of pairs."""
     groups: list[set[int]] = []
     for pair in pairs:

@@ -19,8 +19,7 @@ SIDED = 0.1  # least typical difference of a set to its mirror image, to judge b
 
 
 def edges(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Find masks whose contour runs along other edges than the contours of the other cases, or that are "
-    "reversed."""
+    """Find masks whose contour runs along other edges than those of the other cases, or that are reversed."""
     known = [case for case in cases if case.edges]
     if len(known) < FEWEST_CASES:
         return
@@ -70,8 +69,7 @@ def mirrored(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
 
 
 def _gains(pictures: Sequence[Picture]) -> Array:
-    """Return by how much the likeness of each picture to the others grows if it is reversed along each axis (3, "
-    "n)."""
+    """Return the gain in likeness to the others if a picture is reversed along each axis: (3, n)."""
     own = _likeness(pictures, None)
     return np.stack([_likeness(pictures, axis) - own for axis in range(len(AXES))])
 
