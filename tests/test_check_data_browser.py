@@ -1,4 +1,4 @@
-"""The page of ``check-data`` in headless Chromium: nothing asked for, fits a phone and paper, finds a case by name."""
+"""The page of ``check-data`` in headless Chromium: it asks for nothing, fits a phone, and finds a case by name."""
 
 import pytest
 from planted_faults import FAULTS
