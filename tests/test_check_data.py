@@ -1,6 +1,7 @@
 """``check-data``: a clean set has no finding; each planted fault is found, and nothing else."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -94,3 +95,9 @@ def test_a_folder_without_a_datalist_and_no_jobs_are_refused(clean, tmp_path, ca
     assert "datalist.json cannot be read: No such file" in capsys.readouterr().err
     assert main(["check-data", str(clean), "--jobs", "0"]) == 2
     assert "at least 1, got 0" in capsys.readouterr().err
+
+
+def test_each_of_the_26_checks_of_the_documentation_has_a_planted_fault(repository):
+    rows = re.findall(r"^\| `(\w+)` \|", (repository / "docs" / "check-data.md").read_text(), re.MULTILINE)
+    assert len(rows) == 26
+    assert set(rows) == {kind for _, kind, _ in FAULTS.values()}
