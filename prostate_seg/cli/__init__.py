@@ -25,7 +25,7 @@ import shtab
 from .. import __version__
 from ..errors import ProstateSegError
 from ..system.guard import GIGABYTES, SECONDS, Limits
-from . import collect, compare, evaluate, export, info, phantom, prepare, segment, shape_model, train
+from . import check_data, collect, compare, evaluate, export, info, phantom, prepare, segment, shape_model, train
 from .common import Parser, examples, limit_options
 from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set_loudness
 
@@ -39,6 +39,7 @@ VERBS = {
     "shape-model": shape_model,
     "prepare": prepare,
     "collect": collect,
+    "check-data": check_data,
     "info": info,
 }
 READ_NOTHING = ("compare", "phantom", "info")  # verbs that open no images or masks of others

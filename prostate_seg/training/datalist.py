@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,63 @@ def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     The result has all three sections. A section that the file lacks is empty. Paths are absolute.
     """
     path = Path(path)
+    content = _content(path)
+    sections = {
+        name: [_case(path, name, n, entry) for n, entry in enumerate(content.get(name, []))] for name in SECTIONS
+    }
+    _check_patients(path, sections)
+    _check_images(path, sections)
+    return sections
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One entry of a datalist that may be invalid.
+
+    Attributes
+    ----------
+    section, number
+        Place of the entry; numbers start at 0.
+    case
+        The case as :func:`load` returns it; None if the entry is invalid.
+    why
+        What is invalid; empty otherwise.
+    outside
+        Whether a path of the entry leads out of the folder of the datalist.
+    """
+
+    section: str
+    number: int
+    case: dict[str, Any] | None
+    why: str = ""
+    outside: bool = False
+
+
+def load_each(path: str | Path) -> list[Listed]:
+    """Read a datalist entry by entry. Raise SettingsError only if it holds no lists of cases.
+
+    Patients and images are not compared with each other.
+    """
+    path = Path(path)
+    content = _content(path)
+    found = []
+    for section in SECTIONS:
+        for number, entry in enumerate(content.get(section, [])):
+            try:
+                case = _case(path, section, number, entry)
+            except SettingsError as error:
+                found.append(Listed(section, number, None, str(error)))
+                continue
+            files = [entry["image"], *filter(None, [entry.get("label")]), *entry.get("structures", {}).values()]
+            outside = any(
+                os.path.relpath(path.parent / file, path.parent).split(os.sep)[0] == ".." for file in files
+            )
+            found.append(Listed(section, number, case, outside=outside))
+    return found
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return the content of a datalist. Raise SettingsError if it holds no lists of cases."""
     try:
         content = read_json(path)
     except OSError as error:
@@ -91,12 +149,7 @@ def load(path: str | Path) -> dict[str, list[dict[str, Any]]]:
         if not isinstance(content.get(name, []), list):
             found = shortened(content[name])
             raise SettingsError(f"The datalist {path} holds {found} as {name}, expected a list of cases.")
-    sections = {
-        name: [_case(path, name, n, entry) for n, entry in enumerate(content.get(name, []))] for name in SECTIONS
-    }
-    _check_patients(path, sections)
-    _check_images(path, sections)
-    return sections
+    return content
 
 
 def _case(path: Path, section: str, number: int, entry: Any) -> dict[str, Any]:
