@@ -1,8 +1,13 @@
 """An ensemble by cross-validation: folds by patient, members in one bundle, segmented with by the command."""
 
 import json
+import os
+import random
+import subprocess
+import sys
 
 import pytest
+import torch
 
 from prostate_seg.cli import main
 from prostate_seg.errors import SettingsError
@@ -99,3 +104,39 @@ def test_a_fold_that_was_begun_with_other_cases_or_settings_stops(datalist, tiny
     ensemble = ["--bundle", str(tmp_path / "run" / "bundle"), "--phantoms", "2"]
     assert main(["train", "-o", str(tmp_path / "more"), *ensemble]) == 2
     assert "holds an ensemble; train from one member" in capsys.readouterr().err
+
+
+def process(arguments):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-m", "prostate_seg", *arguments], env=environment, **quiet)
+
+
+@pytest.mark.slow
+def test_folds_killed_at_random_moments_end_with_the_folds_and_the_weights_of_a_whole_run(
+    datalist, tiny_bundle, tmp_path
+):
+    """The whole run takes about 50 s; four times the second one is killed after 12 to 20 s."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    chosen = ["--bundle", str(tiny_bundle), "--init", "none", "--folds", "3", "--epochs", "6"]
+    for one in ("amp=false", "batch_size=1", "val_interval=2", "patience=0"):
+        chosen += ["--set", one]
+    assert process(["train", "--data", str(datalist), "-o", str(whole), *chosen]).wait() == 0
+    drawn, kills, status = random.Random(0), 0, None
+    while status is None:
+        training = process(["train", "--data", str(datalist), "-o", str(parts), *chosen])
+        try:
+            status = training.wait(timeout=drawn.uniform(12, 20) if kills < 4 else None)
+        except subprocess.TimeoutExpired:
+            training.kill()
+            training.wait()
+            kills += 1
+    assert status == 0
+    assert kills > 0
+    for fold in ("fold-0", "fold-1", "fold-2"):
+        lists = [(run / fold / "datalist.json").read_bytes() for run in (whole, parts)]
+        assert lists[0] == lists[1]
+        one, other = (
+            torch.load(run / fold / "checkpoints" / "model.pt", weights_only=True) for run in (whole, parts)
+        )
+        assert max(float((one[name] - other[name]).abs().max()) for name in one) <= 1e-5

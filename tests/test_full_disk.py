@@ -70,3 +70,36 @@ def test_d2_a_disk_that_takes_only_10_or_400_bytes_gives_one_sentence_a_format_a
         assert len(line) < 250 + len(str(tmp_path))
     assert os.listdir(tmp_path / "out") == []
     assert done.stderr == ""
+
+
+PREPARE = """
+import resource, sys
+import monai
+from prostate_seg.cli import main
+import prostate_seg.training.prepare, prostate_seg.training.export_cases, matplotlib.figure
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+sys.exit(main(["prepare", sys.argv[1], "-o", sys.argv[2]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_disk_that_fills_at_the_second_case_of_prepare_keeps_the_first_and_the_rest_is_made_later(tmp_path):
+    from exports import study
+
+    def prepared(limit):
+        command = [sys.executable, "-c", PREPARE, tmp_path / "export", tmp_path / "data", str(limit)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    study(tmp_path / "export", 1)
+    assert prepared(10**9).returncode == 0
+    before = (tmp_path / "data" / "datalist.json").read_bytes()
+    study(tmp_path / "export", 2)
+    full = prepared(3000)
+    assert full.returncode != 0
+    assert "Traceback" not in full.stderr
+    assert "not all of it was stored; give a folder that can be written and has space" in full.stderr
+    assert (tmp_path / "data" / "datalist.json").read_bytes() == before
+    assert len(list((tmp_path / "data" / "records").glob("*.json"))) == 1
+    assert not [path for path in (tmp_path / "data").rglob("*") if ".partial" in path.name]
+    assert prepared(10**9).returncode == 0
+    assert (tmp_path / "data" / "datalist.json").read_text().count('"image"') == 2
