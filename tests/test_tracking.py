@@ -25,8 +25,8 @@ def runs_in(database, experiment):
     return histories
 
 
-def test_a_run_of_2_epochs_has_one_mlflow_run_with_2_losses_and_goes_on_in_it(tiny_bundle, tmp_path):
-    run = tmp_path / "mine"
+def test_a_run_of_2_epochs_in_a_folder_with_blanks_has_one_mlflow_run_with_2_losses(tiny_bundle, tmp_path):
+    run = tmp_path / "Jörg's 20 %"
     options = ["--phantoms", "2", "--epochs", "2", "--set", "validation_phantoms=1", "--set", "val_interval=1"]
     options += ["--set", "amp=false", "--set", "batch_size=2", "--init", "none", "--bundle", str(tiny_bundle)]
     assert main(["train", "-o", str(run), "--tracking", "mlflow", *options]) == 0

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import SettingsError
 from .common import path
 from .output import DONE, note, show, steps
-
-if TYPE_CHECKING:
-    from ..training.proposal import Proposal
 
 HELP = "train on your cases, or on phantoms"
 EXAMPLES = (
@@ -23,6 +21,9 @@ EXAMPLES = (
     "train --data cases.json -o runs/organs --structures urethra,bladder",
     "train -o runs/phantoms --init none --phantoms 640 --epochs 60",
 )
+
+
+EPOCHS = "train::trainer::max_epochs"
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         "--structures", metavar="NAMES|FILE", help="train these beside the CTV: names by commas, or a JSON list"
     )
     verb.add_argument("--hard-examples", type=float, metavar="SHARE", help="draw what is wrong more often (0 to 1)")
-    verb.add_argument("--tracking", choices=("mlflow",), help="also record the run in OUTPUT/tracking")
+    verb.add_argument("--tracking", choices=("mlflow",), help="also record the run in its folder tracking")
     verb.add_argument("--bundle", type=path, help="bundle folder to start from (default the released one)")
     verb.add_argument("--plan-only", action="store_true", help="write OUTPUT/plan.json, to read and edit, and stop")
     verb.add_argument("--trust", action="store_true", help="let the code in its train.json run")
@@ -55,20 +56,16 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start a training, or resume one."""
+    from ..inference.released import released_bundle
     from ..training.datalist import DATALIST
-    from ..training.plan import Extra
-    from ..training.proposal import FILE
+    from ..training.plan import Extra, plan
+    from ..training.plan_file import FILE, Purpose
+    from ..training.proposal import proposal
     from ..training.structures import check_alone
 
     if options.trust and options.bundle is None:
         raise SettingsError("--trust is about the bundle of --bundle; give both, or leave it out.")
-    settings = dict(_setting(text) for text in options.set)
-    if options.epochs is not None:
-        settings["train::trainer::max_epochs"] = options.epochs
-    if options.phantoms is not None:
-        settings["phantoms"] = options.phantoms
-    if options.hard_examples is not None:
-        settings["hard_examples"] = options.hard_examples
+    settings = _given(options)
     datalist = options.data / DATALIST if options.data and options.data.is_dir() else options.data
     init = options.init or ("none" if options.init_encoder else "released")
     check_alone(options.folds, options.structures)
@@ -76,15 +73,20 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError("--plan-only plans from the cases of --data; give both.")
     with ExitStack() as stack:
         if datalist is not None:
-            proposed = _proposal(options, datalist, settings, trained=init != "none")
-            settings = proposed.settings
+            source = options.bundle or released_bundle()
+            purpose = Purpose(init != "none", options.structures is not None, options.folds)
+            proposed, settings = proposal(datalist, options.output, settings, bundle=source, purpose=purpose)
+            for line in proposed.lines(settings):
+                note(line)
             datalist = stack.enter_context(proposed.written(options.output, datalist))
-            if options.plan_only:
-                show(options.output / FILE)
-                return DONE
-        chosen: dict[str, Any] = {"init": init, "bundle": options.bundle}
-        chosen["extra"] = Extra(options.init_encoder, options.structures, options.tracking)
+        extra = Extra(options.init_encoder, options.structures, options.tracking, _command(options, settings))
+        chosen: dict[str, Any] = {"init": init, "bundle": options.bundle, "extra": extra}
         chosen |= {"settings": settings, "trust": options.trust}
+        if options.plan_only:
+            if options.folds is None:
+                plan(options.output, datalist=datalist, **chosen)
+            show(options.output / FILE)
+            return DONE
         bundle = _trained(options, datalist, chosen)
     show(bundle)
     note("Segment with it; compare it with the released weights on unseen cases:")
@@ -118,26 +120,23 @@ def _trained(options: argparse.Namespace, datalist: Path | None, chosen: dict[st
     return train_folds(options.output, datalist, options.folds, **chosen)
 
 
-def _proposal(options: argparse.Namespace, datalist: Path, given: dict[str, Any], *, trained: bool) -> Proposal:
-    """Return the plan of a run; print its settings with their reasons."""
-    from ..inference.released import released_bundle
-    from ..training.proposal import proposal, steps_needed
+def _command(options: argparse.Namespace, settings: dict[str, Any]) -> str:
+    """Return the command line that trains alike, for the model card; paths by their last part."""
+    parts: list[str] = ["prostate-seg", "train"]
+    for name in ("data", "init", "init_encoder", "folds", "structures", "bundle"):
+        if (value := getattr(options, name)) is not None:
+            told = value.name if isinstance(value, Path) else str(value)
+            parts += [f"--{name.replace('_', '-')}", told]
+    for name, value in sorted(settings.items()):
+        parts += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return f"{shlex.join(parts)} -o RUN"
 
-    found = proposal(
-        datalist,
-        options.output,
-        given,
-        bundle=options.bundle or released_bundle(),
-        steps=steps_needed(trained=trained, structures=options.structures is not None),
-        folds=options.folds is not None,
-    )
-    for name, value in found.settings.items():
-        note(f"{name} = {json.dumps(value)}: {found.reasons.get(name, 'edited')}")
-    if found.held_back:
-        note(f"held back for validation, by patient: {', '.join(found.held_back)}")
-    for remark in found.remarks:
-        note(remark)
-    return found
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that the options give."""
+    own = {"epochs": EPOCHS, "phantoms": "phantoms", "hard_examples": "hard_examples"}
+    given = {name: getattr(options, option) for option, name in own.items()}
+    return dict(map(_setting, options.set)) | {name: value for name, value in given.items() if value is not None}
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -145,6 +144,6 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise SettingsError(f"--set takes NAME=VALUE, got {text!r}.")
     try:
-        return name, json.loads(value)
+        return name.replace("#", "::"), json.loads(value)
     except ValueError:
-        return name, value
+        return name.replace("#", "::"), value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ import numpy as np
 from ..inference.predictor import name_and_version
 from ..inference.released import package_versions
 from .datalist import load
+from .plan_file import reasons_in
 from .progress import best_of, read_progress
-from .proposal import GIVEN, reasons_in
 from .saved import START
 
 VERSION = "1.0.0"
@@ -23,7 +22,6 @@ _SCORES = (
     "Epoch 0 are the start weights. Scores are of the averaged weights on the model's grid, without the shape "
     "model, so those of `prostate-seg evaluate` differ a little."
 )
-_PLACES = ("datalist", "init", "ckpt_dir", "model_dir", "bundle_root")
 _SHOWN = ("epoch", "loss", "val_dice", "hd95_mm", "assd_mm", "volume_error_ml")
 
 
@@ -41,35 +39,26 @@ class Card:
         Content of the run's settings.json.
     rows
         Rows of progress.csv.
+    command
+        Command line that trains such a bundle; empty if unknown.
     reasons
-        Reason of each setting that was planned from the cases.
+        Of each planned setting its value and a sentence.
     """
 
     name: str
     source: str
     record: Mapping[str, Any]
     rows: list[dict[str, float]]
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    reasons: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: Path, bundle: Path, record: Mapping[str, Any]) -> Card:
+    def of(cls, run: Path, bundle: Path, record: Mapping[str, Any], command: str = "") -> Card:
         """Return the card of a finished run that started from a bundle."""
         name, version = name_and_version(bundle)
         own = re.sub(r"[^A-Za-z0-9_-]+", "_", run.resolve().name).strip("_") or "trained"
         rows = read_progress(run / "checkpoints")
-        return cls(f"{name}_{own}", f"{name} {version}".strip(), record, rows, reasons_in(run))
-
-    @property
-    def command(self) -> str:
-        """The command that trains such a bundle; paths are told by their last part."""
-        datalist, init = (str(self.record.get(name) or "") for name in ("datalist", "init"))
-        told = [f"--data {Path(datalist).name}"] if datalist else []
-        told += [f"--init {Path(init).name}"] if init else []
-        for name, value in sorted(self.record.items()):
-            planned = self.reasons.get(name, GIVEN) != GIVEN
-            if not (planned or name in _PLACES or name.endswith("_sha256")):
-                told.append(f"--set '{name}={value if isinstance(value, str) else json.dumps(value)}'")
-        return " ".join(["prostate-seg train", *told, "-o RUN"])
+        return cls(f"{name}_{own}", f"{name} {version}".strip(), record, rows, command, reasons_in(run))
 
     @property
     def outcome(self) -> str:
@@ -103,7 +92,7 @@ class Card:
         changed = {name: value for name, value in self.record.items() if not name.endswith("_sha256")}
         settings = [
             f"- `{name}`: {Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value}"
-            + (f" ({self.reasons[name]})" if self.reasons.get(name, GIVEN) != GIVEN else "")
+            + self._reason(name, value)
             for name, value in sorted(changed.items())
         ]
         digests = [
@@ -119,7 +108,7 @@ class Card:
             "**Research use only. Not a medical device.**",
             f"Trained by `prostate-seg train` from {self.source}. {self.outcome} The epoch was chosen on the "
             "validation cases, so their score is not that of new cases.",
-            f"```\n{self.command}\n```",
+            *([f"```\n{self.command}\n```"] if self.command else []),
             "## Cases",
             self._cases(),
             *(["## Scores by epoch", _SCORES, "\n".join(table)] if shown else []),
@@ -129,6 +118,10 @@ class Card:
             "\n".join(versions),
         ]
         return "\n\n".join(parts) + "\n"
+
+    def _reason(self, name: str, value: Any) -> str:
+        planned, reason = self.reasons.get(name, (None, ""))
+        return f" ({reason})" if reason and planned == value else ""
 
     def _cases(self) -> str:
         datalist = self.record.get("datalist")
@@ -160,7 +153,7 @@ def ensemble_text(name: str, members: Sequence[Card]) -> str:
         f"An ensemble of {len(members)} members, trained by `prostate-seg train --folds` from {members[0].source}. "
         "Each was trained without a part of the patients, and its epoch was chosen on this part.",
         "\n".join(lines),
-        f"The first member was trained as by\n\n```\n{members[0].command}\n```",
+        *([f"```\n{members[0].command}\n```"] if members[0].command else []),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -195,6 +195,13 @@ def _structures(value: Any, path: Path, where: str) -> dict[str, str]:
     return {name: _existing(file, shortened(name), path, where) for name, file in value.items()}
 
 
+def patient_of(case: Mapping[str, Any], datalist: str | Path) -> str:
+    """Return the patient of a case; a case without one is its own, by the path of its image beside the datalist."""
+    if case.get("patient") is not None:
+        return str(case["patient"])
+    return os.path.relpath(case["image"], Path(datalist).resolve().parent)
+
+
 def check_structures(cases: Sequence[Mapping[Any, Any]], names: Sequence[str], what: str) -> None:
     """Raise SettingsError if a case labels a structure that is not among the names of a network's structures."""
     known = {key(name) for name in names}

@@ -165,7 +165,14 @@ class EarlyStop:
     def attach(self, engine: Engine) -> None:
         """Attach the handler to a trainer."""
         if self.epochs > 0:
+            engine.add_event_handler(Events.EPOCH_STARTED, self._stay)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
+
+    def _stay(self, engine: Engine) -> None:
+        """End a resumed training that had ended early."""
+        if getattr(engine.state, ENDED, False):
+            LOG.info("the training had ended early; give patience 0 to go on")
+            engine.terminate()
 
     def _look(self, engine: Engine) -> None:
         epoch, best = engine.state.epoch, self.validator.state.best_metric_epoch

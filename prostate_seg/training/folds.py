@@ -14,7 +14,7 @@ from ..errors import SettingsError
 from ..inference.weights import read_state, save_halved
 from ..system.atomic import replacing
 from .card import Card, ensemble_text
-from .datalist import load
+from .datalist import load, patient_of
 from .plan import SETTINGS, check_same, plan
 from .progress import PICTURE
 from .run import rewrite, train
@@ -72,8 +72,9 @@ def train_folds(
                 temporary.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
         planned = plan(place, datalist=own, settings={"seed": number} | dict(settings), **chosen)
         if not places[-1].is_dir():
-            train(planned)
-    folder = _together(run, places)
+            train(planned, score=False)
+    extra = chosen.get("extra")
+    folder = _together(run, places, extra.command if extra else "")
     score = fitted_score([(place, part["validation"]) for place, part in zip(places, parts, strict=True)])
     if score is not None:
         write_score(score, folder)
@@ -83,13 +84,13 @@ def train_folds(
 def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
     sections = load(datalist)
     cases = [*sections["training"], *sections["validation"]]
-    patients = sorted({_patient(case) for case in cases})
+    patients = sorted({patient_of(case, datalist) for case in cases})
     if not 2 <= folds <= len(patients):
         raise SettingsError(f"--folds is 2 to the number of patients ({len(patients)}), got {folds}.")
     fold_of = {
         patient: n % folds for n, patient in enumerate(np.random.default_rng(0).permutation(patients).tolist())
     }
-    held = [fold_of[_patient(case)] for case in cases]
+    held = [fold_of[patient_of(case, datalist)] for case in cases]
     return [
         {
             "training": [case for case, fold in zip(cases, held, strict=True) if fold != number],
@@ -99,12 +100,7 @@ def _parts(datalist: Path, folds: int) -> list[dict[str, Any]]:
     ]
 
 
-def _patient(case: Mapping[str, Any]) -> str:
-    """Return the patient of a case. A case without a patient is its own patient, identified by its image file."""
-    return str(case.get("patient", case["image"]))
-
-
-def _together(run: Path, members: list[Path]) -> Path:
+def _together(run: Path, members: list[Path], command: str) -> Path:
     folder, partial = run / "bundle", run / ".bundle.partial"
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(members[0], partial)
@@ -118,7 +114,7 @@ def _together(run: Path, members: list[Path]) -> Path:
     rewrite(partial / "configs" / "inference.json", {"network_def": ensemble})
     records = [json.loads((member.parent / SETTINGS).read_text(encoding="utf-8")) for member in members]
     cards = [
-        Card.of(member.parent, Path(record["bundle_root"]), record)
+        Card.of(member.parent, Path(record["bundle_root"]), record, command)
         for member, record in zip(members, records, strict=True)
     ]
     name = f"{Card.of(run, Path(records[0]['bundle_root']), records[0]).name}_ensemble_of_{len(members)}"

@@ -22,6 +22,7 @@ from ..inference.settings import read_json as read_object
 from ..system.checked_files import read_json, shortened
 from ..system.digests import sha256_of_file
 from .datalist import items
+from .engine import freeze
 from .ranges import check_values
 from .saved import STATE_FILE
 from .start import FILE as START
@@ -49,7 +50,7 @@ class Plan:
     ``record`` is the content of the run's settings.json: these settings, and SHA-256 of the files that it depends
     on. ``start`` holds the initial weights and what fitted, if another network's encoder was given. ``structures``
     are further structures that are trained; the CTV's network of the bundle then stays as it is. ``tracking`` is
-    None or ``mlflow``.
+    None or ``mlflow``. ``command`` is the command line that trains such a bundle, for the model card.
     """
 
     bundle: Path
@@ -59,6 +60,7 @@ class Plan:
     start: tuple[Mapping[str, Any], Fit] | None = None
     structures: StructureTraining | None = None
     tracking: str | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,14 @@ class Extra:
         Further structures to train: names, or a JSON file (:meth:`.StructureTraining.of`).
     tracking
         ``mlflow``: also record the run in a store in the run's folder. The record of settings does not name it.
+    command
+        Command line, for the model card.
     """
 
     encoder: Path | None = None
     structures: str | None = None
     tracking: str | None = None
+    command: str = ""
 
 
 def plan(
@@ -158,7 +163,7 @@ def plan(
     record = overrides | {f"{name}_sha256": sha256_of_file(file) for name, file in files.items() if file}
     if is_begun(run):
         check_same(run / SETTINGS, record)
-    return Plan(source, run, overrides, record, start, more, extra.tracking)
+    return Plan(source, run, overrides, record, start, more, extra.tracking, extra.command)
 
 
 def _cases(datalist: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,7 +253,7 @@ def _checked(source: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any]
     changed.update(dict(overrides))
     check_values(changed, overrides)
     check_limits({name: value for name, value in changed[""].items() if name != "seed"})
-    draw_network(changed["network_def"])
+    freeze(draw_network(changed["network_def"]), changed.get("frozen", ()))
     return config, changed
 
 

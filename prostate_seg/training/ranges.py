@@ -40,6 +40,9 @@ def check_values(changed: ConfigParser, overrides: Mapping[str, Any]) -> None:
     """Raise SettingsError for an invalid value in a changed train.json; ``overrides`` are the changes."""
     for name in (*_WHOLE, *_REAL, *_SWITCHES):
         _check_value(name, changed.get(name, _ABSENT), given=name in overrides)
+    frozen = changed.get("frozen", [])
+    if not isinstance(frozen, list) or not all(isinstance(part, str) for part in frozen):
+        raise SettingsError(f'frozen is {shortened(frozen)}, expected parts, as ["encoder.patch_embed"].')
 
 
 def _check_value(name: str, value: Any, *, given: bool) -> None:

@@ -31,10 +31,11 @@ from .tracking import tracking_options
 LOG = logging.getLogger(__name__)
 
 
-def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Path:
+def train(planned: Plan, watch: Callable[[int, int], None] | None = None, *, score: bool = True) -> Path:
     """Run a plan. Return the folder of the new bundle, with the weights of the best validation.
 
-    ``watch`` is called after each step with the number of steps made and the number of all steps.
+    ``watch`` is called after each step with the number of steps made and the number of all steps. If ``score`` is
+    true, the bundle's score of doubt is fitted on its validation cases, if they are enough.
     """
     configs = planned.bundle / "configs"
     made_folder(planned.run)
@@ -71,12 +72,10 @@ def train(planned: Plan, watch: Callable[[int, int], None] | None = None) -> Pat
         raise cause from None
     folder = _new_bundle(planned, workflow.parser["network_def"])
     datalist = planned.overrides.get("datalist")
-    if (
-        datalist
-        and planned.structures is None
-        and (score := fitted_score([(folder, load(datalist)["validation"])]))
-    ):
-        write_score(score, folder)
+    if score and datalist and planned.structures is None:
+        found = fitted_score([(folder, load(datalist)["validation"])])
+        if found is not None:
+            write_score(found, folder)
     return folder
 
 
@@ -107,7 +106,7 @@ def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
         cases = items(datalist, "training") if datalist else []
         planned.structures.write(partial, checkpoints / "model.pt", cases)
     _keep_things(partial, planned.bundle)
-    card = Card.of(planned.run, planned.bundle, planned.record)
+    card = Card.of(planned.run, planned.bundle, planned.record, planned.command)
     rewrite(partial / "configs" / "metadata.json", card.metadata())
     (partial / "docs" / "README.md").write_text(card.text(), encoding="utf-8")
     if (checkpoints / PICTURE).is_file():

@@ -141,8 +141,7 @@ class TrainingState:
         engine.state.epoch, engine.state.iteration = position["epoch"], position["iteration"]
         self.validator.state.best_metric = position["best_metric"]
         self.validator.state.best_metric_epoch = position["best_metric_epoch"]
-        if position.get("ended"):  # by EarlyStop
-            engine.terminate()
+        setattr(engine.state, ENDED, position.get("ended", False))
 
     def _unfit(self, error: Exception) -> BundleError:
         return BundleError(

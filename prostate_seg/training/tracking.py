@@ -10,6 +10,7 @@ from typing import Any
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from ..errors import SettingsError
+from ..system.atomic import made_folder
 
 MLFLOW = "mlflow"
 STORE = "tracking"  # folder in the run's
@@ -37,5 +38,7 @@ def tracking_options(name: str | None, run: Path) -> dict[str, Any]:
         "run_name": run.resolve().name,
         "save_execute_config": False,
     }
-    settings = DEFAULT_MLFLOW_SETTINGS | {"configs": configs}
-    return {"tracking": settings, "output_dir": str((run / STORE).resolve())}
+    store = made_folder((run / STORE).resolve())
+    uri = f"sqlite:///{(store / 'mlruns.db').as_posix()}"  # as it is: SQLAlchemy decodes no %20
+    settings = DEFAULT_MLFLOW_SETTINGS | {"configs": configs | {"tracking_uri": uri}}
+    return {"tracking": settings, "output_dir": str(store)}
