@@ -193,6 +193,8 @@ def _cluster(workers: Workers) -> Iterator[None]:
             "Ray cannot start here" if workers.address is None else f"--address {workers.address} cannot be used"
         )
         raise SettingsError(f"{where} ({type(error).__name__}); give --address of a running cluster.") from error
+    # Ray prints the death of a worker on stdout, where the results are; it has no public option against it.
+    ray._private.worker._worker_logs_enabled = False
     try:
         yield
     finally:
