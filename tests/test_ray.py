@@ -105,6 +105,18 @@ def test_a_case_that_kills_each_worker_fails_after_3_and_the_others_are_done(giv
     assert len((tmp_path / "out.deaths").read_text()) == 3
 
 
+def test_a_request_to_end_leaves_whole_cases_and_says_so(given, tmp_path):
+    running = started(*given)
+    wait_until(lambda: len(finished(tmp_path / "out")) >= 3, running)
+    running.terminate()
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "prostate-seg: interrupted; finished cases are kept." in err.splitlines()
+    assert "SIGTERM" not in err
+    assert finished(tmp_path / "out") == sorted(os.listdir(tmp_path / "out"))
+    assert 3 <= len(finished(tmp_path / "out")) < CASES
+
+
 KILLER = """
 import os
 import sys

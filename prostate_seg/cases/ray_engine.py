@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +33,7 @@ try:
 except ImportError:  # Ray is an extra
     ray = None
 
+ANSWER_S = 10.0
 RETRIES = 2  # of a case whose worker died
 PASSED = (SECONDS, GIGABYTES)  # variables of the environment that the workers get
 STORE_BYTES = 100 << 20  # of Ray's object store on this machine; only small objects are passed
@@ -186,19 +190,33 @@ def _cluster(workers: Workers) -> Iterator[None]:
     """Connect to the cluster, or start one on this machine, until the block ends. Raise SettingsError."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     local = {"include_dashboard": False, "object_store_memory": STORE_BYTES} if workers.address is None else {}
+    on_request_to_end = signal.getsignal(signal.SIGTERM)
     try:
+        _check_answers(workers.address or "")
         ray.init(workers.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (OSError, RuntimeError, ValueError) as error:
-        where = (
-            "Ray cannot start here" if workers.address is None else f"--address {workers.address} cannot be used"
-        )
-        raise SettingsError(f"{where} ({type(error).__name__}); give --address of a running cluster.") from error
+    except (OSError, RayError, RuntimeError, ValueError) as error:
+        told = f" ({type(error).__name__})"
+        if workers.address is None:
+            raise SettingsError(f"Ray cannot start on this machine{told}; leave --engine ray out.") from error
+        raise SettingsError(
+            f"--address {workers.address} cannot be used{told}; expected HOST:PORT or auto of a running cluster, "
+            "the same version of Ray, and RAY_AUTH_MODE=token in the environment if the cluster asks for its token."
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_request_to_end)  # Ray's own handler prints a stack and aborts
     # Ray prints the death of a worker on stdout, where the results are; it has no public option against it.
     ray._private.worker._worker_logs_enabled = False
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError if nothing answers at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in address and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
 
 
 def _kind(workers: Workers) -> Any:
