@@ -13,6 +13,7 @@ from archives import QUICK, archive, command, contents, started
 from prostate_seg.cli import main
 
 CASES = 40
+pytest.importorskip("ray", reason='needs Ray (the extra "ray")')
 pytestmark = pytest.mark.slow
 
 
