@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..assessment.facts import Uncertainty
 from ..errors import InputError, OutputError
 from ..geometry.structures import CTV
 from ..geometry.volume import Segmentation, Volume
+from ..inference.bundle_info import BundleInfo
 from ..inference.predictor import Predictor, load_bundle
 from ..inference.released import package_versions
 from ..reading.acquisition import Acquisition
@@ -23,9 +24,9 @@ from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.parallel import in_processes
 from ..writing.contoured_volume import Author, ContouredVolume, mask_warnings
-from ..writing.formats import check_source, default_formats
+from ..writing.formats import check_source
 from ..writing.manifest import Manifest
-from ..writing.request import Planning, Request
+from ..writing.request import Request
 from .earlier_results import check_apart, check_made_alike, is_unchanged_result, missing_files, segmented_manifest
 from .failures import sentence, traceback_of
 from .folder import (
@@ -39,71 +40,8 @@ from .folder import (
     thing_facts,
     with_things,
 )
+from .options import Options, Outcome
 from .plausible import check_size, two_values
-
-
-@dataclass(frozen=True)
-class Options:
-    """Settings of ``prostate-seg segment``.
-
-    Attributes
-    ----------
-    output
-        Folder of the results, with one sub-folder for each case.
-    formats
-        Names of :data:`prostate_seg.writing.formats.FORMATS`.
-    acquisition
-        Values for files that lack them: frame spacing, frame order, side of the probe.
-    planning
-        How to write the structure set.
-    overwrite
-        Replace a folder if it holds only unchanged earlier results.
-    skip_existing
-        Count a case as done if its folder already holds the requested results.
-    anonymous
-        Error messages contain no file name. Case names are hashes already (:func:`.anonymous.anonymised`).
-    identify
-        Whether the report shows the names of case and patient.
-    """
-
-    output: Path
-    formats: tuple[str, ...] = field(default_factory=default_formats)
-    acquisition: Acquisition = field(default_factory=Acquisition)
-    planning: Planning = field(default_factory=Planning)
-    overwrite: bool = False
-    skip_existing: bool = False
-    anonymous: bool = False
-    identify: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Result of one case.
-
-    Attributes
-    ----------
-    folder, manifest
-        Folder of the results and its manifest; None if the case failed.
-    error
-        One sentence that says why the case failed; empty on success.
-    traceback
-        Text of the traceback; empty on success.
-    skipped
-        Whether the case was done before and left unchanged.
-    """
-
-    case: str
-    folder: Path | None = None
-    manifest: Manifest | None = None
-    error: str = ""
-    traceback: str = ""
-    skipped: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the outcome as ``segment --json`` prints it; missing values are null."""
-        folder = None if self.folder is None else str(self.folder)
-        told = {"case": self.case, "folder": folder, "error": self.error or None, "manifest": self.manifest}
-        return told | {"skipped": self.skipped}
 
 
 def segment(
@@ -141,7 +79,7 @@ def segment(
 
 def segment_cases(
     cases: Sequence[Case], load: Callable[[], Predictor], options: Options, *, jobs: int = 1
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Segment cases and yield their outcomes in order.
 
     Errors of ``load`` are raised before the first case.
@@ -158,11 +96,8 @@ def segment_cases(
         Number of processes. For more than one, call this function in the main thread.
     """
     predictor = load()
-    if predictor.info.structures:
-        check_several(options.formats, "--structures")
-    options = replace(options, formats=with_things(options.formats, predictor.info.things))
-    options.planning.check_structures([CTV, *predictor.info.structures])
-    remove_abandoned(options.output)
+    options = checked(options, predictor.info)
+    remove_abandoned(options.output, {case.name for case in cases} if options.shared else None)
     jobs = min(jobs, len(cases))
     if jobs <= 1:
         for case in cases:
@@ -173,6 +108,14 @@ def segment_cases(
     for case, outcome in zip(cases, outcomes, strict=True):
         died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
         yield outcome or Outcome(case.name, error=sentence(case, died, anonymous=options.anonymous))
+
+
+def checked(options: Options, info: BundleInfo) -> Options:
+    """Return the settings with the formats that a bundle adds. Raise SettingsError if they do not fit it."""
+    if info.structures:
+        check_several(options.formats, "--structures")
+    options.planning.check_structures([CTV, *info.structures])
+    return replace(options, formats=with_things(options.formats, info.things))
 
 
 def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
@@ -206,7 +149,7 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     author = Author(predictor.info.name, predictor.info.version, structures="AUTOMATIC")
     drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
     contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
-    with replacing_folder(folder, may_replace=may_replace) as partial:
+    with replacing_folder(folder, may_replace=may_replace, tidy=not options.shared) as partial:
         identity = case.name if options.identify else None
         request = Request(contoured, options.formats, options.planning, manifest, identity)
         manifest["outputs"] = fill_case_folder(partial, request)

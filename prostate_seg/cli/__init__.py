@@ -25,12 +25,26 @@ import shtab
 from .. import __version__
 from ..errors import ProstateSegError
 from ..system.guard import GIGABYTES, SECONDS, Limits
-from . import check_data, collect, compare, evaluate, export, info, phantom, prepare, segment, shape_model, train
+from . import (
+    check_data,
+    collect,
+    compare,
+    evaluate,
+    export,
+    info,
+    merge,
+    phantom,
+    prepare,
+    segment,
+    shape_model,
+    train,
+)
 from .common import Parser, examples, limit_options
 from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set_loudness
 
 VERBS = {
     "segment": segment,
+    "merge": merge,
     "export": export,
     "evaluate": evaluate,
     "compare": compare,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 from textwrap import shorten
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ..errors import InputError, ProstateSegError, SettingsError
 from ..geometry.structures import CTV
 from ..system.parallel import check_jobs
 from ..writing.formats import default_formats
+from .archive import RAY, check_engine, engine_options, outcomes_of, part_of, recorded_outcomes
 from .common import acquisition_options, format_options, formats_and_planning, path
 from .output import (
     DONE,
@@ -28,7 +30,7 @@ from .output import (
 )
 
 if TYPE_CHECKING:
-    from ..cases.segment import Outcome
+    from ..cases.options import Outcome
     from ..inference.predictor import Predictor
     from ..reading.cases import Case
 
@@ -38,6 +40,7 @@ EXAMPLES = (
     "segment STUDY -o OUT",
     "segment COHORT -o OUT --skip-existing --review",
     "segment STUDY -o OUT --format rtstruct,report",
+    "segment ARCHIVE -o OUT --part 2/8 --skip-existing",
     "segment sweep.dcm -o OUT --frame-spacing 5 --frame-order base-to-apex --probe-side bottom",
 )
 
@@ -63,7 +66,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")
     verb.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
     verb.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
-    verb.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
+    engine_options(verb)
     existing = verb.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that nobody changed since")
     existing.add_argument("--skip-existing", action="store_true", help="leave finished cases: they count as done")
@@ -72,19 +75,20 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment ultrasound images and write the masks."""
+    from ..cases.anonymous import anonymised
+    from ..cases.folder import identity_remark
+    from ..cases.options import Options
     from ..reading.acquisition import Acquisition
     from ..system.atomic import check_writable
 
     formats, planning = formats_and_planning(options)
     acquisition = Acquisition(options.frame_spacing, options.frame_order, options.probe_side)
     check_jobs(options.jobs)
+    check_engine(options)
+    part = part_of(options)
     cases, skipped = _found(options)
     check_writable(options.output)
     _check_review(options)
-    from ..cases.anonymous import anonymised
-    from ..cases.folder import identity_remark
-    from ..cases.segment import Options, segment_cases
-
     wanted = Options(
         options.output,
         formats,
@@ -94,27 +98,20 @@ def run(options: argparse.Namespace) -> int:
         skip_existing=options.skip_existing,
         anonymous=options.anonymous_names,
         identify=options.identify,
+        shared=part is not None or options.engine == RAY,
     )
-    load = _loading(options)
     named = anonymised(cases) if options.anonymous_names else cases
     remark = identity_remark(formats) if options.anonymous_names else ""
     if remark:
         note(f"note: {remark}")
-    told = {remark: ""}
-    outcomes: list[Outcome] = []
-    interrupted = False
+    given = named if part is None else part.share(named)
+    found = outcomes_of(given, _loading(options), wanted, options)
+    if part is not None:
+        found = recorded_outcomes(found, part, named, options)
     begun = time.monotonic()
-    try:
-        with progress(len(cases), "case") as done:
-            for outcome in segment_cases(named, load, wanted, jobs=options.jobs):
-                outcomes.append(outcome)
-                _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options, told)
-                done(len(outcomes))
-    except KeyboardInterrupt:
-        interrupted = True
-        say("prostate-seg: interrupted; finished cases are kept.")
-    if len(cases) > 1:
-        note(_summary(outcomes, len(cases), time.monotonic() - begun))
+    outcomes, interrupted = _finished(found, given, options, remark)
+    if len(given) > 1:
+        note(_summary(outcomes, len(given), time.monotonic() - begun))
     if options.json:
         show_json({"cases": [outcome.as_json() for outcome in outcomes], "skipped": skipped})
     reviewed = _review(outcomes, options) if options.review else True
@@ -122,6 +119,30 @@ def run(options: argparse.Namespace) -> int:
     if failed and len(failed) == len(outcomes) and not interrupted:
         return NOTHING_DONE
     return SOME_FAILED if failed or interrupted or not reviewed else DONE
+
+
+def _finished(
+    found: Generator[Outcome], cases: Sequence[Case], options: argparse.Namespace, remark: str
+) -> tuple[list[Outcome], bool]:
+    """Report the outcomes; return them in the order of the cases, and whether the run was interrupted.
+
+    The ``remark`` was printed before.
+    """
+    told = {remark: ""}
+    outcomes: list[Outcome] = []
+    interrupted = False
+    with closing(found):
+        try:
+            with progress(len(cases), "case") as done:
+                for outcome in found:
+                    outcomes.append(outcome)
+                    _report(f"[{len(outcomes)}/{len(cases)}] ", outcome, options, told)
+                    done(len(outcomes))
+        except KeyboardInterrupt:
+            interrupted = True
+            say("prostate-seg: interrupted; finished cases are kept.")
+    place = {case.name: number for number, case in enumerate(cases)}
+    return sorted(outcomes, key=lambda outcome: place[outcome.case]), interrupted
 
 
 def _structures(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from ..geometry.volume import Array, Volume
 from ..system.guard import guarded
 from ..system.input_files import READ_ERRORS, SUFFIXES, InputFile, bytes_on_disk, file_kind, stem, suffix
 from .acquisition import Acquisition, FrameOrder, ProbeSide
+from .case_names import LONGEST_NAME, free_name
 from .dicom.ultrasound import read_us
 from .field_of_view import over_frames
 from .images import read_itk, read_nifti
@@ -26,7 +27,6 @@ from .inspection import Finding, inspect_each, members_of
 from .objects import as_file
 
 EARLIER_IMAGE, EARLIER_MANIFEST = "trus.nrrd", "manifest.json"  # in a folder of results
-LONGEST_NAME = 80  # bytes
 AT_A_TIME = 32  # files inspected by one call of the child process
 
 
@@ -68,6 +68,7 @@ class _Found:
     series: dict[tuple[str, str], list[InputFile]] = field(default_factory=dict)
     unread: list[InputFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    told: set[Skipped] = field(default_factory=set)  # of the skipped, those found by inspection
 
 
 def find_cases(
@@ -248,7 +249,8 @@ def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> 
         found.series.setdefault((str(_folder(file)), finding.series), []).append(file)
     elif finding.verdict != "unknown" or direct:
         name = _folder_name(file) if finding.of_folder and not direct else file.name
-        if (skip := Skipped(name, finding.reason)) not in found.skipped:
+        if (skip := Skipped(name, finding.reason)) not in found.told:
+            found.told.add(skip)
             found.skipped.append(skip)
         if finding.verdict == "damaged":
             found.unread.append(file)
@@ -257,12 +259,12 @@ def _sort(file: InputFile, finding: Finding, found: _Found, *, direct: bool) -> 
 def _named(found: _Found) -> list[Case]:
     """Return the cases with unique names: that of the file, or of the folder of a series with several files."""
     cases: list[Case] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for files in found.series.values():
         name = stem(files[0].name) if len(files) == 1 else _folder_name(files[0])
-        cases.append(Case(_free(name, taken), "dicom", tuple(files), _missing(files, found.unread)))
+        cases.append(Case(free_name(name, taken), "dicom", tuple(files), _missing(files, found.unread)))
     for name, kind, file in found.images:
-        cases.append(Case(_free(name, taken), kind, (file,)))
+        cases.append(Case(free_name(name, taken), kind, (file,)))
     return cases
 
 
@@ -275,17 +277,6 @@ def _missing(files: Sequence[InputFile], unread: Sequence[InputFile]) -> tuple[s
     return tuple(
         file.name for file in unread if (_folder(file), re.sub("[0-9a-f]+", "0", file.name.lower())) in names
     )
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return ``name`` as a valid file name that is not in ``taken``; equal names get -2, -3, ..."""
-    safe = re.sub(r"[^\w.-]+", "_", name).strip("._-").encode()[:LONGEST_NAME].decode(errors="ignore") or "case"
-    number, free = 1, safe
-    while free.lower() in taken:
-        number += 1
-        free = f"{safe}-{number}"
-    taken.add(free.lower())
-    return free
 
 
 def _folder(file: InputFile) -> Path:

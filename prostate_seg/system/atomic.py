@@ -65,12 +65,13 @@ def made_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+def replacing_folder(
+    folder: Path, *, may_replace: Callable[[Path], bool] | None = None, tidy: bool = True
+) -> Iterator[Path]:
     """Fill a temporary folder, then rename it to ``folder``, as :func:`replacing` does for a file.
 
     Yields an empty folder of the same name inside a hidden folder. At the end of the block it replaces ``folder``.
-    If the block raises, ``folder`` is not changed. Missing parent folders are created. Hidden folders that killed
-    runs left in the same place are removed.
+    If the block raises, ``folder`` is not changed. Missing parent folders are created.
 
     Parameters
     ----------
@@ -78,13 +79,16 @@ def replacing_folder(folder: Path, *, may_replace: Callable[[Path], bool] | None
         The output folder.
     may_replace
         See :func:`check_free`.
+    tidy
+        Whether to remove first the hidden folders that killed runs left in the same place.
 
     Raises
     ------
     OutputError
         The folder cannot be written, or may not be replaced.
     """
-    remove_abandoned(folder.parent)
+    if tidy:
+        remove_abandoned(folder.parent)
     try:
         with hidden_folder(folder) as hidden:
             new = hidden / folder.name

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -73,17 +73,27 @@ def _claimed(place: Path) -> tuple[Path, BinaryIO]:
         return hidden, file
 
 
-def remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path, names: Container[str] | None = None) -> None:
     """Remove the hidden folders in ``folder`` that killed runs left, and put earlier results back.
 
     A hidden folder is kept if another run is filling it, if it holds other files, or if it cannot be removed.
+
+    Parameters
+    ----------
+    folder
+        The folder of the results.
+    names
+        Names of results; hidden folders of others are kept. Use it if runs on other computers write to the same
+        folder: on some network disks their locks are not seen. None: all.
     """
     try:
-        names = os.listdir(folder)
+        entries = os.listdir(folder)
     except OSError:
         return
-    for found in filter(None, map(_HIDDEN.fullmatch, names)):
+    for found in filter(None, map(_HIDDEN.fullmatch, entries)):
         hidden, name = folder / found[0], found[1]
+        if names is not None and name not in names:
+            continue
         with suppress(OSError):
             if not hidden.is_symlink() and set(os.listdir(hidden)) <= {name, name + LOCK, name + REPLACED}:
                 _remove(hidden, name)
