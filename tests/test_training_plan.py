@@ -58,15 +58,16 @@ def test_images_without_a_patient_are_held_back_by_their_place_beside_the_datali
 
 @pytest.mark.parametrize(
     ("purpose", "epochs"),
-    [(Purpose(), 200), (Purpose(structures=True), 667), (Purpose(trained=False), 1334), (Purpose(folds=2), 300)],
+    [(Purpose(), 60), (Purpose(structures=True), 200), (Purpose(trained=False), 400), (Purpose(folds=2), 55)],
 )
-def test_10_of_12_cases_in_batches_of_4_are_3_steps_an_epoch_so_600_steps_are_200_epochs(
+def test_10_of_12_cases_four_times_in_batches_of_4_are_10_steps_an_epoch_so_600_steps_are_60_epochs(
     ten_patients, tmp_path, purpose, epochs
 ):
-    """A member of two folds has 6 cases, and 2 steps an epoch."""
+    """A member of two folds has 6 cases, seven times: 11 steps an epoch."""
     plan, settings = found(ten_patients[0], tmp_path, purpose=purpose)
     assert (settings["batch_size"], settings[EPOCHS]) == (4, epochs)
-    assert (settings["val_interval"], settings["patience"]) == (epochs // 12, 5)
+    assert (settings["repeats"], settings["val_interval"]) == (7 if purpose.folds else 4, epochs // 12)
+    assert settings["patience"] == 5
     assert {name: planned for name, (planned, _) in plan.reasons.items()} == settings
 
 
@@ -74,7 +75,8 @@ def test_what_is_given_stays_and_what_depends_on_it_follows(ten_patients, tmp_pa
     _, settings = found(ten_patients[0], tmp_path, **{EPOCHS: 24, "batch_size": 2})
     assert settings == {EPOCHS: 24, "batch_size": 2, "val_interval": 2, "patience": 5}
     assert "patience" not in found(ten_patients[0], tmp_path, **{EPOCHS: 4})[1]
-    assert found(ten_patients[0], tmp_path, accumulation=3)[1][EPOCHS] == 600  # a step an epoch
+    assert found(ten_patients[0], tmp_path, accumulation=3)[1]["repeats"] == 12  # of 10 cases: 10 steps of 12
+    assert found(ten_patients[0], tmp_path, repeats=1)[1][EPOCHS] == 200  # 3 steps an epoch
 
 
 def test_the_facts_are_those_of_the_masks(ten_patients, tmp_path):
@@ -116,7 +118,7 @@ def test_an_edited_plan_is_used_and_what_depends_on_a_given_option_follows(ten_p
     run, edit = planned
     edit(settings={"learning_rate": 0.0001, "batch_size": 2})
     plan, settings = found(ten_patients[0], run)
-    assert (settings["learning_rate"], settings["batch_size"], settings[EPOCHS]) == (0.0001, 2, 200)
+    assert (settings["learning_rate"], settings["batch_size"], settings[EPOCHS]) == (0.0001, 2, 60)
     assert "batch_size = 2: given" in plan.lines(settings)
     _, settings = found(ten_patients[0], run, **{EPOCHS: 5})
     assert settings == {"learning_rate": 0.0001, "batch_size": 2, EPOCHS: 5, "val_interval": 1}
@@ -175,7 +177,7 @@ def test_a_bundle_without_the_setting_patience_gets_no_patience(ten_patients, ti
     del config["patience"]
     (older / "configs" / "train.json").write_text(json.dumps(config))
     _, settings = proposal(ten_patients[0], tmp_path / "run", {}, bundle=older, purpose=Purpose())
-    assert sorted(settings) == ["batch_size", EPOCHS, "val_interval"]
+    assert sorted(settings) == ["batch_size", "repeats", EPOCHS, "val_interval"]
 
 
 def test_a_training_ends_after_2_validations_without_a_better_one_and_stays_ended(

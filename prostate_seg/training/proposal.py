@@ -24,6 +24,7 @@ from .plan_file import FILE, Proposal, Purpose, read_plan
 
 BATCH = 4
 STEPS, STEPS_OF_STRUCTURES, STEPS_FROM_NOTHING = 600, 2000, 4000
+STEPS_OF_EPOCH = 10
 VALIDATIONS, PATIENCE = 12, 5
 FEW_PATIENTS = 10
 HELD_BACK = 5  # without cases for validation, every fifth patient is held back
@@ -122,9 +123,13 @@ def _settings(
             settings[name], reasons[name] = value, [value, reason]
         return number(name, value)
 
-    count = count * number("repeats", 1) + number("phantoms", 0)
-    batch = propose("batch_size", min(BATCH, count), f"{BATCH}, or all cases if there are fewer")
-    each = -(-count // (batch * number("accumulation", 1)))
+    phantoms = number("phantoms", 0)
+    batch = propose("batch_size", min(BATCH, count + phantoms), f"{BATCH}, or all cases if there are fewer")
+    step = batch * number("accumulation", 1)
+    wanted = -(-max(0, STEPS_OF_EPOCH * step - phantoms) // count)
+    if EPOCHS not in given and wanted > 1:
+        propose("repeats", wanted, f"an epoch has {STEPS_OF_EPOCH} steps or more, since each is saved and drawn")
+    each = -(-(count * number("repeats", 1) + phantoms) // step)
     epochs = propose(EPOCHS, -(-steps[0] // each), f"about {steps[0]} steps, {each} an epoch: {steps[1]}")
     interval = propose("val_interval", max(1, epochs // VALIDATIONS), f"about {VALIDATIONS} validations in all")
     if "patience" in config and epochs >= 2 * PATIENCE * interval:  # bundles before 1.5.0 have none
