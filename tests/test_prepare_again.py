@@ -2,13 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 from exports import changed, small, study
 
 from prostate_seg.cli import main
-from prostate_seg.errors import OutputError
+from prostate_seg.errors import InputError, OutputError
 from prostate_seg.system.locks import only_run
 from prostate_seg.training.datalist import load
+from prostate_seg.training.found_cases import Found, Item, Loaded, Opened
+from prostate_seg.training.prepare import prepare as make
 from prostate_seg.training.split import Split, split_of
 from prostate_seg.writing import write
 
@@ -110,7 +113,9 @@ def test_a_lock_that_a_killed_run_left_is_taken_over(tmp_path):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_contours_that_are_damaged_or_of_another_patient_are_a_failure_and_a_mask_without_an_image_is_none(tmp_path):
+def test_contours_that_are_damaged_or_of_another_patient_are_a_failure_and_a_mask_without_an_image_is_none(
+    tmp_path,
+):
     export, data = tmp_path / "export", tmp_path / "data"
     _, _, contours = study(export, 0)
     pair(export, 1)
@@ -119,9 +124,18 @@ def test_contours_that_are_damaged_or_of_another_patient_are_a_failure_and_a_mas
     whole = contours.read_bytes()
     changed(contours, PatientID="another")
     assert prepare(data, export) == 1
-    contours.write_bytes(whole[:-20])
+    contours.write_bytes(whole[: len(whole) // 2])
     assert prepare(data, export) == 1
     assert cases(data) == ["P002-1"]
+
+
+def test_an_empty_mask_is_no_case_whatever_its_source(tmp_path):
+    image = small(1).image
+    opened = Opened({}, lambda: Loaded(image, {"CTV": np.zeros(image.array.shape, bool)}))
+    item = Item("a", "key", "P001", "a.nrrd", "a.stl", {}, lambda: opened)
+    with pytest.raises(InputError, match=r"\(a\.nrrd: a\.stl encloses no voxel of its image, expected the CTV\)"):
+        make(Found((item,), (), "set", frozenset({"key"})), tmp_path / "data")
+    assert load(tmp_path / "data/datalist.json")["training"] == []
 
 
 def test_a_set_for_testing_alone_is_not_offered_for_training(tmp_path, capsys):
