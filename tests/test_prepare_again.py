@@ -1,4 +1,4 @@
-"""``prepare`` again into the same folder: what no longer counts goes, patients keep number and side, one run at a time."""
+"""``prepare`` again into the same folder: what no longer counts goes, and patients keep their number and side."""
 
 import json
 
@@ -113,7 +113,7 @@ def test_a_lock_that_a_killed_run_left_is_taken_over(tmp_path):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_contours_that_are_damaged_or_of_another_patient_are_a_failure_and_a_mask_without_an_image_is_none(
+def test_damaged_contours_and_those_of_another_patient_are_failures_and_a_mask_without_an_image_is_none(
     tmp_path,
 ):
     export, data = tmp_path / "export", tmp_path / "data"

@@ -104,8 +104,8 @@ def test_images_that_are_not_one_volume_with_one_surface_are_told_and_others_are
     folder, made = tmp_path / "set", biopsies[1]
     shutil.copytree(biopsies[0], folder)
     mask = made[0].mask
-    images = {name: tcia_image(folder, 40 + n, patient=n)[2] for n, name in enumerate(
-        ("two", "none", "wrong", "cut", "open", "far", "tiny", "thick", "damaged", "nothing", "doubled"), 10)}  # fmt: skip
+    names = ("two", "none", "wrong", "cut", "open", "far", "tiny", "thick", "damaged", "zeros", "doubled")
+    images = {name: tcia_image(folder, 40 + n, patient=n)[2] for n, name in enumerate(names, 10)}
     surfaces = {
         name: tcia_surface(folder, mask, series, patient=10 + n)
         for n, (name, series) in enumerate(images.items())
@@ -119,7 +119,7 @@ def test_images_that_are_not_one_volume_with_one_surface_are_told_and_others_are
     write_stl(surfaces["open"], triangles[1:])
     write_stl(surfaces["far"], triangles + 40)
     write_stl(surfaces["tiny"], triangles / 10)
-    write_stl(surfaces["nothing"], 0 * triangles)
+    write_stl(surfaces["zeros"], 0 * triangles)
     write_stl(surfaces["doubled"], np.concatenate([triangles, triangles]))
     files = {file.parent.name: file for file in folder.rglob("1-01.dcm")}
     dataset = pydicom.dcmread(files["us57"])

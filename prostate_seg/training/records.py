@@ -116,6 +116,4 @@ def digests_in(output: Path, files: Mapping[str, str] | list[str]) -> dict[str, 
 
 def _damaged(path: Path, error: Exception) -> OutputError:
     why = reason_of(error) if isinstance(error, OSError) else "it is damaged"
-    return OutputError(
-        f"{path} cannot be read ({why}); restore it, or delete it, then its patients are new ones to this folder."
-    )
+    return OutputError(f"{path} cannot be read ({why}); restore it, or delete it to go on without what it knew.")

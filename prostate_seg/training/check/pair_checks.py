@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...geometry.structures import CTV
 from ...geometry.volume import Array
 from .appearance import SIZE, Picture, likeness
 from .facts import AXES, CaseFacts
@@ -35,13 +36,13 @@ def edges(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
                 f"those of the other cases to {turned[best]:.2f}, now to {value:.2f} (median of the set "
                 f"{typical:.2f}); look whether mask or image is mirrored."
             )
-            yield Finding("mirrored_mask", (case.entry.name,), sentence, "warning")
+            yield Finding("mirrored_mask", (case.entry.name,), sentence, "warning", structures=(CTV,))
         elif value < LOW * typical:
             sentence = (
                 f"the edges along the contour of the CTV agree with those of the other cases only to {value:.2f} "
                 f"(median of the set {typical:.2f}); look whether the mask belongs to this image."
             )
-            yield Finding("edges", (case.entry.name,), sentence, "warning")
+            yield Finding("edges", (case.entry.name,), sentence, "warning", structures=(CTV,))
 
 
 def mirrored(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
