@@ -19,11 +19,11 @@ LOCK = ".lock"
 def only_run(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder while the block runs; on a disk without locks they are not noticed.
 
-    The folder is made if it does not exist, and removed again if the block leaves nothing in it. Meanwhile it holds
-    the locked file ``.lock``. OutputError is raised if another run is at work there, or if the folder cannot be
+    The folder is made if it does not exist, with those above it, and removed again if the block leaves nothing in it.
+    Meanwhile it holds the locked file ``.lock``. OutputError is raised if another run is at work there, or if the folder cannot be
     written.
     """
-    new = not folder.exists()
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
     lock = made_folder(folder) / LOCK
     file = _locked(lock)
     try:
@@ -32,9 +32,9 @@ def only_run(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows removes no open file
             lock.unlink()
         file.close()
-        if new:
+        for place in new:
             with suppress(OSError):  # it holds results
-                folder.rmdir()
+                place.rmdir()
 
 
 def _locked(lock: Path) -> BinaryIO:
