@@ -105,12 +105,15 @@ def test_a_second_run_in_the_same_folder_is_refused_and_nothing_is_left_of_it(tm
     assert not (data / ".lock").exists()
 
 
-def test_a_lock_that_a_killed_run_left_is_taken_over(tmp_path):
+def test_a_lock_that_a_killed_run_left_is_taken_over_and_folders_that_stay_empty_go(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/.lock").touch()
     with only_run(tmp_path / "data"), pytest.raises(OutputError, match="Another run"), only_run(tmp_path / "data"):
         pass
     assert list((tmp_path / "data").iterdir()) == []
+    with only_run(tmp_path / "new/folder"):
+        assert (tmp_path / "new/folder/.lock").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_damaged_contours_and_those_of_another_patient_are_failures_and_a_mask_without_an_image_is_none(

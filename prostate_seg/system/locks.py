@@ -19,9 +19,9 @@ LOCK = ".lock"
 def only_run(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder while the block runs; on a disk without locks they are not noticed.
 
-    The folder is made if it does not exist, with those above it, and removed again if the block leaves nothing in it.
-    Meanwhile it holds the locked file ``.lock``. OutputError is raised if another run is at work there, or if the folder cannot be
-    written.
+    The folder is made if it does not exist, and those above it. What was made is removed again if the block leaves
+    nothing in it. Meanwhile the folder holds the locked file ``.lock``. OutputError is raised if another run is at
+    work there, or if the folder cannot be written.
     """
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     lock = made_folder(folder) / LOCK

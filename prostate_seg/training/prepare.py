@@ -35,7 +35,7 @@ from .records import (
     split_in,
     write_split,
 )
-from .split import divided, split_of
+from .split import Split, divided, split_of
 
 IMAGES, LABELS, PICTURES, LEFT_OVER = "images", "labels", "pictures", "left_over.json"
 DIED = "its process died: too little memory, or a decoder crashed; give fewer --jobs"
@@ -103,6 +103,7 @@ def prepare(
     check_folder(output)
     for part in (IMAGES, LABELS, RECORDS, PICTURES):
         made_folder(output / part)
+    earlier = split_in(output)
     remember(output, {item.person: item.patient for item in found.items if item.person})
     left, taken = list(found.left_over), set()
     results = _each(partial(_made, output=output), found.items, jobs)
@@ -115,7 +116,7 @@ def prepare(
     left += _removed(output, found, taken)
     write_json(output / LEFT_OVER, {"left_over": [asdict(one) for one in left]})
     records = list(records_in(output).values())
-    content = _write_datalist(output, records, validation)
+    content = _write_datalist(output, records, earlier, earlier.every if validation is None else validation)
     if not found.items or not records:
         raise _nothing_taken(replace(found, left_over=tuple(left)))
     cases = tuple(record["entry"]["case"] for record in records)
@@ -137,10 +138,10 @@ def _removed(output: Path, found: Found, taken: set[str]) -> Iterator[Skipped]:
             yield Skipped(name, "an earlier case, taken out of the data: its image or contours no longer count")
 
 
-def _write_datalist(output: Path, records: Sequence[Mapping[str, Any]], validation: int | None) -> dict[str, Any]:
+def _write_datalist(
+    output: Path, records: Sequence[Mapping[str, Any]], earlier: Split, every: int
+) -> dict[str, Any]:
     """Write the datalist and return it, with the official split of a public set if no patient is held back."""
-    earlier = split_in(output)
-    every = earlier.every if validation is None else validation
     kept = ("testing",) if every else SECTIONS
     entries = [record["entry"] for record in records if record.get("section") not in kept]
     parts = split_of((entry["patient"] for entry in entries), every, earlier)

@@ -61,16 +61,16 @@ def orientation(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
     assumed = defaultdict(list)
     for case in cases:
         if case.assumed:
-            assumed[_remedy(case)].append(case.entry.name)
-    for remedy, names in assumed.items():
+            assumed[remedy(case)].append(case.entry.name)
+    for what, names in assumed.items():
         sentence = (
             f"the files of {len(names)} of {len(cases)} cases do not say where left, posterior and superior are; "
-            f"it is assumed, so left and right may be exchanged: {remedy}."
+            f"it is assumed, so left and right may be exchanged: {what}."
         )
         yield Finding("orientation", tuple(names), sentence, "note")
 
 
-def _remedy(case: CaseFacts) -> str:
+def remedy(case: CaseFacts) -> str:
     """Return how the directions of an image can be stated."""
     if "set" in case.entry.provenance:
         return "look at the images and prepare again with --axes"

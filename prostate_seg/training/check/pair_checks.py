@@ -11,6 +11,7 @@ from ...geometry.volume import Array
 from .appearance import SIZE, Picture, likeness
 from .facts import AXES, CaseFacts
 from .findings import Finding
+from .geometry_checks import remedy
 
 FEWEST_CASES = 8  # of a set, to compare one with the others
 LOW = 0.6  # times the median likeness of the edges: below, the mask is suspected
@@ -63,8 +64,8 @@ def mirrored(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
         for axis in np.flatnonzero((typical < -SIDED) & (gains[:, number] > -SHARE * typical)):
             sentence = (
                 f"the image looks reversed ({AXES[axis]}): its likeness to the other cases is "
-                f"{gains[axis, number]:+.2f} when it is reversed, theirs mostly {typical[axis]:+.2f}; correct the "
-                "orientation in its file, or frame_order and probe_side in the datalist."
+                f"{gains[axis, number]:+.2f} when it is reversed, theirs mostly {typical[axis]:+.2f}; look at "
+                f"it, and if it is, {remedy(case)}."
             )
             yield Finding("mirrored_image", (case.entry.name,), sentence, "warning")
 
