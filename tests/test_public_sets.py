@@ -91,6 +91,7 @@ def test_a_damaged_case_of_each_kind_is_told_in_a_sentence_and_the_others_are_ta
     nifti(labels / "several.nii.gz", whole * np.where(np.arange(61) < 30, 1, 2)[:, None, None, None], (0.8,) * 3)
     (labels / "cut.nii.gz").write_bytes((labels / "good.nii.gz").read_bytes()[:2000])
     (labels / "alone.nii.gz").unlink()
+    nifti(labels / "good.nii", whole, (0.8,) * 3)
     data = tmp_path / "data"
     assert main(["prepare", "--from", "mu-regpro", str(tmp_path / "set"), "-o", str(data)]) == 1
     assert sections(data)["training"] == ["mu-regpro-train-good"]
@@ -101,6 +102,7 @@ def test_a_damaged_case_of_each_kind_is_told_in_a_sentence_and_the_others_are_ta
     assert told.pop("moved").startswith("moved.nii.gz lies on another grid than its image")
     assert "holds values from 1 to 2 beside 0, expected one" in told.pop("several")
     assert told.pop("cut").startswith("cut.nii.gz: the image is damaged or cut short")
+    assert told.pop("us_labels/good") == "good.nii is of the same case and was taken; delete one of the two"
     assert told == {"alone": "it has no mask of its name"}
 
 
@@ -119,6 +121,11 @@ def test_deepreg_gets_1_6_mm_and_left_posterior_superior_in_place_of_its_wrong_h
     assert np.array_equal(volume.array[inside], phantom.image.array[inside])
     assert sections(data)["training"] == ["deepreg-case000000", "deepreg-case000001"]
     assert "expected 0.4 mm as published" in left_over(data)["train/case000002.nii.gz"]
+    (tmp_path / "set/train/fixed_images/case000000.nii.gz").rename(tmp_path / "case000000.nii.gz")
+    assert main(["prepare", "--from", "deepreg", str(tmp_path / "set"), "-o", str(data), "--axes", "PRS"]) == 1
+    volume, _ = taken(data, "deepreg-case000001")
+    assert (volume.orientation, taken(data, "deepreg-case000000")[0].orientation) == ("file", "assumed")
+    assert np.allclose(volume.affine, np.diag([1.6, -1.6, 1.6, 1]))
 
 
 @pytest.mark.realdata
@@ -200,12 +207,21 @@ def test_scans_that_are_no_micro_ultrasound_are_left_over(tmp_path):
     black[:, :400] = 0
     nifti(scans / "microUS_train_04.nii.gz", black, (1.0,) * 3)
     nifti(masks / "expert_annotation_train_04.nii.gz", stored, (1.0,) * 3)
-    assert main(["prepare", "--from", "micro-us", str(tmp_path / "set"), "-o", str(tmp_path / "data")]) == 1
+    given = ["prepare", "--from", "micro-us", str(tmp_path / "set"), "-o", str(tmp_path / "data")]
+    assert main(given) == 1
     assert sections(tmp_path / "data")["training"] == ["micro-us-train_01-002"]
     told = left_over(tmp_path / "data")
     assert "has shape (1372, 900, 2), expected 1372 x 962 x slices" in told["train/microUS_train_02.nii.gz"]
     assert told["train/microUS_train_03.nii.gz"] == "none of its slices has a gland"
     assert "lies where its image is black" in told["train/microUS_train_04.nii.gz slice 2"]
+    for number, status in (("04", 1), ("02", 0)):  # 03 has no gland, which is no failure
+        for part in (scans, masks):
+            next(part.glob(f"*_{number}.nii.gz")).unlink()
+        assert main(given) == status
+    cut = masks / "expert_annotation_train_01.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:900])
+    assert main(given) == 2
+    assert sections(tmp_path / "data")["training"] == []
 
 
 @pytest.mark.parametrize("name", ["tcia-us-biopsy", "mu-regpro", "micro-us", "deepreg"])
@@ -229,7 +245,6 @@ def test_a_folder_that_is_not_of_the_set_is_refused_with_what_it_holds(tmp_path,
         (["--frame-spacing", "0"], "--frame-spacing is for exports"),
         (["--frame-order", "base-to-apex"], "--frame-order is for exports"),
         (["--probe-side", "top"], "--probe-side is for exports"),
-        (["--axes", "LPS"], "--axes is LPS, but the axes of deepreg are known"),
     ],
 )  # fmt: skip
 def test_options_of_exports_are_refused_with_a_public_set(tmp_path, capsys, options, sentence):

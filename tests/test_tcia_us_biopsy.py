@@ -11,7 +11,7 @@ from public_sets import TCIA_SPACING, UID, tcia_image, tcia_surface, triangles_a
 
 from prostate_seg import GeometryError, InputError, Volume, read
 from prostate_seg.cli import main
-from prostate_seg.geometry.voxelise import enclosed_volume, voxels_inside
+from prostate_seg.geometry.voxelise import check_closed, enclosed_volume, voxels_inside
 from prostate_seg.reading.masks import read_mask
 from prostate_seg.reading.stl_file import read_stl
 from prostate_seg.training.datalist import load
@@ -95,14 +95,17 @@ def test_a_dot_at_the_end_of_the_uid_does_not_count_and_a_second_equal_surface_i
     (case,) = load(tmp_path / "data/datalist.json")["training"]
     assert case["patient"] == "Prostate-MRI-US-Biopsy-0002"
     assert np.allclose(read_mask(case["label"]).affine[:3, :3], 1.1 * np.array([[0, -1, 0], [0, 0, 1], [1, 0, 0]]))
+    write_stl(folder / f"{made[1].surface.stem}..STL", read_stl(made[1].surface) + 1)
+    assert prepared(folder, tmp_path / "data")[0] == 2
+    assert load(tmp_path / "data/datalist.json")["training"] == []
 
 
 def test_images_that_are_not_one_volume_with_one_surface_are_told_and_others_are_taken(biopsies, tmp_path):
     folder, made = tmp_path / "set", biopsies[1]
     shutil.copytree(biopsies[0], folder)
     mask = made[0].mask
-    images = {name: tcia_image(folder, 40 + n, patient=n)[2] for n, name in enumerate(
-        ("two", "none", "wrong", "cut", "open", "far", "tiny", "thick", "damaged"), 10)}  # fmt: skip
+    names = ("two", "none", "wrong", "cut", "open", "far", "tiny", "thick", "damaged", "zeros", "doubled")
+    images = {name: tcia_image(folder, 40 + n, patient=n)[2] for n, name in enumerate(names, 10)}
     surfaces = {
         name: tcia_surface(folder, mask, series, patient=10 + n)
         for n, (name, series) in enumerate(images.items())
@@ -116,6 +119,8 @@ def test_images_that_are_not_one_volume_with_one_surface_are_told_and_others_are
     write_stl(surfaces["open"], triangles[1:])
     write_stl(surfaces["far"], triangles + 40)
     write_stl(surfaces["tiny"], triangles / 10)
+    write_stl(surfaces["zeros"], 0 * triangles)
+    write_stl(surfaces["doubled"], np.concatenate([triangles, triangles]))
     files = {file.parent.name: file for file in folder.rglob("1-01.dcm")}
     dataset = pydicom.dcmread(files["us57"])
     del dataset.SliceThickness
@@ -129,11 +134,13 @@ def test_images_that_are_not_one_volume_with_one_surface_are_told_and_others_are
     assert told["0011"] == "it has no surface of the prostate"
     assert told["0012"] == "it lies in the folder of patient 0012, but its surface is of 0099"
     assert "bytes, expected" in told["0013"]
-    assert told["0014"].startswith("the surface is not closed: 3 of its")
+    assert told["0014"].startswith("the surface is not closed, or is there twice: 3 of its")
     assert "of the corners of" in told["0015"]
     assert "mL, expected 10 to 300 mL" in told["0016"]
     assert "(0018,0050) Slice Thickness is missing" in told["0017"]
     assert "0018" in told
+    assert "encloses 0.0 mL" in told["0019"]
+    assert f"{len(triangles) * 3 // 2} of its {len(triangles) * 3 // 2} edges" in told["0020"]
 
 
 def bright_rim():
@@ -194,6 +201,14 @@ def test_a_whole_set_with_mirrored_axes_is_refused_before_anything_is_written(tm
     told = "In 8 cases the rim of the gland is brighter with x mirrored"
     assert (told in capsys.readouterr().err) == (status == 2)
     assert not (tmp_path / "data").exists()
+
+
+def test_collapsed_triangles_as_at_a_pole_leave_a_surface_closed():
+    triangles = triangles_around(bright_rim()[1])
+    collapsed = triangles[:5, [0, 0, 1]]
+    check_closed(np.concatenate([triangles, collapsed]))
+    with pytest.raises(GeometryError, match="3 of its"):
+        check_closed(np.concatenate([triangles, collapsed, triangles[:1] + 0.25]))
 
 
 def test_voxels_in_an_ellipsoid_are_those_whose_centres_are():

@@ -136,7 +136,7 @@ def test_house_21_a_datalist_gives_frame_order_and_probe_side_of_a_file_with_fra
         ({"image": "\0"}, "as image, which does not exist"),
         ({"label": "a.nii.gz"}, "names one file as image and label"),
         ({"case": ["a"]}, r"has case \['a'\], expected a name"),
-        ({"patient": True}, "has patient True, expected a name"),
+        ({"patient": True}, "has a bool as patient, expected a name"),
     ],
 )
 def test_house_21_a_case_that_says_something_odd_is_refused_before_training(tmp_path, change, text):

@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         (say if options.json else show)(str(page))
     nameless = sum(entry.patient is None for entry in checked.entries.values())
     if nameless:
-        note(f"{nameless} cases name no patient: each counts as a patient of its own")
+        named = "1 case names" if nameless == 1 else f"{nameless} cases name"
+        note(f"{named} no patient: each counts as a patient of its own")
     count = len(checked.findings)
     note(f"{len(checked.rows)} of {len(checked.entries)} cases read, {count} finding{'s' * (count != 1)}")
     if not checked.rows:

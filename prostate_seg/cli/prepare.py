@@ -13,6 +13,7 @@ from .output import DONE, SOME_FAILED, note, progress, say, show, show_json
 
 if TYPE_CHECKING:
     from ..training.found_cases import Found, Item
+    from ..training.prepare import Prepared
 
 HELP = "an export of images and contours, or a public set, as training data"
 EXAMPLES = (
@@ -45,7 +46,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--automatic", action="store_true", help="also a CTV that was drawn automatically, by its file"
     )
-    verb.add_argument("--validation", type=int, default=0, metavar="N", help="every Nth patient validates")
+    verb.add_argument("--validation", type=int, metavar="N", help="every Nth patient validates (0: none)")
     verb.add_argument("--jobs", type=int, default=1, metavar="N", help="cases done at a time (default 1)")
     verb.add_argument("--dry-run", action="store_true", help="show the pairs and write nothing")
     verb.add_argument("--json", action="store_true", help="results as JSON on stdout")
@@ -54,18 +55,27 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Pair images with contours, and write them as training data."""
     from ..system.atomic import check_writable
-    from ..training.prepare import check_apart, prepare
+    from ..system.locks import only_run
+    from ..training.prepare import check_apart, check_folder
 
-    if options.validation < 0 or options.validation == 1:
+    if options.validation is not None and (options.validation < 0 or options.validation == 1):
         raise SettingsError(f"--validation is 2 or more (every Nth patient) or 0, got {options.validation}.")
     check_jobs(options.jobs)
     check_apart(options.output, options.exports)
     find = _of_public_set if options.public_set else _of_export
     _check_options(options)
     check_writable(options.output)
-    found = find(options)
+    check_folder(options.output)
     if options.dry_run:
-        return _shown(found, as_json=options.json)
+        return _shown(find(options), as_json=options.json)
+    with only_run(options.output):
+        return _prepared(find(options), options)
+
+
+def _prepared(found: Found, options: argparse.Namespace) -> int:
+    """Write the cases, and say which were taken and what is left over."""
+    from ..training.prepare import prepare
+
     with progress(len(found.items), "case") as done:
         made = prepare(found, options.output, validation=options.validation, jobs=options.jobs, watch=done)
     for one in made.left_over:
@@ -75,9 +85,16 @@ def run(options: argparse.Namespace) -> int:
         show_json({"datalist": str(made.datalist), "cases": made.cases, "left_over": left})
     else:
         show(made.datalist)
-    more = "" if made.held_back else " --set validation_phantoms=8   (or --folds 5, or prepare --validation 5)"
-    note(f"{len(made.cases)} cases; train with them: prostate-seg train --data {made.datalist} -o RUN{more}")
+    note(_next_step(made))
     return SOME_FAILED if made.failed else DONE
+
+
+def _next_step(made: Prepared) -> str:
+    cases = f"{len(made.cases)} case{'s' * (len(made.cases) != 1)}"
+    if not made.training:
+        return f"{cases}, none of them for training; add some before you train"
+    more = "" if made.held_back else " --set validation_phantoms=8   (or --folds 5, or prepare --validation 5)"
+    return f"{cases}; train with them: prostate-seg train --data {made.datalist} -o RUN{more}"
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -104,14 +121,14 @@ def _of_export(options: argparse.Namespace) -> Found:
     from ..reading.acquisition import Acquisition
     from ..training.export_cases import items_of
     from ..training.export_pairs import Wanted, pair_export
-    from ..training.prepare import known_cases
+    from ..training.records import known_in
     from ..training.roi_choice import patterns_of
 
     acquisition = Acquisition(options.frame_spacing, options.frame_order, options.probe_side)
     wanted = Wanted(
         patterns_of(options.roi), options.label, approved_only=options.approved_only, automatic=options.automatic
     )
-    return items_of(pair_export(options.exports, wanted, known_cases(options.output)), acquisition)
+    return items_of(pair_export(options.exports, wanted, known_in(options.output)), acquisition)
 
 
 def _shown(found: Found, *, as_json: bool) -> int:

@@ -25,10 +25,10 @@ def voxels_inside(triangles: Array, shape: tuple[int, int, int]) -> Array:
     Raises
     ------
     GeometryError
-        The surface is not closed.
+        The surface is not closed, or parts of it are there twice.
     """
     corners = np.asarray(triangles, np.float64)
-    _check_closed(corners)
+    check_closed(corners)
     crossings = np.zeros((shape[0], shape[1], shape[2] + 1), np.uint8)
     for triangle in corners:
         (i, j), depth = _crossed(triangle, shape)
@@ -43,13 +43,21 @@ def enclosed_volume(triangles: Array) -> float:
     return float(abs(np.einsum("ij,ij->", a, np.cross(b, c))) / 6.0)
 
 
-def _check_closed(corners: Array) -> None:
-    """Raise GeometryError if an edge belongs to an odd number of triangles."""
-    points = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)[1].reshape(-1, 3)
-    edges = np.sort(np.concatenate([points[:, [0, 1]], points[:, [1, 2]], points[:, [2, 0]]]), axis=1)
-    counts = np.unique(edges[edges[:, 0] != edges[:, 1]], axis=0, return_counts=True)[1]
-    if open_edges := int(np.count_nonzero(counts % 2)):
-        raise GeometryError(f"the surface is not closed: {open_edges} of its {len(counts)} edges lack a neighbour.")
+def check_closed(triangles: Array) -> None:
+    """Raise GeometryError unless each edge of a surface (T, 3, 3) lies between exactly two of its triangles.
+
+    Triangles with two equal corners, as at the pole of a sphere, have no area and do not count.
+    """
+    points = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)[1].reshape(-1, 3)
+    ends = points[:, [0, 1]], points[:, [1, 2]], points[:, [2, 0]]
+    flat = np.any([start == end for start, end in (pair.T for pair in ends)], axis=0)
+    edges = np.sort(np.concatenate([pair[~flat] for pair in ends]), axis=1)
+    counts = np.unique(edges, axis=0, return_counts=True)[1]
+    if wrong := int(np.count_nonzero(counts != 2)):
+        raise GeometryError(
+            f"the surface is not closed, or is there twice: {wrong} of its {len(counts)} edges do not lie between "
+            "exactly two triangles."
+        )
 
 
 def _crossed(triangle: Array, shape: tuple[int, int, int]) -> tuple[tuple[Array, Array], Array]:

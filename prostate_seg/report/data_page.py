@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def check_data_page(folder: Path) -> None:
 def case_picture(volume: Volume, mask: Array | None, slices: Sequence[int]) -> str:
     """Return slices of a case, with the contour of its mask, as HTML.
 
+    Without ``slices`` they are transverse if the orientation is known, otherwise those of the file.
+
     Parameters
     ----------
     volume
@@ -38,13 +41,16 @@ def case_picture(volume: Volume, mask: Array | None, slices: Sequence[int]) -> s
         Slices (axis k of the file, from 0). If the mask is on none of them, the one with its largest area follows;
         without a mask and slices, the middle one is shown.
     """
-    view = view_of(volume, [] if mask is None else [mask])
+    masks = [] if mask is None else [mask]
+    view = view_of(volume, masks)
+    if slices and view.turn is not None and view.turn[2, 0] != 2:  # the file's slices are not transverse
+        view = view_of(replace(volume, orientation="assumed"), masks)
     numbers = [view.numbers.index(k + 1) for k in slices if k + 1 in view.numbers]
     area = None if mask is None else view.of(mask).sum(axis=(0, 1))
     if area is not None and area.any() and not area[numbers].any():
         numbers.append(int(area.argmax()))
     numbers = numbers or [view.gray.shape[2] // 2]
-    outlines = [] if mask is None else [(mask, PREDICTION_COLOUR, False)]
+    outlines = [(one, PREDICTION_COLOUR, False) for one in masks]
     figures = [
         f"<figure>{overlay(view, outlines, at)}<figcaption>Slice {view.numbers[at]}</figcaption></figure>"
         for at in numbers

@@ -23,12 +23,14 @@ _HIDDEN = re.compile(r"\.[0-9a-f]{8}-(.+)", re.DOTALL)
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(file: BinaryIO) -> None:
+    def take(file: BinaryIO) -> None:
+        """Lock an open file. Raise OSError if it is locked, or if the disk knows no locks."""
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _take(file: BinaryIO) -> None:
+    def take(file: BinaryIO) -> None:
+        """Lock an open file. Raise BlockingIOError if it is locked, another OSError if the disk knows no locks."""
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -60,7 +62,7 @@ def _claimed(place: Path) -> tuple[Path, BinaryIO]:
             hidden.rmdir()
             raise
         try:
-            _take(file)
+            take(file)
         except BlockingIOError:  # another run considers the folder abandoned and removes it
             file.close()
             continue
@@ -102,7 +104,7 @@ def remove_abandoned(folder: Path, names: Container[str] | None = None) -> None:
 def _remove(hidden: Path, name: str) -> None:
     """Remove the hidden folder of the results ``name``. Raises OSError if its lock file is locked or missing."""
     with (hidden / f"{name}{LOCK}").open("r+b") as lock:
-        _take(lock)
+        take(lock)
         place, old = hidden.with_name(name), hidden / f"{name}{REPLACED}"
         if old.exists() and not os.path.lexists(place):
             old.rename(place)

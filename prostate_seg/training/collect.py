@@ -25,6 +25,7 @@ from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST, mask_digest, voxel_digest
 from .datalist import DATALIST, load
+from .split import divided, split_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def collect(
         if not entries:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
             raise InputError(f"No case can be taken ({reasons or 'there is none'}).")
-        content = split_by_patient(entries, validation, "collected from cases that prostate-seg segmented")
+        parts = split_of((entry["patient"] for entry in entries), validation)
+        content = divided(entries, parts, "collected from cases that prostate-seg segmented")
         (partial / DATALIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         load(partial / DATALIST)
     return Collected(output / DATALIST, tuple(entry["case"] for entry in entries), left_out, tuple(same))
@@ -179,15 +181,3 @@ def _corrected(masks: Mapping[str, Array], manifest: Mapping[str, Any]) -> dict[
         for name, mask in masks.items()
         if name != CTV and mask.any() and (written.get(name) or {}).get("sha256") != voxel_digest(mask)
     }
-
-
-def split_by_patient(entries: Sequence[dict[str, Any]], validation: int, description: str) -> dict[str, Any]:
-    """Return a datalist whose every n-th patient is for validation, but at least one; 0 for none."""
-    patients = sorted({entry["patient"] for entry in entries})
-    held = (
-        set(patients[validation - 1 :: validation] or patients[-1:]) if validation and len(patients) > 1 else set()
-    )
-    parts: dict[str, Any] = {"description": description}
-    parts["training"] = [entry for entry in entries if entry["patient"] not in held]
-    parts["validation"] = [entry for entry in entries if entry["patient"] in held]
-    return parts

@@ -220,7 +220,9 @@ def _check_kinds(where: str, case: dict[str, Any]) -> None:
         if entry not in case or (value is None and entry == "patient"):
             continue
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise SettingsError(f"{where} has {entry} {shortened(value)}, expected a name.")
+            hidden = f"a {type(value).__name__} as patient"  # its value may name a person
+            found = hidden if entry == "patient" else f"case {shortened(value)}"
+            raise SettingsError(f"{where} has {found}, expected a name.")
     spacing = case.get("frame_spacing_mm", 1.0)
     if isinstance(spacing, bool) or not isinstance(spacing, int | float) or spacing <= 0:
         raise SettingsError(f"{where} has frame_spacing_mm {shortened(spacing)}, expected a length above 0.")

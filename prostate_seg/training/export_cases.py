@@ -31,10 +31,10 @@ def items_of(pairing: Pairing, acquisition: Acquisition) -> Found:
     """
     items = [
         Item(pair.name, pair.key, pair.patient, pair.case.name, pair.contours.name, pair.rois,
-             partial(_opened, pair, acquisition))
+             partial(_opened, pair, acquisition), person=pair.person)
         for pair in pairing.pairs
     ]  # fmt: skip
-    return Found(tuple(items), pairing.left_over, "export")
+    return Found(tuple(items), pairing.left_over, "export", pairing.images, pairing.failed)
 
 
 def _opened(pair: Pair, acquisition: Acquisition) -> Opened:

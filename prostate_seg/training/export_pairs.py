@@ -14,12 +14,13 @@ from ..reading.masks import structure_names
 from ..reading.references import Contours, ImageIdentity, Roi, contours_of, identity_of, plain_stem, walked
 from ..system.input_files import InputFile
 from .pseudonyms import pseudonyms
+from .records import Known
 from .roi_choice import Patterns, chosen_rois
 
 APPROVED, REJECTED = "APPROVED", "REJECTED"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pair:
     """An image, the file of its contours, and which of its ROIs are which structure.
 
@@ -37,6 +38,8 @@ class Pair:
         ROI of each structure; empty for a mask file without names, whose mask is the CTV.
     patient
         Pseudonym of the patient.
+    person
+        ID of the patient, which is never written.
     """
 
     name: str
@@ -45,14 +48,17 @@ class Pair:
     contours: Path
     rois: dict[str, str]
     patient: str
+    person: str
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """The pairs of an export, and what is left over: name of the file or folder, and the reason."""
+    """The pairs of an export; the rest is that of :class:`.found_cases.Found`."""
 
     pairs: tuple[Pair, ...]
     left_over: tuple[Skipped, ...]
+    images: frozenset[str]
+    failed: int
 
 
 @dataclass(frozen=True)
@@ -99,19 +105,19 @@ class _Usable:
 
 @dataclass
 class _Left:
-    """What is left over so far, each file once."""
+    """What is left over so far, each file once, and how much of it is damaged or contradicts other files."""
 
     rows: list[Skipped] = field(default_factory=list)
+    failed: int = 0
 
-    def add(self, name: str, reason: str) -> None:
+    def add(self, name: str, reason: str, *, failed: bool = False) -> None:
         row = Skipped(name, reason.rstrip("."))
         if row not in self.rows:
+            self.failed += failed
             self.rows.append(row)
 
 
-def pair_export(
-    exports: Sequence[Path], wanted: Wanted, known: Mapping[str, tuple[str, str]] | None = None
-) -> Pairing:
+def pair_export(exports: Sequence[Path], wanted: Wanted, known: Known | None = None) -> Pairing:
     """Pair the images in an export with their contours.
 
     A structure set belongs to the image that the contours of its CTV refer to; if they name none, to the one that
@@ -126,7 +132,7 @@ def pair_export(
     wanted
         Which contours count.
     known
-        Name and patient of images that an earlier run paired, by the key of the image.
+        Cases and patients of earlier runs.
 
     Raises
     ------
@@ -139,7 +145,7 @@ def pair_export(
             found = contours_of(path)
         except InputError as error:
             holding.add(path)
-            left.add(path.name, str(error))
+            left.add(path.name, str(error), failed=True)
             continue
         if found is False:
             continue
@@ -157,8 +163,9 @@ def pair_export(
     people = {image.identity.key: _patient(image, chosen[image.identity.key]) for image in paired}
     pairs = []
     for image, (key, (name, patient)) in zip(paired, pseudonyms(people, known).items(), strict=True):
-        pairs.append(Pair(name, image.case, key, chosen[key].path, chosen[key].rois, patient))
-    return Pairing(tuple(pairs), tuple(left.rows))
+        pairs.append(Pair(name, image.case, key, chosen[key].path, chosen[key].rois, patient, people[key]))
+    keys = frozenset(image.identity.key for image in images)
+    return Pairing(tuple(pairs), tuple(left.rows), keys, left.failed)
 
 
 def _usable(path: Path, contours: Contours | None, wanted: Wanted) -> _Usable:
@@ -195,7 +202,7 @@ def _distinct(cases: Sequence[Case], left: _Left) -> list[_Image]:
         try:
             identity = identity_of(case)
         except ProstateSegError as error:
-            left.add(case.name, str(error).removeprefix(f"{case.name}: "))
+            left.add(case.name, str(error).removeprefix(f"{case.name}: "), failed=True)
             continue
         if identity.key in images:
             left.add(case.name, f"it is the same image as {images[identity.key].case.name}")
@@ -211,11 +218,12 @@ def _attached(images: Sequence[_Image], usable: Sequence[_Usable], left: _Left) 
         fitting = _by_name(one.path, images) if one.contours is None else _by_reference(one, images)
         if len(fitting) > 1:
             names = ", ".join(image.case.name for image in fitting[:5])
-            left.add(one.path.name, f"it fits {len(fitting)} images ({names}), expected one")
+            left.add(one.path.name, f"it fits {len(fitting)} images ({names}), expected one", failed=True)
         elif not fitting:
             left.add(one.path.name, "it belongs to no image of this export")
         elif one.contours and _differ(one.contours.patient, fitting[0].identity.patient):
-            left.add(one.path.name, f"it refers to {fitting[0].case.name}, which is of a patient with another ID")
+            reason = f"it refers to {fitting[0].case.name}, which is of a patient with another ID"
+            left.add(one.path.name, reason, failed=True)
         else:
             found.setdefault(fitting[0].identity.key, []).append(one)
     return found

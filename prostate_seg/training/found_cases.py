@@ -65,6 +65,8 @@ class Item:
         Open the files. It can be sent to another process. Raises InputError and GeometryError.
     section
         Section of the datalist by the official split of a public set; empty if there is none.
+    person
+        ID of the patient, which is never written; empty if the pseudonym needs none.
     """
 
     name: str
@@ -75,15 +77,29 @@ class Item:
     rois: Mapping[str, str]
     open: Callable[[], Opened]
     section: str = ""
+    person: str = ""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Cases, and what is left over: name of the file or folder, and the reason.
+    """Cases, and what is left over.
 
-    ``what`` names the source of the cases in messages, such as ``export``.
+    Attributes
+    ----------
+    items
+        The cases.
+    left_over
+        Name of the file or folder, and the reason.
+    what
+        Source of the cases in messages, such as ``export``.
+    images
+        Keys of all images, also of those that are left over.
+    failed
+        Number of pairs that are left over because their files are damaged or contradict each other.
     """
 
     items: tuple[Item, ...]
     left_over: tuple[Skipped, ...]
     what: str
+    images: frozenset[str]
+    failed: int = 0

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .records import Known
 
-def pseudonyms(
-    people: Mapping[str, str], known: Mapping[str, tuple[str, str]] | None = None
-) -> dict[str, tuple[str, str]]:
+
+def pseudonyms(people: Mapping[str, str], known: Known | None = None) -> dict[str, tuple[str, str]]:
     """Return the name of the case and the pseudonym of the patient for each image.
 
-    Patients are numbered in the order in which they come, because a hash of a short ID can be guessed. Images that
-    are known keep their names, and so do their patients.
+    Patients are numbered in the order in which they come, because a hash of a short ID can be guessed. Images and
+    patients that are known keep their names.
 
     Parameters
     ----------
     people
         ID of the patient, by the key of the image.
     known
-        Name and pseudonym of images of an earlier run, by the key of the image.
+        Cases and patients of earlier runs.
     """
-    known = known or {}
-    of_person = {people[key]: known[key][1] for key in people if key in known}
-    names, patients = ({pair[part] for pair in known.values()} for part in (0, 1))
+    known = known or Known()
+    digests = {person: known.digest(person) for person in people.values()}
+    of_person = {person: known.patients[one] for person, one in digests.items() if one in known.patients}
+    of_person |= {people[key]: known.cases[key][1] for key in people if key in known.cases}
+    names = {name for name, _ in known.cases.values()}
+    patients = {patient for _, patient in known.cases.values()} | set(known.patients.values())
     found = {}
     for key, person in people.items():
         if person not in of_person:
             of_person[person] = _free("P{:03}", patients)
             patients.add(of_person[person])
-        name = known[key][0] if key in known else _free(f"{of_person[person]}-{{}}", names)
+        name = known.cases[key][0] if key in known.cases else _free(f"{of_person[person]}-{{}}", names)
         names.add(name)
         found[key] = (name, of_person[person])
     return found

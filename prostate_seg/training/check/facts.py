@@ -42,8 +42,13 @@ class Entry:
     @property
     def origin_sha256(self) -> str | None:
         """Digest of the image from which ``prepare`` or ``collect`` made the case; None if unknown."""
+        return self.provenance.get("input_sha256")
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Origin of the case by ``prepare`` or ``collect``; empty if unknown."""
         provenance = self.case.get("provenance")
-        return provenance.get("input_sha256") if isinstance(provenance, Mapping) else None
+        return provenance if isinstance(provenance, Mapping) else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,8 @@ class CaseFacts:
         Voxel spacing along i, j, k.
     assumed
         Whether the directions of the axes are only assumed.
+    kind
+        Kind of the image's files, see :class:`.source.Source`.
     voxels_sha256
         Digest of the image's gray values.
     whole, gland
@@ -79,12 +86,18 @@ class CaseFacts:
     shape: tuple[int, ...] | None = None
     spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     assumed: bool = False
+    kind: str = ""
     voxels_sha256: str = ""
     whole: Picture | None = None
     gland: Picture | None = None
     masks: Mapping[str, MaskFacts] | None = None
     edges: tuple[Array, ...] = ()
     residual_mm: float | None = None
+
+    @property
+    def is_sheet(self) -> bool:
+        """Whether the image is one slice of a sweep, by its provenance, and not meant to be a volume."""
+        return "slice" in self.entry.provenance and self.shape is not None and self.shape[2] == 1
 
     @property
     def ctv(self) -> MaskFacts | None:
@@ -121,6 +134,7 @@ def _case_facts(entry: Entry, model: ShapeModel) -> CaseFacts:
         image.array.shape,
         image.spacing_mm,
         image.orientation == "assumed",
+        image.source.kind,
         _digest(image.array),
         whole_picture(small),
         gland_picture(small),
@@ -179,15 +193,17 @@ def _masks(entry: Entry, image: Volume) -> tuple[dict[str, Array], list[Finding]
             mask = read_mask(Path(file), structure=structure)
         except ProstateSegError as error:
             sentence = f"the mask of {name} cannot be read ({str(error).rstrip('.')}); correct its file."
-            found.append(Finding("unreadable", (entry.name,), sentence, "error"))
+            found.append(Finding("unreadable", (entry.name,), sentence, "error", structures=(name,)))
             continue
         known = {image.source.sha256, entry.origin_sha256}
         if mask.source_sha256 and mask.source_sha256 not in known:
-            found.append(Finding("other_image", (entry.name,), _other_image(name, mask), "error"))
+            sentence = _other_image(name, mask)
+            found.append(Finding("other_image", (entry.name,), sentence, "error", structures=(name,)))
         if same_grid(image, mask, tolerance_mm=SAME_GRID_MM):
             masks[name] = mask.mask()
         else:
-            found.append(Finding("grid", (entry.name,), _other_grid(name, mask, image), "error"))
+            sentence = _other_grid(name, mask, image)
+            found.append(Finding("grid", (entry.name,), sentence, "error", structures=(name,)))
     return masks, found
 
 

@@ -28,6 +28,8 @@ class Finding:
         at it. ``note``: it may be intended.
     slice
         Slice (axis k, from 0) that shows it; None for the one with the largest area of the mask.
+    structures
+        Names of the structures that it is about; empty if it is about the image or the entry.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Finding:
     sentence: str
     severity: Severity
     slice: int | None = None
+    structures: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .facts import CaseFacts
 from .findings import Finding
 
-SHORTEST_MM, LONGEST_MM = 0.05, 10.0  # plausible spacing
+SHORTEST_MM, LONGEST_MM = 0.02, 10.0  # plausible spacing
 FACTOR = 3.0  # a spacing is odd if it differs by this factor from that of every other case
 FEWEST_CASES = 5  # of a set, to call one of them odd
 FEWEST_SLICES = 5
@@ -40,22 +41,41 @@ def spacing(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
 
 
 def few_slices(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Find images with too few slices for a volume."""
-    for case in cases:
-        if case.shape and case.shape[2] < FEWEST_SLICES:
-            sentence = (
-                f"the number of slices is {case.shape[2]}, expected {FEWEST_SLICES} or more for a volume; leave it "
-                "out, or give the whole scan."
-            )
-            yield Finding("few_slices", (case.entry.name,), sentence, "warning")
+    """Find images with too few slices for a volume, unless they are meant to be slices; all are one finding."""
+    few = {
+        case.entry.name: case.shape[2]
+        for case in cases
+        if case.shape and case.shape[2] < FEWEST_SLICES and not case.is_sheet
+    }
+    if few:
+        counts = " or ".join(map(str, sorted(set(few.values()))))
+        sentence = (
+            f"the number of slices is {counts}, expected {FEWEST_SLICES} or more for a volume; leave it out, or "
+            "give the whole scan."
+        )
+        yield Finding("few_slices", tuple(few), sentence, "warning")
 
 
 def orientation(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Find images with unknown directions; all of them are one finding."""
-    names = tuple(case.entry.name for case in cases if case.assumed)
-    if names:
+    """Find images with unknown directions; all with the same remedy are one finding."""
+    assumed = defaultdict(list)
+    for case in cases:
+        if case.assumed:
+            assumed[remedy(case)].append(case.entry.name)
+    for what, names in assumed.items():
         sentence = (
             f"the files of {len(names)} of {len(cases)} cases do not say where left, posterior and superior are; "
-            "it is assumed, so left and right may be exchanged: give frame_order and probe_side in the datalist."
+            f"it is assumed, so left and right may be exchanged: {what}."
         )
-        yield Finding("orientation", names, sentence, "note")
+        yield Finding("orientation", tuple(names), sentence, "note")
+
+
+def remedy(case: CaseFacts) -> str:
+    """Return how the directions of an image can be stated."""
+    if "set" in case.entry.provenance:
+        return "look at the images and prepare again with --axes"
+    if "contours_sha256" in case.entry.provenance:
+        return "prepare again with --frame-order and --probe-side"
+    if case.kind in ("nifti", "nrrd", "metaimage"):
+        return "write the directions into the headers of image and mask"
+    return "give frame_order and probe_side in the datalist"

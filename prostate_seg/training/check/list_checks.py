@@ -33,8 +33,8 @@ def entries(listed: Sequence[Listed]) -> tuple[list[Entry], list[Finding]]:
         outside += [name] if one.outside else []
     if outside:
         sentence = (
-            f"paths of {len(outside)} cases lead out of the folder of the datalist, which cannot be moved or "
-            "passed on as a whole; copy the files into it."
+            f"paths of {len(outside)} case{'s' * (len(outside) > 1)} lead out of the folder of the datalist, which "
+            "cannot be moved or passed on as a whole; copy the files into it."
         )
         found.append(Finding("outside_folder", tuple(outside), sentence, "note"))
     return cases, found + list(_unknown(cases))

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...geometry.structures import CTV
 from ...geometry.volume import Array
 from .appearance import SIZE, Picture, likeness
 from .facts import AXES, CaseFacts
 from .findings import Finding
+from .geometry_checks import remedy
 
 FEWEST_CASES = 8  # of a set, to compare one with the others
 LOW = 0.6  # times the median likeness of the edges: below, the mask is suspected
@@ -35,13 +37,13 @@ def edges(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
                 f"those of the other cases to {turned[best]:.2f}, now to {value:.2f} (median of the set "
                 f"{typical:.2f}); look whether mask or image is mirrored."
             )
-            yield Finding("mirrored_mask", (case.entry.name,), sentence, "warning")
+            yield Finding("mirrored_mask", (case.entry.name,), sentence, "warning", structures=(CTV,))
         elif value < LOW * typical:
             sentence = (
                 f"the edges along the contour of the CTV agree with those of the other cases only to {value:.2f} "
                 f"(median of the set {typical:.2f}); look whether the mask belongs to this image."
             )
-            yield Finding("edges", (case.entry.name,), sentence, "warning")
+            yield Finding("edges", (case.entry.name,), sentence, "warning", structures=(CTV,))
 
 
 def mirrored(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
@@ -62,8 +64,8 @@ def mirrored(cases: Sequence[CaseFacts]) -> Iterator[Finding]:
         for axis in np.flatnonzero((typical < -SIDED) & (gains[:, number] > -SHARE * typical)):
             sentence = (
                 f"the image looks reversed ({AXES[axis]}): its likeness to the other cases is "
-                f"{gains[axis, number]:+.2f} when it is reversed, theirs mostly {typical[axis]:+.2f}; correct the "
-                "orientation in its file, or frame_order and probe_side in the datalist."
+                f"{gains[axis, number]:+.2f} when it is reversed, theirs mostly {typical[axis]:+.2f}; look at "
+                f"it, and if it is, {remedy(case)}."
             )
             yield Finding("mirrored_image", (case.entry.name,), sentence, "warning")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,7 @@ CHECKS: tuple[Callable[[Sequence[CaseFacts]], Iterator[Finding]], ...] = (
     label_checks.beyond,
 )
 # What follows from a finding is not a finding of its own: for each kind, the kinds that it hides in the same case.
+# A finding about structures hides only what is about one of them.
 HIDES: Mapping[str, set[str]] = {
     "spacing": {"volume", "shape", "edges", "mirrored_mask", "mirrored_image"},
     "few_slices": {"volume", "shape", "cut", "edges", "mirrored_mask", "mirrored_image"},
@@ -102,8 +104,10 @@ def check_data(datalist: Path, *, jobs: int = 1, watch: Callable[[int], None] | 
             watch(number)
     findings += [one for case in facts for one in case.found]
     findings += [one for check in CHECKS for one in check(facts)]
+    sheets = {case.entry.name for case in facts if case.is_sheet}
     rows = tuple(_row(case) for case in facts if case.shape)
-    return Checked({entry.name: entry for entry in cases}, tuple(worst_first(_without_effects(findings))), rows)
+    shown = tuple(worst_first(_without_effects(findings, sheets)))
+    return Checked({entry.name: entry for entry in cases}, shown, rows)
 
 
 def _each(cases: Sequence[Entry], jobs: int) -> Iterator[CaseFacts | None]:
@@ -113,11 +117,22 @@ def _each(cases: Sequence[Entry], jobs: int) -> Iterator[CaseFacts | None]:
     return in_processes(work, cases, min(jobs, len(cases)))
 
 
-def _without_effects(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield the findings without those that follow from another one of the same case."""
-    hidden = {(case, kind) for one in findings for case in one.cases for kind in HIDES.get(one.kind, ())}
+def _without_effects(findings: Sequence[Finding], sheets: set[str]) -> Iterator[Finding]:
+    """Yield the findings without those that follow from another one of the same case.
+
+    Cases in ``sheets`` are single slices by intention, so what follows from few slices is no finding.
+    """
+    causes = defaultdict(list)  # structures of the findings that hide a kind of finding in a case
+    for name in sheets:
+        for kind in HIDES["few_slices"]:
+            causes[name, kind].append(set[str]())
     for one in findings:
-        if not all((case, one.kind) in hidden for case in one.cases):
+        for kind in HIDES.get(one.kind, ()):
+            for name in one.cases:
+                causes[name, kind].append(set(one.structures))
+    for one in findings:
+        about = set(one.structures)
+        if not all(any(not cause or cause & about for cause in causes[name, one.kind]) for name in one.cases):
             yield one
 
 

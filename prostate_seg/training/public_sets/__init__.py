@@ -13,10 +13,10 @@ from .origin import Origin
 SETS = {
     one.name: one
     for one in (
-        Origin("tcia-us-biopsy", "doi:10.7937/TCIA.2020.A61IOC1A", "CC BY 4.0", axes="assumed"),
-        Origin("mu-regpro", "doi:10.5281/zenodo.7870104", "see the record: not verified", axes="assumed"),
-        Origin("micro-us", "doi:10.5281/zenodo.10475293", "see the record: not verified", axes="assumed"),
-        Origin("deepreg", "https://github.com/DeepRegNet/DeepReg", "Apache-2.0", axes="known"),
+        Origin("tcia-us-biopsy", "doi:10.7937/TCIA.2020.A61IOC1A", "CC BY 4.0"),
+        Origin("mu-regpro", "doi:10.5281/zenodo.7870104", "see the record: not verified"),
+        Origin("micro-us", "doi:10.5281/zenodo.10475293", "see the record: not verified"),
+        Origin("deepreg", "https://github.com/DeepRegNet/DeepReg", "Apache-2.0"),
     )
 }
 
@@ -31,15 +31,14 @@ def find_items(name: str, folders: Sequence[Path], axes: str = "") -> Found:
     folders
         Folders with the set, or a part of it, as it was unpacked.
     axes
-        Directions of the image's axes i, j, k in the patient, as ``LPS``, for a set that does not tell; empty to
-        assume them.
+        Directions of the axes i, j, k of the stored images in the patient, as ``LPS``; empty to assume them.
 
     Raises
     ------
     InputError
         A folder does not exist, or holds no case in the layout of the set.
     SettingsError
-        The axes are no three directions, or the set has known ones.
+        The axes are no three directions.
     """
     module = import_module(f".{name.replace('-', '_')}", __package__)
     return cast(Found, module.find(folders, SETS[name], axes))

@@ -43,22 +43,25 @@ SMALLEST_ML, LARGEST_ML = 10.0, 300.0
 
 def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
     """Return the cases of the set; parameters and errors as for :func:`.public_sets.find_items`."""
-    check_axes(origin, axes)
+    check_axes(axes)
     files = files_in(folders)
-    items, left, taken = [], [], set[str]()
+    items, left, taken, images = [], [], set[str](), set[str]()
     for subset in subsets(files, "fixed_images", "fixed_labels", lambda file: stem(file.name)):
         pairs, alone = paired(subset, taken, (origin.name + "-{}").format)
         left += alone
+        images |= {origin.key(f"{origin.name}-{case}") for case in subset.images}
         items += [
-            nifti_item(origin, f"{origin.name}-{case}", pair, partial(_loaded, *pair))
+            nifti_item(
+                origin, f"{origin.name}-{case}", pair, partial(_loaded, *pair, axes), settings={"axes": axes}
+            )
             for case, pair in pairs.items()
         ]
     if not items and not left:
         raise unknown_layout(origin, "train/fixed_images and train/fixed_labels with equal names", files)
-    return Found(tuple(items), tuple(left), f"public set {origin.name}")
+    return Found(tuple(items), tuple(left), f"public set {origin.name}", frozenset(images))
 
 
-def _loaded(image_file: Path, mask_file: Path) -> Loaded:
+def _loaded(image_file: Path, mask_file: Path, axes: str) -> Loaded:
     image, masks = read_image(image_file), read_grid(mask_file)
     if image.array.shape != SHAPE:
         raise GeometryError(f"{image_file.name} has shape {image.array.shape}, expected {SHAPE}")
@@ -67,14 +70,15 @@ def _loaded(image_file: Path, mask_file: Path) -> Loaded:
     if masks.array.ndim not in (3, 4):
         raise InputError(f"{mask_file.name} has {masks.array.ndim} axes, expected 3 or 4")
     gland = binary(masks.array.reshape((*SHAPE, -1))[..., 0], f"the first mask of {mask_file.name}")
-    affine = affine_of("LPS", (SPACING_MM,) * 3)
+    stored = axes or AXES
+    affine = affine_of(stored[1] + stored[0] + stored[2], (SPACING_MM,) * 3)
     volume = volume_ml(gland, affine)
     if not SMALLEST_ML <= volume <= LARGEST_ML:
         raise GeometryError(f"a gland of {volume:.1f} mL, expected {SMALLEST_ML:g} to {LARGEST_ML:g} mL")
     parts = [image.array, np.ones(SHAPE, bool) if image.field_of_view is None else image.field_of_view, gland]
     array, seen, mask = (part.transpose(1, 0, 2) for part in parts)  # left, posterior, superior
     turned = replace(image, array=array, affine=affine, orientation="assumed", field_of_view=seen)
-    return Loaded(turned, {CTV: mask})
+    return Loaded(replace(turned, orientation="option") if axes else turned, {CTV: mask})
 
 
 def _check_known(affine: Array) -> None:

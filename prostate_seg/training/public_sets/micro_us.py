@@ -46,22 +46,27 @@ SECTIONS = {"train": "training", "test": "testing"}
 
 def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
     """Return the cases of the set; parameters and errors as for :func:`.public_sets.find_items`."""
-    check_axes(origin, axes)
+    check_axes(axes)
     files = files_in(folders)
     items: list[Item] = []
     left: list[Skipped] = []
-    taken: set[str] = set()
+    taken, images, failed = set[str](), set[str](), 0
     for subset in subsets(files, "micro_ultrasound_scans", "expert_annotations", _number):
         pairs, alone = paired(subset, taken, "{}".format)
         left += alone
+        images |= set(map(origin.key, subset.images))
         for scan, pair in pairs.items():
             try:
-                items += _slices(origin, scan, pair, axes=axes, section=SECTIONS.get(subset.name, ""))
+                slices = list(_slices(origin, scan, pair, axes=axes, section=SECTIONS.get(subset.name, "")))
+                if not slices:
+                    left.append(Skipped(f"{subset.name}/{pair[0].name}", "none of its slices has a gland"))
+                items += slices
             except InputError as error:
+                failed += 1
                 left.append(Skipped(f"{subset.name}/{pair[0].name}", str(error).rstrip(".")))
     if not items and not left:
         raise unknown_layout(origin, "train/micro_ultrasound_scans and train/expert_annotations", files)
-    return Found(tuple(items), tuple(left), f"public set {origin.name}")
+    return Found(tuple(items), tuple(left), f"public set {origin.name}", frozenset(images), failed)
 
 
 def _number(file: Path) -> str:
@@ -71,14 +76,12 @@ def _number(file: Path) -> str:
 
 def _slices(origin: Origin, scan: str, pair: tuple[Path, Path], *, axes: str, section: str) -> Iterator[Item]:
     """Yield a case for each slice with a gland."""
-    drawn = np.flatnonzero(_masks(pair[1]).any(axis=(0, 1)))
-    if not drawn.size:
-        raise InputError("none of its slices has a gland")
-    for number in drawn.tolist():
+    for number in np.flatnonzero(_masks(pair[1]).any(axis=(0, 1))).tolist():
         name = f"{origin.name}-{scan}-{number + 1:03}"
         load = partial(_loaded, pair, number, axes)
         item = nifti_item(origin, name, pair, load, section=section, settings={"slice": number + 1, "axes": axes})
-        yield replace(item, patient=f"{origin.name}-{scan}", image=f"{item.image} slice {number + 1}")
+        patient, image = f"{origin.name}-{scan}", f"{item.image} slice {number + 1}"
+        yield replace(item, key=origin.key(scan), patient=patient, image=image)
 
 
 def _masks(file: Path) -> Array:

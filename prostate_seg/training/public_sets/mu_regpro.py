@@ -38,13 +38,14 @@ SECTIONS = {"train": "training", "val": "validation"}
 
 def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
     """Return the cases of the set; parameters and errors as for :func:`.public_sets.find_items`."""
-    check_axes(origin, axes)
+    check_axes(axes)
     files = files_in(folders)
-    items, left, taken = [], [], set[str]()
+    items, left, taken, images = [], [], set[str](), set[str]()
     for subset in subsets(files, "us_images", "us_labels", lambda file: stem(file.name)):
         prefix = f"{origin.name}-{subset.name}"
         pairs, alone = paired(subset, taken, (prefix + "-{}").format)
         left += alone
+        images |= {origin.key(f"{prefix}-{case}") for case in subset.images}
         for case, pair in pairs.items():
             load, section = partial(_loaded, *pair, axes), SECTIONS.get(subset.name, "")
             items.append(
@@ -52,7 +53,7 @@ def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
             )
     if not items and not left:
         raise unknown_layout(origin, "train/us_images and train/us_labels with NIfTI files of equal names", files)
-    return Found(tuple(items), tuple(left), f"public set {origin.name}")
+    return Found(tuple(items), tuple(left), f"public set {origin.name}", frozenset(images))
 
 
 def _loaded(image_file: Path, mask_file: Path, axes: str) -> Loaded:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -39,14 +39,15 @@ class Origin:
         DOI or address.
     licence
         Its licence, as far as it is known.
-    axes
-        Whether the directions of its axes in the patient are known, or only assumed.
     """
 
     name: str
     source: str
     licence: str
-    axes: Literal["known", "assumed"]
+
+    def key(self, name: str) -> str:
+        """Return the key of an image by its name, see :class:`.found_cases.Item`."""
+        return f"{self.name} {name}"
 
     def made_of(self, files: Mapping[str, Path], **settings: Any) -> dict[str, Any]:
         """Return the origin of a case for the datalist: the set, and name and SHA-256 of each file by its role."""
@@ -73,10 +74,8 @@ def unknown_layout(origin: Origin, expected: str, files: Sequence[Path]) -> Inpu
     return InputError(f"The folders hold no {origin.name} ({expected}), but {found}; give the folder as unpacked.")
 
 
-def check_axes(origin: Origin, axes: str) -> None:
+def check_axes(axes: str) -> None:
     """Raise SettingsError unless axes are three directions that span space, or empty."""
-    if axes and origin.axes == "known":
-        raise SettingsError(f"--axes is {axes}, but the axes of {origin.name} are known; leave it out.")
     if axes and sorted(min(pair) for pair in ("LR", "PA", "SI") for one in axes if one in pair) != ["A", "I", "L"]:
         raise SettingsError(f"--axes is {axes}, expected one each of L or R, P or A, S or I, such as LPS.")
     if len(axes) not in (0, 3):
@@ -149,20 +148,27 @@ def check_spacing(found: Sequence[float], expected_mm: float) -> None:
 
 @dataclass(frozen=True)
 class Subset:
-    """Images and masks of one folder of a set, such as ``train``; files by the name of their case."""
+    """Images and masks of one folder of a set, such as ``train``, by the name of their case; ``left``: others."""
 
     name: str
-    images: dict[str, Path]
-    masks: dict[str, Path]
+    images: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    left: list[Skipped] = field(default_factory=list)
 
 
 def subsets(files: Sequence[Path], images: str, masks: str, case_of: Callable[[Path], str]) -> list[Subset]:
-    """Return the images and masks in neighbouring folders of the given names, by the folder that holds both."""
+    """Return the images and masks in neighbouring folders of the given names, by the folder that holds both.
+
+    A second file of the same case in one folder, such as ``c1.nii`` beside ``c1.nii.gz``, is left over.
+    """
     found: dict[Path, Subset] = {}
     for file in files:
         if file.parent.name in (images, masks) and file.name.lower().endswith(NIFTI):
-            subset = found.setdefault(file.parent.parent, Subset(file.parent.parent.name, {}, {}))
-            (subset.images if file.parent.name == images else subset.masks)[case_of(file)] = file
+            subset = found.setdefault(file.parent.parent, Subset(file.parent.parent.name))
+            first = (subset.images if file.parent.name == images else subset.masks).setdefault(case_of(file), file)
+            if first != file:
+                reason = f"{first.name} is of the same case and was taken; delete one of the two"
+                subset.left.append(Skipped(f"{file.parent.name}/{file.name}", reason))
     return list(found.values())
 
 
@@ -180,7 +186,7 @@ def paired(
     label
         Full name of a case, by its name in the subset.
     """
-    pairs, left = {}, []
+    pairs, left = {}, list(subset.left)
     for case in sorted(subset.images.keys() | subset.masks.keys()):
         image, mask = subset.images.get(case), subset.masks.get(case)
         if image is None or mask is None:
@@ -225,7 +231,7 @@ def nifti_item(
     """
     named = f"{files[0].parent.parent.name}/{files[0].name}"
     opened = partial(_opened, origin, dict(zip(("image", "mask"), files, strict=True)), load, settings or {})
-    return Item(name, f"{origin.name} {name}", name, named, files[1].name, {CTV: "the gland"}, opened, section)
+    return Item(name, origin.key(name), name, named, files[1].name, {CTV: "the gland"}, opened, section)
 
 
 def _opened(

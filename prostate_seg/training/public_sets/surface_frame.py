@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from ...errors import GeometryError
 from ...geometry.volume import Array, Volume
-from ...geometry.voxelise import enclosed_volume
+from ...geometry.voxelise import check_closed, enclosed_volume
 
 INSIDE = 0.99  # of the corners must lie in the volume
 SMALLEST_ML, LARGEST_ML = 10.0, 300.0
@@ -52,8 +52,9 @@ def in_voxels(triangles_mm: Array, volume: Volume, flip: Sequence[int] = (1, 1, 
     return np.stack([column, x / of_row + rows / 2, frame], axis=-1)
 
 
-def check_fit(triangles_mm: Array, volume: Volume, name: str) -> None:
-    """Raise GeometryError unless a surface (T, 3, 3) fits its image, see the module."""
+def check_solid(triangles_mm: Array, volume: Volume, name: str) -> None:
+    """Raise GeometryError unless a surface (T, 3, 3) is closed, lies in its image and is as large as a prostate."""
+    check_closed(triangles_mm)
     corners = in_voxels(triangles_mm, volume).reshape(-1, 3)
     inside = ((corners >= -0.5) & (corners <= np.array(volume.array.shape) - 0.5)).all(axis=1).mean()
     if inside < INSIDE:
@@ -67,6 +68,11 @@ def check_fit(triangles_mm: Array, volume: Volume, name: str) -> None:
             f"{name} encloses {volume_ml:.1f} mL, expected {SMALLEST_ML:g} to {LARGEST_ML:g} mL: it is not in mm, "
             "or no prostate"
         )
+
+
+def check_fit(triangles_mm: Array, volume: Volume, name: str) -> None:
+    """Raise GeometryError unless a surface (T, 3, 3) fits its image, see the module."""
+    check_solid(triangles_mm, volume, name)
     rims = rim_contrasts(triangles_mm, volume)
     best = int(rims.argmax())
     if rims[best] > rims[0] + BRIGHTER:

@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from ...errors import GeometryError, InputError
+from ...errors import InputError
 from ...geometry.structures import CTV
 from ...geometry.volume import Volume
 from ...geometry.voxelise import voxels_inside
@@ -28,7 +26,7 @@ from ...system.guard import guarded
 from ...system.input_files import bytes_on_disk
 from ..found_cases import Found, Item, Loaded, Opened
 from .origin import Origin, check_axes, files_in, read_image, unknown_layout, with_axes
-from .surface_frame import check_fit, check_together, in_voxels, rim_contrasts
+from .surface_frame import check_fit, check_solid, check_together, in_voxels, rim_contrasts
 
 PATIENT = re.compile(r"Prostate-MRI-US-Biopsy-(\d{4})", re.IGNORECASE)
 SURFACE = re.compile(r"Prostate-MRI-US-Biopsy-(\d{4})-(\w+)-seriesUID-([\d.]+?)\.*\.stl", re.IGNORECASE)
@@ -39,11 +37,12 @@ MOST_LOOKED_AT = 24  # cases that test the axes together
 
 @dataclass
 class _Images:
-    """DICOM files by the UID of their series, and what cannot be read."""
+    """DICOM files by the UID of their series, and what cannot be read and how many files that is."""
 
     ultrasound: dict[str, list[Path]] = field(default_factory=dict)
     others: dict[str, tuple[str, list[Path]]] = field(default_factory=dict)
     left: list[Skipped] = field(default_factory=list)
+    failed: int = 0
 
 
 def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
@@ -51,7 +50,7 @@ def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
 
     GeometryError is raised if the axes of up to 24 cases, looked at together, are not those documented.
     """
-    check_axes(origin, axes)
+    check_axes(axes)
     files = files_in(folders)
     stls = [file for file in files if file.suffix.lower() == ".stl"]
     images = _images([file for file in files if file.suffix.lower() == ".dcm"])
@@ -64,14 +63,19 @@ def find(folders: Sequence[Path], origin: Origin, axes: str) -> Found:
         left.append(Skipped(others[0].parent.name, f"a series of {modality}, expected ultrasound (US)"))
     surfaces, unused = _surfaces(stls, images)
     left += unused
-    items = []
+    items, failed = [], images.failed
     for series, volumes in images.ultrasound.items():
+        if series not in surfaces:
+            left.append(Skipped(_shown(volumes[0]), "it has no surface of the prostate"))
+            continue
         try:
-            items.append(_item(origin, series, volumes=volumes, surfaces=surfaces.get(series, []), axes=axes))
+            items.append(_item(origin, series, volumes=volumes, surfaces=surfaces[series], axes=axes))
         except InputError as error:
+            failed += 1
             left.append(Skipped(_shown(volumes[0]), str(error)))
     _check_axes_of(items[:: max(1, -(-len(items) // MOST_LOOKED_AT))])
-    return Found(tuple(items), tuple(left), f"public set {origin.name}")
+    keys = frozenset(map(_key, images.ultrasound))
+    return Found(tuple(items), tuple(left), f"public set {origin.name}", keys, failed)
 
 
 def _images(files: Sequence[Path]) -> _Images:
@@ -80,6 +84,7 @@ def _images(files: Sequence[Path]) -> _Images:
         some = files[start : start + AT_A_TIME]
         for file, one in zip(some, _inspected(some), strict=True):
             if one.reason:
+                found.failed += 1
                 found.left.append(Skipped(_shown(file), one.reason))
             elif one.ultrasound:
                 found.ultrasound.setdefault(one.series, []).append(file)
@@ -120,23 +125,29 @@ def _surfaces(stls: Sequence[Path], images: _Images) -> tuple[dict[str, list[Pat
 
 
 def _item(origin: Origin, series: str, *, volumes: Sequence[Path], surfaces: Sequence[Path], axes: str) -> Item:
-    """Return the case of a series. Raise InputError if it is not one volume with one surface of one patient."""
+    """Return the case of a series. Raise InputError unless it is one volume with one surface of one patient."""
     if len(volumes) > 1:
         raise InputError(f"{len(volumes)} files of one series, expected one multi-frame file")
-    if not surfaces:
-        raise InputError("it has no surface of the prostate")
-    if len({sha256_of_file(surface) for surface in surfaces}) > 1:
+    try:
+        different = len({sha256_of_file(surface) for surface in surfaces}) > 1
+    except OSError as error:
+        raise InputError(f"its surface cannot be read ({error.strerror}); copy it again") from error
+    if different:
         raise InputError(f"it has {len(surfaces)} different surfaces of the prostate, expected one")
     image, surface = volumes[0], surfaces[0]
     numbers = [found[-1] for part in image.parts[:-1] if (found := PATIENT.findall(part))]
     number = PATIENT.findall(surface.name)[0]
     if numbers and numbers[-1] != number:
         raise InputError(f"it lies in the folder of patient {numbers[-1]}, but its surface is of {number}")
-    key = hashlib.sha256(series.encode()).hexdigest()
+    key = _key(series)
     opened = partial(_opened, origin, {"image": image, "surface": surface}, axes)
     name = f"{origin.name}-{number}-{key[:6]}"
     patient = f"Prostate-MRI-US-Biopsy-{number}"
     return Item(name, key, patient, _shown(image), surface.name, {CTV: "the surface"}, opened)
+
+
+def _key(series: str) -> str:
+    return hashlib.sha256(series.encode()).hexdigest()
 
 
 def _shown(file: Path) -> str:
@@ -169,7 +180,8 @@ def _check_axes_of(items: Sequence[Item]) -> None:
         files = item.open.args[1]  # type: ignore[attr-defined]
         try:
             volume, triangles = _volume(files["image"]), read_stl(files["surface"])
+            check_solid(triangles, volume, files["surface"].name)
             rims.append(rim_contrasts(triangles, volume))
-        except (InputError, GeometryError):
-            continue  # it is told as the case is made
-    check_together([np.asarray(one) for one in rims])
+        except Exception:  # whatever it is, it is told as the case is made
+            continue
+    check_together(rims)
