@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 
+from prostate_seg.cases.options import Outcome
+from prostate_seg.cli import main
 from prostate_seg.phantom import make_phantom
 from prostate_seg.writing import write
 
 SHAPE, SPACING = (64, 48, 12), (1.2, 1.2, 4.0)
+CASES = ["scan0", "scan1", "scan0-2", "scan1-2", "scan0-3"]  # of five phantoms, in the order of a run
 QUICK = ("--tta", "none", "--device", "cpu", "--format", "nifti")
 
 
@@ -21,6 +24,23 @@ def archive(folder, count):
         image = make_phantom(number, shape=SHAPE, spacing_mm=SPACING).image
         write(image, place / f"scan{number // 3}.nii.gz")
     return folder
+
+
+def outcomes_of(*cases):
+    """Outcomes as a run yields them; a name that begins with ! failed."""
+    for case in cases:
+        failed = case.startswith("!")
+        yield Outcome(case.strip("!"), error="it has no slices." if failed else "")
+
+
+def ran(capsys, *arguments):
+    """Run a verb in this process: (exit status, stdout, stderr)."""
+    capsys.readouterr()
+    try:
+        status = main([*map(str, arguments)])
+    except SystemExit as left:
+        status = left.code
+    return status, *capsys.readouterr()
 
 
 def command(*arguments):

@@ -1,5 +1,6 @@
 """An archive in parts: who gets which case, what a part records, and what ``merge`` makes of the parts."""
 
+import functools
 import json
 import os
 import re
@@ -7,15 +8,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from archives import QUICK, archive, contents, started, timeless
+from archives import CASES, QUICK, archive, contents, outcomes_of, ran, started, timeless
 
-from prostate_seg.cases.options import Outcome
 from prostate_seg.cases.parts import Part, Record, recorded
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError, SettingsError
 from prostate_seg.system.half_written import hidden_folder, remove_abandoned
-
-CASES = ["scan0", "scan1", "scan0-2", "scan1-2", "scan0-3"]  # of five phantoms, in the order of a run
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +24,7 @@ def images(tmp_path_factory):
 @pytest.fixture
 def verb(capsys):
     """Runs a verb: (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        try:
-            status = main([*map(str, arguments)])
-        except SystemExit as left:
-            status = left.code
-        return status, *capsys.readouterr()
-
-    return run
+    return functools.partial(ran, capsys)
 
 
 @pytest.fixture
@@ -51,13 +40,6 @@ def halves(images, tiny_bundle, tmp_path_factory):
         arguments = [images, "-o", out, "--bundle", tiny_bundle, *QUICK, "--part", part]
         assert main(["segment", *map(str, arguments)]) == 0
     return out
-
-
-def outcomes_of(*cases):
-    """Outcomes as a run yields them; a name that begins with ! failed."""
-    for case in cases:
-        failed = case.startswith("!")
-        yield Outcome(case.strip("!"), error="it has no slices." if failed else "")
 
 
 def test_five_cases_in_three_parts_are_2_2_and_1_and_every_case_is_in_one():
@@ -92,7 +74,7 @@ def slurm(task, first, count, step=1):
 
 @pytest.mark.parametrize(
     ("array", "part"),
-    [(slurm(3, 1, 4), "3/4"), (slurm(0, 0, 4), "1/4"), (slurm(9, 5, 3, 2), "3/3"), (slurm(1, 1, 1), "1/1")],
+    [(slurm(3, 1, 4), "3/4"), (slurm(0, 0, 4), "1/4"), (slurm(9, 5, 3, 2), "3/3")],
 )
 def test_the_third_task_of_an_array_is_the_third_part_whatever_its_first_number_is(array, part):
     assert str(Part.parse("slurm", array)) == part
@@ -103,7 +85,8 @@ def test_the_third_task_of_an_array_is_the_third_part_whatever_its_first_number_
     [
         (slurm(7, 1, 3), "the array has 3 tasks from 1, but this is task 7; give the array without gaps"),
         (slurm(4, 1, 3, 2), "without gaps"),
-        (slurm(3, 3, 1), "single task 3, which would be the whole archive; .* give --part 3/N"),
+        (slurm(0, 0, 1), "single task 0, which would be the whole archive; .* give --part K/N"),
+        (slurm(1, 1, 1), "single task 1, .* for the whole archive leave --part out"),
         (slurm("x", 1, 1), "sbatch --array=1-N"),
         (slurm(1, 1, 1, 0), "without gaps"),
     ],
@@ -146,6 +129,10 @@ def test_a_part_that_could_not_begin_records_nothing_but_one_without_cases_does(
         ({"cases": ["../../etc"]}, "an entry is missing"),
         ({"cases": ["scan0"]}, "contradict each other"),
         ({"done": ["scan1"]}, "contradict each other"),
+        ({"done": ["scan0"], "failed": {"scan0": "No."}}, "contradict each other"),
+        ({"part": 2, "cases": ["scan1", "scan1-2"]}, r"its content is that of part-2-of-2\.json"),
+        ({"all_cases": 1_000_000_000}, "contradict each other"),
+        ({"cases": ["a" * 300, "scan0-2", "scan0-3"]}, "an entry is missing"),
         ({"failed": ["scan0"]}, "an entry is missing"),
     ],
 )

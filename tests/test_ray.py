@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -132,6 +133,54 @@ class Deadly(ray_engine.Worker):
             os._exit(9)
         return super().segment(case, options)
 
+ray_engine.Worker = Deadly
+sys.exit(main(["segment", *sys.argv[1:], "--engine", "ray", "--format", "nifti", "--tta", "none"]))
+"""
+
+
+def test_after_one_worker_has_started_3_that_die_at_their_start_do_not_stop_its_4_cases(
+    images, tmp_path, tiny_bundle
+):
+    """The first worker does nothing before three others died."""
+    script = tmp_path / "starts.py"
+    script.write_text(STARTS)
+    few = [images / "folder0" / f"scan{number}.nii.gz" for number in range(4)]
+    arguments = [*few, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--jobs", "2"]
+    done = ended(sys.executable, script, *map(str, arguments))
+    assert done.returncode == 0, done.stderr
+    assert finished(tmp_path / "out") == ["scan0", "scan1", "scan2", "scan3"]
+    assert len((tmp_path / "out.deaths").read_text()) == 3
+    shutil.rmtree(tmp_path / "out")
+    done = ended(sys.executable, script, *map(str, arguments))
+    assert done.returncode == 2
+    assert "Ray workers died while they loaded the network (ActorDiedError), none could" in done.stderr
+
+
+STARTS = """
+import os
+import sys
+import time
+from prostate_seg.cases import ray_engine
+from prostate_seg.cli import main
+
+class Deadly(ray_engine.Worker):
+    def start(self, load, folder, environment):
+        try:
+            os.mkdir(f"{OUT}.first")
+        except FileExistsError:
+            with open(f"{OUT}.deaths", "a") as file:
+                file.write("x")
+            os._exit(9)
+        return super().start(load, folder, environment)
+
+    def segment(self, case, options):
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (os.path.exists(DEATHS) and os.path.getsize(DEATHS) >= 3):
+            time.sleep(0.1)
+        return super().segment(case, options)
+
+OUT = sys.argv[sys.argv.index("-o") + 1]
+DEATHS = f"{OUT}.deaths"
 ray_engine.Worker = Deadly
 sys.exit(main(["segment", *sys.argv[1:], "--engine", "ray", "--format", "nifti", "--tta", "none"]))
 """

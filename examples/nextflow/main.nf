@@ -22,12 +22,14 @@ process SEGMENT {
     output:
     path "part-${part}"
 
-    // A case that fails does not stop the pipeline: the record of the part names it, and the merge tells it.
+    // A case that fails does not stop the pipeline: the record of the part names it, and the merge tells it. A part
+    // that was killed has not attempted all its cases: its record is not complete, and the task is retried.
+    // Nextflow itself escapes spaces in the name of the archive: no quotes around it.
     script:
     """
     export OMP_NUM_THREADS=${task.cpus}
-    prostate-seg segment "${archive}" -o "part-${part}" --part "${part}/${params.parts}" ${params.options} \\
-        || test -f "part-${part}/part-${part}-of-${params.parts}.json"
+    prostate-seg segment ${archive} -o "part-${part}" --part "${part}/${params.parts}" ${params.options} \\
+        || grep -q '"complete": true' "part-${part}/part-${part}-of-${params.parts}.json"
     """
 }
 

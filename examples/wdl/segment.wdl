@@ -32,12 +32,13 @@ task segment {
         Int cpus = 4
     }
 
-    # A case that fails does not stop the workflow: the record of the part names it, and the merge tells it.
+    # A case that fails does not stop the workflow: the record of the part names it, and the merge tells it. A part
+    # that was killed has not attempted all its cases: its record is not complete, and the task is retried.
     command <<<
         set -euo pipefail
         export OMP_NUM_THREADS=~{cpus}
         prostate-seg segment "~{archive}" -o "part-~{part}" --part "~{part}/~{parts}" ~{options} \
-            || test -f "part-~{part}/part-~{part}-of-~{parts}.json"
+            || grep -q '"complete": true' "part-~{part}/part-~{part}-of-~{parts}.json"
         tar -cf part.tar "part-~{part}"
     >>>
 

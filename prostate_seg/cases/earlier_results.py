@@ -17,7 +17,8 @@ from ..writing.formats import FORMATS, empty_formats
 from ..writing.manifest import DIGESTS, MANIFEST, Manifest
 from ..writing.manifest_schema import schema
 
-REMEDY = "move it away or give another output folder."
+_REDO = "remove the folder and segment the case again."
+REMEDY = "move it away or give another output folder (-o)."
 
 
 def is_unchanged_result(path: Path) -> bool:
@@ -72,6 +73,24 @@ def segmented_manifest(folder: Path) -> Manifest | None:
         return None
     known = Draft202012Validator(schema(strict=False)).is_valid(found)
     return cast(Manifest, found) if known else None
+
+
+def checked_files(folder: Path, manifest: Manifest) -> list[str]:
+    """Return the files of a case's folder that its manifest lists, itself included, as paths within the folder.
+
+    Raise OutputError if one of them is missing, has changed, or is or lies behind a symbolic link.
+    """
+    digests = manifest.get(DIGESTS, {})
+    there = {} if folder.is_symlink() else {file.relative_to(folder).as_posix(): file for file in _files_in(folder)}
+    for name in {*manifest["outputs"]} - {MANIFEST, *(name.split("/")[0] for name in digests)}:
+        raise OutputError(f"{folder} has no digest of {name}; {_REDO}")
+    for name in (MANIFEST, *digests):
+        file = there.get(name)
+        if file is None or file.is_symlink():
+            raise OutputError(f"{folder} has no file {name}, or only a symbolic link; {_REDO}")
+        if name in digests and sha256_of_file(file) != digests[name]:
+            raise OutputError(f"{folder} holds {name}, which was changed since it was written; {_REDO}")
+    return [MANIFEST, *digests]
 
 
 def check_apart(folder: Path, inputs: Sequence[InputFile]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import time
@@ -27,13 +28,14 @@ RECORD_AGAIN_S = 30.0  # a killed part has lost the record of at most so much ti
 _NAME = re.compile(r"part-\d+-of-\d+\.json", re.ASCII)
 _ARRAY = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
 _STEP = "SLURM_ARRAY_TASK_STEP"
-_CASE = {"type": "string", "pattern": r"^[^./\\][^/\\]*$"}  # a name, not a path
-_WHOLE, _CASES = {"type": "integer", "minimum": 0}, {"type": "array", "items": _CASE}
+_CASE = {"type": "string", "pattern": r"^(?!\.)[\w.-]+\Z", "maxLength": 100}  # a name, not a path
+_WHOLE = {"type": "integer", "minimum": 0, "maximum": 1_000_000_000}
+_CASES, _TEXT = {"type": "array", "items": _CASE}, {"type": "string"}
 _ENTRIES = {
     **dict.fromkeys(("part", "of", "all_cases"), _WHOLE),
     **dict.fromkeys(("cases", "done"), _CASES),
-    "all_cases_sha256": {"type": "string"},
-    "failed": {"type": "object", "additionalProperties": {"type": "string"}},
+    **dict.fromkeys(("all_cases_sha256", "settings_sha256"), _TEXT),
+    "failed": {"type": "object", "additionalProperties": _TEXT},
 }
 _SCHEMA = {"type": "object", "properties": _ENTRIES, "required": list(_ENTRIES)}
 Item = TypeVar("Item")
@@ -91,10 +93,10 @@ def _of_array(environment: Mapping[str, str]) -> Part:
             f"--part {SLURM}: the array has {count} tasks from {first}, but this is task {task}; give the array "
             "without gaps, such as --array=1-4, or give --part K/N."
         )
-    if count == 1 and first > 1:
+    if count == 1:
         raise SettingsError(
             f"--part {SLURM}: this array has the single task {task}, which would be the whole archive; to run one "
-            f"part again give --part {task}/N."
+            "part again give --part K/N, for the whole archive leave --part out."
         )
     return Part(place + 1, count)
 
@@ -107,6 +109,8 @@ class Record:
     ----------
     all_cases, all_cases_sha256
         Number of the cases of the whole archive, and SHA-256 of their names in order.
+    settings_sha256
+        SHA-256 of the settings that the results depend on.
     cases
         Names of the part's cases in order.
     done
@@ -121,19 +125,47 @@ class Record:
     cases: tuple[str, ...]
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    settings_sha256: str = ""
 
     @classmethod
-    def of(cls, part: Part, names: Sequence[str]) -> Record:
-        """Return the record of a part before its first case. ``names`` are those of the whole archive."""
-        digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-        return cls(part, len(names), digest, tuple(part.share(names)))
+    def of(cls, part: Part, names: Sequence[str], settings: Mapping[str, Any] | None = None) -> Record:
+        """Return the record of a part before its first case.
+
+        Parameters
+        ----------
+        part
+            The part.
+        names
+            Names of the cases of the whole archive.
+        settings
+            What the results depend on, as JSON can hold it; only its digest is kept.
+        """
+        digest = _sha256("\n".join(names))
+        settings_digest = _sha256(json.dumps(settings or {}, sort_keys=True))
+        return cls(part, len(names), digest, tuple(part.share(names)), settings_sha256=settings_digest)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every case of the part was attempted."""
+        return len(self.done) + len(self.failed) == len(self.cases)
+
+    def with_outcome(self, outcome: Outcome) -> Record:
+        """Return the record after one more case, in place of an earlier outcome of the case."""
+        name = outcome.case
+        done = {*self.done} - {name} if outcome.error else {*self.done, name}
+        failed = {case: error for case, error in self.failed.items() if case != name}
+        if outcome.error:
+            failed[name] = outcome.error
+        return replace(self, done=tuple(case for case in self.cases if case in done), failed=failed)
 
     @classmethod
     def read(cls, path: Path) -> Record:
         """Read a record. Raise InputError if the file cannot be read or is no record."""
         try:
-            content = read_json(path)
-            return cls._checked(content)
+            record = cls._checked(read_json(path))
+            if path.name != record.part.record:
+                raise ValueError(f"its content is that of {record.part.record}")
+            return record
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
         except ValueError as error:
@@ -150,9 +182,12 @@ class Record:
             raise ValueError("an entry is missing or not as expected")
         count, cases, done, failed = (content[name] for name in ("all_cases", "cases", "done", "failed"))
         part = Part(int(content["part"]), int(content["of"]))
-        if not {*done, *failed} <= set(cases) or len(cases) != len(part.share(range(int(count)))):
+        share = len(range(int(count))[part.number - 1 :: part.of])
+        contrary = len({*cases}) < len(cases) or {*done} & {*failed} or not {*done, *failed} <= {*cases}
+        if contrary or len(cases) != share:
             raise ValueError("its cases contradict each other")
-        return cls(part, int(count), content["all_cases_sha256"], tuple(cases), tuple(done), failed)
+        digests = content["all_cases_sha256"], content["settings_sha256"]
+        return cls(part, int(count), digests[0], tuple(cases), tuple(done), failed, digests[1])
 
     def write(self, folder: Path) -> None:
         """Write the record into the folder of the results. Raise OutputError if it cannot be written."""
@@ -162,6 +197,8 @@ class Record:
             "of": self.part.of,
             "all_cases": self.all_cases,
             "all_cases_sha256": self.all_cases_sha256,
+            "settings_sha256": self.settings_sha256,
+            "complete": self.complete,
             "cases": self.cases,
             "done": self.done,
             "failed": self.failed,
@@ -171,7 +208,12 @@ class Record:
 
 def records_in(folder: Path) -> list[Record]:
     """Return the records in a folder. Raise InputError if one of them cannot be read."""
-    return [Record.read(path) for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name)]
+    return [Record.read(path) for path in sorted(folder.iterdir()) if is_record(path.name)]
+
+
+def is_record(name: str) -> bool:
+    """Return whether a file name is that of a record."""
+    return _NAME.fullmatch(name) is not None
 
 
 def check_record(folder: Path, part: Part) -> None:
@@ -182,22 +224,31 @@ def check_record(folder: Path, part: Part) -> None:
 def recorded(outcomes: Generator[Outcome], record: Record, folder: Path) -> Generator[Outcome]:
     """Pass the outcomes of a part on, and write its record: after the first, every 30 s, and when they end.
 
-    Nothing is written if the part has cases but none was attempted.
+    An earlier record of the same part, cases and settings is continued: a case keeps its entry until it is
+    attempted again. Nothing is written if the part has cases but none was attempted.
     """
-    done: list[str] = []
-    failed: dict[str, str] = {}
-    written_s = float("-inf")
+    record, attempted, written_s = _continued(record, folder), False, float("-inf")
     try:
         with closing(outcomes):
             for outcome in outcomes:
-                if outcome.error:
-                    failed[outcome.case] = outcome.error
-                else:
-                    done.append(outcome.case)
+                record, attempted = record.with_outcome(outcome), True
                 if time.monotonic() - written_s > RECORD_AGAIN_S:
-                    replace(record, done=tuple(done), failed=failed).write(folder)
+                    record.write(folder)
                     written_s = time.monotonic()
                 yield outcome
     finally:
-        if done or failed or not record.cases:
-            replace(record, done=tuple(done), failed=failed).write(folder)
+        if attempted or not record.cases:
+            record.write(folder)
+
+
+def _continued(record: Record, folder: Path) -> Record:
+    """Return the earlier record in the folder if it is one of the same part, cases and settings."""
+    try:
+        earlier = Record.read(folder / record.part.record)
+    except InputError:
+        return record
+    return earlier if replace(earlier, done=(), failed={}) == record else record
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

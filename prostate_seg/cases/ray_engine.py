@@ -66,12 +66,16 @@ class _Turn:
 class Worker:
     """The work of a Ray actor."""
 
-    def __init__(self, folder: str, environment: dict[str, str]):
+    def start(self, load: Callable[[], Predictor], folder: str, environment: dict[str, str]) -> BundleInfo:
+        """Load the network. Raise SettingsError if this computer does not see the working directory."""
         os.environ.update(environment)
-        os.chdir(folder)
-
-    def start(self, load: Callable[[], Predictor]) -> BundleInfo:
-        """Load the network."""
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise SettingsError(
+                f"The working directory {folder} cannot be used on {socket.gethostname()} ({error.strerror}); "
+                "start in a folder that all computers see."
+            ) from error
         self.predictor = load()
         return self.predictor.info
 
@@ -129,8 +133,9 @@ class _Crew:
 
     def hire(self) -> None:
         """Start a worker."""
-        worker = self.kind.remote(os.getcwd(), {name: os.environ[name] for name in PASSED if name in os.environ})
-        self.tasks[worker.start.remote(self.load)] = worker, None
+        worker = self.kind.remote()
+        environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+        self.tasks[worker.start.remote(self.load, os.getcwd(), environment)] = worker, None
 
     def give(self, worker: Any, turn: _Turn, options: Options) -> None:
         """Give a case to a worker."""
@@ -141,47 +146,56 @@ class _Crew:
         return any(turn for _, turn in self.tasks.values())
 
     def next(self) -> tuple[Any, _Turn | None, Any]:
-        """Wait for a worker; return it, its case, and the answer: None if the worker died."""
+        """Wait for a worker; return it, its case, and the answer: a RayError if the worker died."""
         (task,), _ = ray.wait(list(self.tasks), num_returns=1)
         return *self.tasks.pop(task), _answer(task)
 
 
 def _outcomes(crew: _Crew, waiting: deque[_Turn], options: Options) -> Iterator[Outcome]:
-    lost = 0  # workers that died while they started
-    while waiting or crew.busy():
+    started, lost, reason = (
+        False,
+        0,
+        "",
+    )  # lost: workers that died while they started, since the last that did start
+    while crew.tasks and (waiting or crew.busy()):
         worker, turn, answer = crew.next()
+        died = isinstance(answer, RayError)
         if isinstance(answer, BundleInfo):
-            options, lost = checked(options, answer), 0
-        elif answer is not None:
+            options, started, lost = checked(options, answer), True, 0
+        elif not died:
             yield answer
         elif turn is None:
-            lost += 1
-            if lost > RETRIES:
-                raise SettingsError(f"{lost} Ray workers died while they loaded the network; give fewer --jobs.")
+            lost, reason = lost + 1, type(answer).__name__
         elif turn.deaths < RETRIES:
             waiting.appendleft(replace(turn, deaths=turn.deaths + 1))
         else:
-            yield _failed(turn.case, options)
-        if waiting and answer is None:
-            crew.hire()
-        elif waiting:
+            yield _failed(turn.case, f"its worker died {RETRIES + 1} times", options)
+        if waiting and not died:
             crew.give(worker, waiting.popleft(), options)
+        elif waiting and (turn or lost <= RETRIES):
+            crew.hire()
+    if waiting and not started:
+        raise SettingsError(
+            f"{lost} Ray workers died while they loaded the network ({reason}), none could; give fewer --jobs."
+        )
+    for turn in waiting:
+        yield _failed(
+            turn.case, f"no worker was left, and {lost} died while they loaded the network ({reason})", options
+        )
 
 
 def _answer(task: Any) -> Any:
-    """Return the result of a task of Ray, or None if its worker died. Raise what the task raised."""
+    """Return the result of a task of Ray, or the RayError if its worker died. Raise what the task raised."""
     try:
         return ray.get(task)
     except RayTaskError as error:
         raise error.cause from None
-    except RayError:
-        return None
+    except RayError as error:
+        return error
 
 
-def _failed(case: Case, options: Options) -> Outcome:
-    died = InputError(
-        f"its worker died {RETRIES + 1} times: too little memory, or a decoder crashed; give fewer --jobs."
-    )
+def _failed(case: Case, reason: str, options: Options) -> Outcome:
+    died = InputError(f"{reason}: too little memory, or a decoder crashed; give fewer --jobs.")
     return Outcome(case.name, error=sentence(case, died, anonymous=options.anonymous))
 
 
@@ -189,7 +203,7 @@ def _failed(case: Case, options: Options) -> Outcome:
 def _cluster(workers: Workers) -> Iterator[None]:
     """Connect to the cluster, or start one on this machine, until the block ends. Raise SettingsError."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    local = {"include_dashboard": False, "object_store_memory": STORE_BYTES} if workers.address is None else {}
+    local = {} if workers.address else {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     on_request_to_end = signal.getsignal(signal.SIGTERM)
     try:
         _check_answers(workers.address or "")

@@ -149,10 +149,15 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     author = Author(predictor.info.name, predictor.info.version, structures="AUTOMATIC")
     drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
     contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
-    with replacing_folder(folder, may_replace=may_replace, tidy=not options.shared) as partial:
-        identity = case.name if options.identify else None
-        request = Request(contoured, options.formats, options.planning, manifest, identity)
-        manifest["outputs"] = fill_case_folder(partial, request)
+    try:
+        with replacing_folder(folder, may_replace=may_replace, tidy=not options.shared) as partial:
+            identity = case.name if options.identify else None
+            request = Request(contoured, options.formats, options.planning, manifest, identity)
+            manifest["outputs"] = fill_case_folder(partial, request)
+    except OutputError:
+        if not (options.skip_existing and os.path.lexists(folder)):
+            raise
+        return _done_before(case, folder, predictor, options)  # by another process in the meantime
     return Outcome(case.name, folder, manifest)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
+from ..system.digests import sha256_of_file
 from .output import note
 
 if TYPE_CHECKING:
@@ -32,6 +35,11 @@ def check_engine(options: argparse.Namespace) -> None:
         from ..cases.ray_engine import check_ray
 
         check_ray()
+        if options.address is not None and options.address.strip() in ("", LOCAL):
+            raise SettingsError(
+                f"--address is {options.address!r}, expected HOST:PORT or auto; leave it out to start Ray on this "
+                "machine."
+            )
     elif options.address is not None:
         raise SettingsError(f"--address is that of a Ray cluster; add --engine {RAY}.")
 
@@ -63,11 +71,35 @@ def outcomes_of(
 
 
 def recorded_outcomes(
-    found: Generator[Outcome], part: Part, cases: Sequence[Case], options: argparse.Namespace
+    found: Generator[Outcome], part: Part, cases: Sequence[Case], *, wanted: Options, options: argparse.Namespace
 ) -> Generator[Outcome]:
     """Return the outcomes of a part, which writes its record; ``cases`` are those of the whole archive."""
     from ..cases.parts import Record, recorded
 
-    record = Record.of(part, [case.name for case in cases])
+    record = Record.of(part, [case.name for case in cases], _settings(wanted, options))
     note(f"part {part}: {len(record.cases)} of {record.all_cases} cases")
     return recorded(found, record, options.output)
+
+
+def _settings(wanted: Options, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the results of a case depend on, without paths. Raise BundleError."""
+    from ..inference.released import released_bundle, weights_file
+    from ..inference.settings import read_settings, settings_digest
+
+    bundle = options.bundle or released_bundle()
+    return {
+        "formats": sorted(wanted.formats),
+        "acquisition": asdict(wanted.acquisition),
+        "planning": asdict(wanted.planning),
+        "identify": wanted.identify,
+        "tta": options.tta,
+        "refine": not options.no_refine,
+        "structures": sorted(name.strip() for name in options.structures.split(",")),
+        "shape_model": _digest(options.shape_model),
+        "bundle": [_digest(weights_file(bundle, options.weights)), settings_digest(read_settings(bundle))],
+    }
+
+
+def _digest(file: Path | None) -> str:
+    """Return the SHA-256 of a file; empty if there is none, which is refused when the network is loaded."""
+    return sha256_of_file(file) if file is not None and file.is_file() else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
@@ -35,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None and len(options.folders) > 1:
         raise SettingsError(f"merge got {len(options.folders)} folders; give the folder of the whole by -o.")
     output = options.output or options.folders[0]
+    _check_apart(output, options.folders)
     parts = found_parts(options.folders)
     check_writable(output)
     check_output(output, parts)
@@ -46,26 +49,32 @@ def run(options: argparse.Namespace) -> int:
             done(len(outcomes))
             if outcome.error:
                 say(f"failed: {outcome.error}")
-    remarks = list(parts.remarks())
+    manifests = {outcome.case: outcome.manifest for outcome in outcomes if outcome.manifest}
+    remarks = [*parts.remarks(), *mixture(manifests, "bundle")]
     for remark in remarks:
         say(f"incomplete: {remark}")
-    manifests = {outcome.case: outcome.manifest for outcome in outcomes if outcome.manifest}
-    for remark in mixture(manifests):
+    for remark in mixture(manifests, "versions"):
         note(f"note: {remark}")
-    written = [write_merged(output, parts, outcomes)]
-    if manifests:
-        written += write_review(output, manifests)
+    review = write_review(output, manifests) if manifests else []
+    written = [write_merged(output, parts, outcomes), *review]  # last, as a sign that all was written
     note(f"{len(manifests)} of {len(outcomes)} cases of {len(parts.placed)} of {parts.of} parts are done")
     if options.json:
-        show_json(
-            {
-                "cases": [outcome.as_json() for outcome in outcomes],
-                "missing_parts": [part.number for part in parts.missing],
-            }
-        )
+        show_json({"cases": [outcome.as_json() for outcome in outcomes], "missing_parts": parts.missing})
     else:
         for file in written:
             show(file)
     if outcomes and not manifests:
         return NOTHING_DONE
     return SOME_FAILED if remarks or len(manifests) < len(outcomes) else DONE
+
+
+def _check_apart(output: Path, folders: Sequence[Path]) -> None:
+    """Raise SettingsError if one of several folders is the output folder or holds it."""
+    inside = output.resolve()
+    inputs = {folder.resolve() for folder in folders}
+    for folder in inputs:
+        if len(inputs) > 1 and inside.is_relative_to(folder):
+            raise SettingsError(
+                f"-o {output} is in {folder}, one of the {len(inputs)} folders to merge; leave that one out, or "
+                "give another -o."
+            )

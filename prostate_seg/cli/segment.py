@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     given = named if part is None else part.share(named)
     found = outcomes_of(given, _loading(options), wanted, options)
     if part is not None:
-        found = recorded_outcomes(found, part, named, options)
+        found = recorded_outcomes(found, part, named, wanted=wanted, options=options)
     begun = time.monotonic()
     outcomes, interrupted = _finished(found, given, options, remark)
     if len(given) > 1:

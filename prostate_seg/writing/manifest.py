@@ -1,7 +1,7 @@
 """Entries of a case's manifest, and the digest that identifies a mask."""
 
 import hashlib
-from typing import NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from ..assessment.facts import Uncertainty
 from ..geometry.volume import Array, Orientation, Segmentation
 
 MANIFEST = "manifest.json"  # file name in a case's folder
-DIGESTS = "outputs_sha256"  # entry with the SHA-256 of every other file in the folder
+DIGESTS: Final = "outputs_sha256"  # entry with the SHA-256 of every other file in the folder
 
 
 class Image(TypedDict):
