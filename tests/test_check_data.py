@@ -25,6 +25,7 @@ def test_twelve_phantoms_of_twelve_patients_have_no_finding(clean, capsys):
     assert findings(clean, capsys) == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_the_only_finding(clean, tmp_path, capsys, name):
     plant, kind, cases = FAULTS[name]

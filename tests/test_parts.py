@@ -266,6 +266,7 @@ def test_a_part_without_cases_is_done_with_exit_0(segment, tmp_path):
     assert Record.read(tmp_path / "out" / "part-6-of-6.json").cases == ()
 
 
+@pytest.mark.slow
 def test_a_part_goes_on_where_it_stopped_and_2_of_its_3_cases_are_skipped(halves, segment, tmp_path):
     out = shutil.copytree(halves, tmp_path / "out")
     shutil.rmtree(out / "scan0-2")

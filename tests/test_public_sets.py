@@ -43,6 +43,7 @@ def regpro(tmp_path_factory):
     return folder, made
 
 
+@pytest.mark.slow
 def test_mu_regpro_keeps_voxels_spacing_and_its_official_split(regpro, tmp_path):
     data = tmp_path / "data"
     assert main(["prepare", "--from", "mu-regpro", str(regpro[0]), "-o", str(data), "--jobs", "2"]) == 0

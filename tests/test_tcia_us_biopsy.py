@@ -85,6 +85,7 @@ def test_masks_are_those_of_the_surfaces_voxel_for_voxel_on_voxels_of_three_diff
     assert b"PHANTOM" not in b"".join(path.read_bytes() for path in (tmp_path / "data/records").iterdir())
 
 
+@pytest.mark.slow
 def test_a_dot_at_the_end_of_the_uid_does_not_count_and_a_second_equal_surface_is_the_same(biopsies, tmp_path):
     folder, made = tmp_path / "set", biopsies[1]
     shutil.copytree(biopsies[0] / "Prostate-MRI-US-Biopsy/Prostate-MRI-US-Biopsy-0002", folder / "any/name")
