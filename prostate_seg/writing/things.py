@@ -15,7 +15,8 @@ from ..system.json_files import write_json
 from .contoured_volume import ContouredVolume
 from .request import Request
 
-NEEDLE = "needle"  # key of the structure that is drawn as a line
+NEEDLE = "needle"  # key of the structure that is always drawn as a line
+LINES = {NEEDLE: ("entry", "tip"), "seed": ("end 1", "end 2")}  # names of the ends, by the key of the structure
 SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
@@ -23,7 +24,7 @@ SCHEMA = (
 
 
 def write_things(path: Path, things: Sequence[Thing]) -> None:
-    """Write things with both ends in RAS mm, radius and score. Raise OutputError if the file cannot be written."""
+    """Write things with both ends in RAS mm, radius, score and direction. Raise OutputError."""
     write_json(path, {"space": SPACE, "things": rows_of(things)})
 
 
@@ -52,18 +53,25 @@ def rows_of(things: Sequence[Thing]) -> list[dict[str, Any]]:
             "end_mm": list(one.end_mm),
             "radius_mm": one.radius_mm,
             "score": one.score,
+            "direction": None if one.direction is None else [round(part, 6) for part in one.direction],
         }
         for one in things
     ]
 
 
 def lines(segmentation: Segmentation) -> list[tuple[str, str]]:
-    """Return name and content (``.mrk.json``) of a Slicer line for each needle, from its entry to its tip."""
-    return [
-        (_file(name), _markup(segmentation, "Line", [("entry", one.start_mm), ("tip", one.end_mm)], one.structure))
-        for name, one in numbered(segmentation.things)
-        if key(one.structure) == NEEDLE
-    ]
+    """Return name and content (``.mrk.json``) of Slicer lines, in the order of the things.
+
+    A needle's line runs from its entry to its tip. A seed has a line if its direction is known.
+    """
+    found = []
+    for name, one in numbered(segmentation.things):
+        if labels := LINES.get(key(one.structure)):
+            ends = zip(labels, (one.start_mm, one.end_mm), strict=True)
+            if one.direction is not None or key(one.structure) == NEEDLE:
+                bare = key(one.structure) != NEEDLE
+                found.append((_file(name), _markup(segmentation, "Line", list(ends), one.structure, bare=bare)))
+    return found
 
 
 def points(segmentation: Segmentation) -> list[tuple[str, str]]:
@@ -80,7 +88,10 @@ def _file(name: str) -> str:
     return name.replace("/", "-")
 
 
-def _markup(segmentation: Segmentation, kind: str, places: Sequence[tuple[str, Point]], name: str) -> str:
+def _markup(
+    segmentation: Segmentation, kind: str, places: Sequence[tuple[str, Point]], name: str, *, bare: bool = False
+) -> str:
+    """Return a markup of Slicer; a bare one shows no names and lengths, which would hide a hundred seeds."""
     controls: list[dict[str, Any]] = [
         {"id": str(number), "label": label, "position": [-x, -y, z], "selected": True, "locked": False,
          "visibility": True, "positionStatus": "defined"}
@@ -93,6 +104,7 @@ def _markup(segmentation: Segmentation, kind: str, places: Sequence[tuple[str, P
         "coordinateUnits": "mm",
         "locked": False,
         "controlPoints": controls,
-        "display": {"visibility": True, "selectedColor": colour, "color": colour},
+        "display": {"visibility": True, "selectedColor": colour, "color": colour}
+        | ({"propertiesLabelVisibility": False, "pointLabelsVisibility": False} if bare else {}),
     }
     return json.dumps({"@schema": SCHEMA, "markups": [markup]}, indent=1) + "\n"
