@@ -152,7 +152,7 @@ def _structures(options: argparse.Namespace, names: list[str], how: dict[str, An
     """Evaluate structures, and print what failed."""
     from ..evaluation import evaluate_structures
 
-    wanted = {name: value for name, value in how.items() if name != "structure"}
+    wanted = {name: value for name, value in how.items() if name != "structure"} | {"partial": options.partial}
     found = evaluate_structures(options.prediction, options.reference[0], names, **wanted)
     for remark in found.notes:
         note(f"note: {remark}")

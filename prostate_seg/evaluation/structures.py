@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def evaluate_structures(
     *,
     patients: Mapping[str, str] | None = None,
     resample: bool = False,
+    partial: bool = False,
     jobs: int | None = 1,
 ) -> StructureResults:
     """Evaluate several structures of masks against those of reference masks of the same name.
@@ -68,6 +69,8 @@ def evaluate_structures(
         As for :func:`.evaluate_folders`; there is one reference.
     names
         Names of the structures. Empty: all that the references have.
+    partial
+        Leave out the things of a reference without a prediction.
 
     Raises
     ------
@@ -81,7 +84,9 @@ def evaluate_structures(
         raise InputError(f"No case of {predictions} has exactly one mask in {references}; give matching names.")
     there = [(_names(pair.predictions[0]), _names(pair.references[0])) for pair in pairs]
     known = {key(name): name for _, expected in there for name in expected}
-    things = evaluate_things(predictions, references, names, grid_of=partial(_grid, pairs))
+    things = evaluate_things(
+        predictions, references, names, partial=partial, grid_of=lambda case: _grid(found, case)
+    )
     counted = {key(name) for name in (*things.matches, *things.panoptic)}
     if not known and not counted and not alone:
         raise InputError(
@@ -97,7 +102,7 @@ def evaluate_structures(
             if key(name) not in counted:
                 notes.append(f"No case has the structure {name}.")
             continue
-        one = partial(measured, resample=resample, structure=name, strict=True)
+        one = functools.partial(measured, resample=resample, structure=name, strict=True)
         results[name] = results_of(cases, one, jobs=jobs)
     for pair in pairs:
         notes += _overlaps(pair, results)

@@ -74,13 +74,13 @@ def evaluate_things(
     references: str | Path,
     names: Sequence[str] = (),
     *,
+    partial: bool = False,
     grid_of: Callable[[str], Grid | None] = lambda case: None,
 ) -> ThingResults:
     """Compare the things of cases of the same name, added up over the cases.
 
-    A case is a file ``NAME.things.json``, or a folder NAME with ``things.json`` or a panoptic map. A reference
-    without a prediction counts as missed; a prediction without a reference is left out, because its truth is
-    unknown. So is a structure that no reference has.
+    A case is a file ``NAME.things.json``, or a folder NAME with ``things.json`` or a panoptic map. A prediction
+    without a reference is left out, because its truth is unknown. So is a structure that no reference has.
 
     Parameters
     ----------
@@ -88,6 +88,8 @@ def evaluate_things(
         Two folders of cases, two folders of one case each, or two files.
     names
         Names of the structures. Empty: all.
+    partial
+        Leave out a reference without a prediction, which otherwise counts as missed.
     grid_of
         Function that gives the grid on which the things of a case are compared by their voxels. A panoptic map
         that does not list the ends of its things has a grid of its own.
@@ -95,25 +97,35 @@ def evaluate_things(
     found, expected = things_of_cases(Path(predictions), Path(references))
     cases, errors = [], []
     for name, file in expected.items():
+        if partial and name not in found:
+            continue
         try:
             cases.append(_compared(name, _drawn(found.get(name)), _drawn(file), grid_of))
         except ProstateSegError as error:
             errors.append(f"{name}: {error}")
+    notes = _notes(cases, names)
+    if expected and (more := [name for name in found if name not in expected]):
+        notes.append(f"The things of {_listed(more)} have no reference and are not scored.")
+    return ThingResults(*_sums(cases, names), tuple(notes), tuple(errors))
+
+
+def _sums(cases: Sequence[_Case], names: Sequence[str]) -> tuple[Matches, dict[str, Panoptic]]:
+    """Return the sums over the cases, by the structures of the references."""
     shown: dict[str, str] = {}
     for name in (name for case in cases for name in case.truth.structures):
         shown.setdefault(key(name), name)
-    if names:
-        shown = {kind: name for kind, name in shown.items() if kind in map(key, names)}
     matches: Matches = {}
     panoptic: dict[str, Panoptic] = {}
     for kind, name in shown.items():
+        if names and kind not in map(key, names):
+            continue
         for case in cases:
             if kind in case.matches:
                 before = matches.get(name, [ThingMatches(limit) for limit in LIMITS_MM])
                 matches[name] = [a + b for a, b in zip(before, case.matches[kind], strict=True)]
             if kind in case.panoptic:
                 panoptic[name] = panoptic.get(name, Panoptic()) + case.panoptic[kind]
-    return ThingResults(matches, panoptic, tuple(_notes(cases, names)), tuple(errors))
+    return matches, panoptic
 
 
 def things_of_cases(predictions: Path, references: Path) -> tuple[dict[str, Path], dict[str, Path]]:

@@ -98,7 +98,7 @@ def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) 
     orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
     number, name = 0, structure[0] if structure else CTV
     segments = _segments(path, array, fields)
-    if segments and (structure or len(segments) > 1):
+    if segments and (structure or len(segments) > 1 or is_panoptic(path)):
         number = chosen_structure(list(enumerate(segments, 1)), structure, path.name)
         name = list(segments)[number]
         array = segments[name]

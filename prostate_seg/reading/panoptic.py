@@ -30,6 +30,8 @@ def panoptic_structures(path: Path, labels: Array) -> dict[str, Array]:
     names, segments = _described(path, labels)
     filled = {category for one in segments for category in one.inside}
     instances = {one.of for one in segments if one.instance}
+    if not filled and instances >= set(names):
+        raise InputError(f"{path.name} holds instances alone, expected a region such as the CTV.")
     return {
         name: np.isin(labels, [one.number for one in segments if category in one.inside])
         for category, name in names.items()
