@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,28 +60,46 @@ def rows_of(things: Sequence[Thing]) -> list[dict[str, Any]]:
     ]
 
 
-def lines(segmentation: Segmentation) -> list[tuple[str, str]]:
-    """Return name and content (``.mrk.json``) of Slicer lines, in the order of the things.
+@dataclass(frozen=True)
+class Markup:
+    """A markup of 3D Slicer.
+
+    Attributes
+    ----------
+    name
+        Name of the markup and of its file.
+    content
+        Content of its file, ``.mrk.json``.
+    bare
+        Whether its labels are hidden; those of a hundred seeds would hide the image.
+    """
+
+    name: str
+    content: str
+    bare: bool = False
+
+
+def lines(segmentation: Segmentation) -> list[Markup]:
+    """Return Slicer lines, in the order of the things.
 
     A needle's line runs from its entry to its tip. A seed has a line if its direction is known.
     """
     found = []
     for name, one in numbered(segmentation.things):
-        if labels := LINES.get(key(one.structure)):
-            ends = zip(labels, (one.start_mm, one.end_mm), strict=True)
-            if one.direction is not None or key(one.structure) == NEEDLE:
-                bare = key(one.structure) != NEEDLE
-                found.append((_file(name), _markup(segmentation, "Line", list(ends), one.structure, bare=bare)))
+        kind = key(one.structure)
+        if kind in LINES and (kind == NEEDLE or one.direction is not None):
+            ends = list(zip(LINES[kind], (one.start_mm, one.end_mm), strict=True))
+            found.append(_markup(segmentation, "Line", name=_file(name), places=ends, structure=one.structure))
     return found
 
 
-def points(segmentation: Segmentation) -> list[tuple[str, str]]:
-    """Return name and content (``.mrk.json``) of a list of Slicer points for each other structure."""
+def points(segmentation: Segmentation) -> list[Markup]:
+    """Return a list of Slicer points for each structure but needles."""
     found = []
     for name, things in grouped(segmentation.things).items():
         if key(name) != NEEDLE:
             places = [(label, one.centre_mm) for label, one in numbered(things)]
-            found.append((_file(f"{name}s"), _markup(segmentation, "Fiducial", places, name)))
+            found.append(_markup(segmentation, "Fiducial", name=_file(f"{name}s"), places=places, structure=name))
     return found
 
 
@@ -89,15 +108,15 @@ def _file(name: str) -> str:
 
 
 def _markup(
-    segmentation: Segmentation, kind: str, places: Sequence[tuple[str, Point]], name: str, *, bare: bool = False
-) -> str:
-    """Return a markup of Slicer; a bare one shows no names and lengths, which would hide a hundred seeds."""
+    segmentation: Segmentation, kind: str, *, name: str, places: Sequence[tuple[str, Point]], structure: str
+) -> Markup:
+    bare = kind == "Line" and key(structure) != NEEDLE
     controls: list[dict[str, Any]] = [
         {"id": str(number), "label": label, "position": [-x, -y, z], "selected": True, "locked": False,
          "visibility": True, "positionStatus": "defined"}
         for number, (label, (x, y, z)) in enumerate(places, 1)
     ]  # fmt: skip
-    colour = [round(part / 255, 3) for part in segmentation.meaning(name).colour]
+    colour = [round(part / 255, 3) for part in segmentation.meaning(structure).colour]
     markup = {
         "type": kind,
         "coordinateSystem": "LPS",
@@ -107,4 +126,5 @@ def _markup(
         "display": {"visibility": True, "selectedColor": colour, "color": colour}
         | ({"propertiesLabelVisibility": False, "pointLabelsVisibility": False} if bare else {}),
     }
-    return json.dumps({"@schema": SCHEMA, "markups": [markup]}, indent=1) + "\n"
+    content = json.dumps({"@schema": SCHEMA, "markups": [markup]}, indent=1) + "\n"
+    return Markup(name, content, bare)
