@@ -12,6 +12,8 @@ from .common import path
 from .output import DONE, NOTHING_DONE, SOME_FAILED, note, say, show, show_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..evaluation import CaseResult, Observers
     from ..evaluation.structures import StructureResults
 
@@ -46,27 +48,14 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate masks against reference masks."""
-    from ..evaluation import (
-        between_observers,
-        check_results,
-        check_structure_results,
-        evaluate_folders,
-        read_patients,
-        things_alone,
-    )
-    from ..system.atomic import check_writable
+    from ..evaluation import between_observers, read_patients
 
     check_jobs(options.jobs)
     _check_report(options)
     if options.prediction.resolve() in {path.resolve() for path in options.reference}:
         raise InputError(f"{options.prediction} is given as prediction and as reference; give two.")
     if options.output:
-        from ..report import check_cohort
-
-        check_writable(options.output)
-        check_results(options.output)
-        check_structure_results(options.output)
-        check_cohort(options.output)
+        _check_output(options.output)
     how = {
         "patients": read_patients(options.patients) if options.patients else None,
         "resample": options.resample,
@@ -74,13 +63,7 @@ def run(options: argparse.Namespace) -> int:
         "jobs": options.jobs,
     }
     names = _structure_names(options)
-    no_masks = len(options.reference) == 1 and things_alone(options.prediction, options.reference[0])
-    if no_masks and names is None:
-        raise InputError(
-            f"{options.prediction} and {options.reference[0]} have needles and seeds of the same cases, but no "
-            "masks; give --structures all."
-        )
-    rows = [] if no_masks else evaluate_folders(options.prediction, options.reference, **how)
+    rows = _rows(options, names, how)
     more = None if names is None else _structures(options, names, how)
     several = len(options.reference) > 1
     observers = between_observers(options.reference, rows, **how) if several else None
@@ -102,6 +85,30 @@ def run(options: argparse.Namespace) -> int:
         return NOTHING_DONE
     failed = any(row.error for row in rows_of_all) or bool(things and things.errors)
     return SOME_FAILED if failed else DONE
+
+
+def _check_output(folder: Path) -> None:
+    """Raise OutputError if the tables or pages cannot be written, or would replace files of others."""
+    from ..evaluation import check_results, check_structure_results
+    from ..report import check_cohort
+    from ..system.atomic import check_writable
+
+    for check in (check_writable, check_results, check_structure_results, check_cohort):
+        check(folder)
+
+
+def _rows(options: argparse.Namespace, names: list[str] | None, how: dict[str, Any]) -> list[CaseResult]:
+    """Evaluate the masks; there are none if things alone are compared, for which --structures is needed."""
+    from ..evaluation import evaluate_folders, things_alone
+
+    if len(options.reference) > 1 or not things_alone(options.prediction, options.reference[0]):
+        return evaluate_folders(options.prediction, options.reference, **how)
+    if names is None:
+        raise InputError(
+            f"{options.prediction} and {options.reference[0]} have needles and seeds of the same cases, but no "
+            "masks; give --structures all."
+        )
+    return []
 
 
 def _show(

@@ -107,13 +107,13 @@ def write_cohort(
     measured = [result for result in results if result.metrics is not None]
     drawn = _plots(measured)
     body = [
-        _overview(results, left_out),
+        _overview(results, left_out) if results else "",
         section("Summary", _summary(results)) if measured else "",
         _structures(structures) if structures else "",
         _observers(observers) if observers else "",
         section("Plots", f"<div class=plots>{''.join(map(_place, drawn))}</div>") if drawn else "",
         section("Worst cases", f"<div class=gallery>{''.join(pictures.values())}</div>") if pictures else "",
-        section("All cases", _cases(results, set(pictures))),
+        section("All cases", _cases(results, set(pictures))) if results else "",
     ]
     write_page(folder / PAGE, TITLE, body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
     return [folder / PAGE, *(folder / PAGES / f"{case}.html" for case in pictures)]
