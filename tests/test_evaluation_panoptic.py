@@ -193,6 +193,15 @@ def test_a_map_of_instances_alone_is_no_mask_and_its_instances_count(cases):
     assert evaluate_structures(cases / "found", cases / "truth").things.panoptic["Seed"].matched == 0
 
 
+def test_a_damaged_map_beside_a_sound_ctv_fails_its_case(cases, capsys):
+    for name in ("found", "truth"):
+        write(Segmentation(GLAND.astype(np.uint8), AFFINE), cases / name / "a" / "ctv.nii.gz")
+    damaged = cases / "truth/a/panoptic/panoptic.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert main(["evaluate", str(cases / "found"), str(cases / "truth"), "--structures", "all"]) == 1
+    assert "failed: a: Cannot read the mask panoptic.nii.gz" in capsys.readouterr().err
+
+
 def test_two_folders_of_a_case_are_one_case(cases):
     found = evaluate_structures(cases / "found/a", cases / "truth/a")
     assert [one.case for one in found.results["CTV"]] == ["a"]

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     things = more.things if more is not None else None
     if all(row.error for row in rows) and not (things and (things.matches or things.panoptic)):
         return NOTHING_DONE
-    failed = any(row.error for row in rows_of_all) or bool(things and things.errors)
+    failed = any(row.error for row in rows_of_all) or bool(more is not None and more.errors)
     return SOME_FAILED if failed else DONE
 
 
@@ -163,7 +163,7 @@ def _structures(options: argparse.Namespace, names: list[str], how: dict[str, An
     found = evaluate_structures(options.prediction, options.reference[0], names, **wanted)
     for remark in found.notes:
         note(f"note: {remark}")
-    for error in found.things.errors:
+    for error in found.errors:
         say(f"failed: {error}")
     return found
 

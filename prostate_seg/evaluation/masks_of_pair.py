@@ -14,6 +14,7 @@ from ..geometry.structures import CTV, key
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..reading.chosen_structure import check_same_place, same_name, shown
 from ..reading.masks import frame_of_reference, has_contours_only, read_mask, structure_names
+from ..reading.panoptic import MAP, is_panoptic
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST
@@ -43,7 +44,8 @@ def several_masks(path: Path) -> Path:
         return path
     names = [FORMATS[name].file for name in ("seg-nrrd", "dicom-seg", "rtstruct")]
     files = [path / name for name in (*names[:2], *PANOPTIC, names[2])]
-    return next((file for file in files if file.is_file()), None) or current_mask(path)
+    there = (file for file in files if (is_panoptic(file) if file.name == MAP else file.is_file()))
+    return next(there, None) or current_mask(path)
 
 
 def read_pair(

@@ -58,7 +58,7 @@ def structures_as_json(found: StructureResults) -> dict[str, Any]:
     return {
         "interval": INTERVAL,
         "notes": list(found.notes),
-        "errors": list(found.things.errors),
+        "errors": list(found.errors),
         "panoptic_over_all": over_all(found),
         "panoptic": [asdict(row) for row in panoptic_rows(found)],
         "things": things_as_json(found.things.matches),

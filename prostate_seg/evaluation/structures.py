@@ -17,7 +17,7 @@ from ..reading.instances import Grid, grid_of_mask
 from ..reading.masks import read_mask, structure_names
 from .case import CaseResult, measured
 from .folders import paired, results_of
-from .masks_of_pair import several_masks
+from .masks_of_pair import current_mask, several_masks
 from .metrics import Panoptic
 from .pairs import Pair
 from .things import ThingResults, evaluate_things, things_alone
@@ -33,12 +33,15 @@ class StructureResults:
         One result for each case, by the name of the structure.
     notes
         Remarks: structures that exclude each other and overlap, and what is not scored.
+    errors
+        Why the structures or things of a case could not be compared, if no row says so.
     things
         Results of needles and seeds (:func:`.evaluate_things`).
     """
 
     results: Mapping[str, list[CaseResult]]
     notes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     things: ThingResults = field(default_factory=ThingResults)
 
     def panoptic(self, name: str) -> Panoptic:
@@ -82,7 +85,8 @@ def evaluate_structures(
     pairs = [pair for pair in found if _is_whole(pair)]
     if not pairs and not alone:
         raise InputError(f"No case of {predictions} has exactly one mask in {references}; give matching names.")
-    there = [(_names(pair.predictions[0]), _names(pair.references[0])) for pair in pairs]
+    errors: list[str] = []
+    there = [tuple(_names(path, pair.case, errors) for path in _files(pair)) for pair in pairs]
     known = {key(name): name for _, expected in there for name in expected}
     things = evaluate_things(
         predictions, references, names, partial=partial, grid_of=lambda case: _grid(found, case)
@@ -106,7 +110,7 @@ def evaluate_structures(
         results[name] = results_of(cases, one, jobs=jobs)
     for pair in pairs:
         notes += _overlaps(pair, results)
-    return StructureResults(results, tuple(notes), things)
+    return StructureResults(results, tuple(notes), (*errors, *things.errors), things)
 
 
 def _grid(pairs: Sequence[Pair], case: str) -> Grid | None:
@@ -123,10 +127,17 @@ def _is_whole(pair: Pair) -> bool:
     return len(pair.predictions) == len(pair.references) == 1
 
 
-def _names(path: Path) -> list[str]:
+def _files(pair: Pair) -> tuple[Path, Path]:
+    return pair.predictions[0], pair.references[0]
+
+
+def _names(path: Path, case: str, errors: list[str]) -> list[str]:
+    """Return the names in a file; add to the errors if it cannot be read and no row of the CTV says so."""
     try:
         return structure_names(several_masks(path))
-    except ProstateSegError:  # the result of the case says why
+    except ProstateSegError as error:
+        if several_masks(path) != current_mask(path):
+            errors.append(f"{case}: {error}")
         return []
 
 
@@ -134,7 +145,7 @@ def _overlaps(pair: Pair, evaluated: Mapping[str, Any]) -> list[str]:
     """Return a remark for each two structures of a prediction that exclude each other and overlap."""
     file = several_masks(pair.predictions[0])
     groups: dict[tuple[str, str | None], list[str]] = {}
-    for name in _names(pair.predictions[0]):
+    for name in _names(pair.predictions[0], pair.case, []):
         meaning = structure(name)
         if meaning.group and key(name) in {key(one) for one in evaluated}:
             groups.setdefault((meaning.group, meaning.parent), []).append(name)

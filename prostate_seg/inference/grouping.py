@@ -49,6 +49,8 @@ class Kind:
         A longer piece is cut into pieces of this length or less.
     missing
         Number of slices in a row that a piece may skip.
+    oriented
+        Whether the ends of every piece show its direction.
     """
 
     radius_mm: float
@@ -57,6 +59,7 @@ class Kind:
     shortest_mm: float = 0.0
     longest_mm: float = np.inf
     missing: int = 0
+    oriented: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Piece:
 
 
 KINDS = {  # by the key of the structure, needles first: what is beside a needle belongs to it
-    "needle": Kind(0.65, 0.4, 0.55, shortest_mm=NEEDLE_LENGTH_MM, missing=2),
+    "needle": Kind(0.65, 0.4, 0.55, shortest_mm=NEEDLE_LENGTH_MM, missing=2, oriented=True),
     "seed": Kind(0.4, 0.3, 0.45, longest_mm=SEED_LENGTH_MM + 1.0),
     "calcification": Kind(1.0, 0.3, 0.5),
 }
@@ -194,7 +197,7 @@ def _pieces(chain: list[Array], field: Array, kind: Kind, spacing: Array) -> lis
     low, high = _extent(points, line, field, spacing)
     border = np.array([-0.5, field.shape[2] - 0.5]) * spacing[2]
     if np.isinf(kind.longest_mm):
-        return [Piece(_on(line, np.array([low, high])), float(points[:, 3].mean()), kind.shortest_mm > 0)]
+        return [Piece(_on(line, np.array([low, high])), float(points[:, 3].mean()), kind.oriented)]
     count = max(1, int(np.ceil((high - low - spacing[2]) / kind.longest_mm)))
     pieces = []
     for first, last in pairwise(np.linspace(low, high, count + 1)):

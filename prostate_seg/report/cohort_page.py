@@ -195,7 +195,7 @@ def _structures(found: StructureResults) -> str:
     if quality := panoptic_rows(found):
         head = ["structure", "kind", "match", "matched", "missed", "invented", *_QUALITIES, "error, mm", "angle"]
         body += table(head, [list(vars(row).values()) for row in quality], caption=_PANOPTIC)
-    remarks = [*found.notes, *found.things.errors]
+    remarks = [*found.notes, *found.errors]
     return section("Structures", body + (listed(remarks) if remarks else ""))
 
 
