@@ -8,7 +8,7 @@ import pytest
 
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError
-from prostate_seg.evaluation import evaluate_structures, structure_rows, write_structure_results
+from prostate_seg.evaluation import evaluate_structures, over_all, structure_rows, write_structure_results
 from prostate_seg.geometry.volume import Segmentation
 from prostate_seg.writing import write
 
@@ -57,7 +57,7 @@ def test_every_structure_has_its_metrics_and_a_missed_one_counts(folders):
     # Urethra of b: IoU 1/3, no match: one match, one segment unmatched on each side
     assert rows["Urethra"][1]["recognition_quality"] == pytest.approx(1 / 2)
     assert rows["Bladder"][1]["panoptic_quality"] == pytest.approx(1 / 1.5)
-    assert found.over_all()["panoptic_quality"] == pytest.approx((1 + 1 / 2 + 1 / 1.5) / 3)
+    assert over_all(found)["panoptic_quality"] == pytest.approx((1 + 1 / 2 + 1 / 1.5) / 3)
 
 
 def test_a_structure_without_a_reference_is_an_error_and_not_a_score(folders):

@@ -12,6 +12,8 @@ from .common import path
 from .output import DONE, NOTHING_DONE, SOME_FAILED, note, say, show, show_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..evaluation import CaseResult, Observers
     from ..evaluation.structures import StructureResults
 
@@ -46,26 +48,14 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate masks against reference masks."""
-    from ..evaluation import (
-        between_observers,
-        check_results,
-        check_structure_results,
-        evaluate_folders,
-        read_patients,
-    )
-    from ..system.atomic import check_writable
+    from ..evaluation import between_observers, read_patients
 
     check_jobs(options.jobs)
     _check_report(options)
     if options.prediction.resolve() in {path.resolve() for path in options.reference}:
         raise InputError(f"{options.prediction} is given as prediction and as reference; give two.")
     if options.output:
-        from ..report import check_cohort
-
-        check_writable(options.output)
-        check_results(options.output)
-        check_structure_results(options.output)
-        check_cohort(options.output)
+        _check_output(options.output)
     how = {
         "patients": read_patients(options.patients) if options.patients else None,
         "resample": options.resample,
@@ -73,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         "jobs": options.jobs,
     }
     names = _structure_names(options)
-    rows = evaluate_folders(options.prediction, options.reference, **how)
+    rows = _rows(options, names, how)
     more = None if names is None else _structures(options, names, how)
     several = len(options.reference) > 1
     observers = between_observers(options.reference, rows, **how) if several else None
@@ -90,9 +80,35 @@ def run(options: argparse.Namespace) -> int:
     _say_what_failed(rows_of_all, alone, partial=options.partial)
     if options.output:
         _write(options, rows, observers, more, left_out=alone if options.partial else 0)
-    if all(row.error for row in rows):
+    things = more.things if more is not None else None
+    if all(row.error for row in rows) and not (things and (things.matches or things.panoptic)):
         return NOTHING_DONE
-    return SOME_FAILED if any(row.error for row in rows_of_all) else DONE
+    failed = any(row.error for row in rows_of_all) or bool(more is not None and more.errors)
+    return SOME_FAILED if failed else DONE
+
+
+def _check_output(folder: Path) -> None:
+    """Raise OutputError if the tables or pages cannot be written, or would replace files of others."""
+    from ..evaluation import check_results, check_structure_results
+    from ..report import check_cohort
+    from ..system.atomic import check_writable
+
+    for check in (check_writable, check_results, check_structure_results, check_cohort):
+        check(folder)
+
+
+def _rows(options: argparse.Namespace, names: list[str] | None, how: dict[str, Any]) -> list[CaseResult]:
+    """Evaluate the masks; there are none if things alone are compared, for which --structures is needed."""
+    from ..evaluation import evaluate_folders, things_alone
+
+    if len(options.reference) > 1 or not things_alone(options.prediction, options.reference[0]):
+        return evaluate_folders(options.prediction, options.reference, **how)
+    if names is None:
+        raise InputError(
+            f"{options.prediction} and {options.reference[0]} have needles and seeds of the same cases, but no "
+            "masks; give --structures all."
+        )
+    return []
 
 
 def _show(
@@ -108,7 +124,8 @@ def _show(
         found = [row.as_json() for row in rows]
         show_json(found if more is None else {"cases": found, "structures": structures_as_json(more)})
         return
-    _show_rows(rows, observers)
+    if rows:
+        _show_rows(rows, observers)
     if more is not None:
         _show_structures(more)
 
@@ -142,10 +159,12 @@ def _structures(options: argparse.Namespace, names: list[str], how: dict[str, An
     """Evaluate structures, and print what failed."""
     from ..evaluation import evaluate_structures
 
-    wanted = {name: value for name, value in how.items() if name != "structure"}
+    wanted = {name: value for name, value in how.items() if name != "structure"} | {"partial": options.partial}
     found = evaluate_structures(options.prediction, options.reference[0], names, **wanted)
     for remark in found.notes:
         note(f"note: {remark}")
+    for error in found.errors:
+        say(f"failed: {error}")
     return found
 
 
@@ -196,34 +215,33 @@ def _pages(options: argparse.Namespace) -> int:
 
 
 def _show_structures(found: StructureResults) -> None:
-    from ..evaluation import structure_rows
+    from ..evaluation import panoptic_rows, structure_rows
 
-    def cell(value: float | None, digits: int) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
+    def cells(item: object, columns: list[tuple[str, int, int]]) -> str:
+        values = item if isinstance(item, dict) else vars(item)
+        return " ".join(f"{_cell(values.get(name), digits):>{width}s}" for name, width, digits in columns)
 
-    show("")
-    show(
-        f"{'structure':24s} {'cases':>5s} {'dice':>6s} {'hd95_mm':>8s} {'assd_mm':>8s} "
-        f"{'PQ':>6s} {'SQ':>6s} {'RQ':>6s}"
-    )
-    names = [("dice", 6, 3), ("hd95_mm", 8, 2), ("assd_mm", 8, 2)]
-    names += [(f"{part}_quality", 6, 3) for part in ("panoptic", "segmentation", "recognition")]
-    for name, count, means in structure_rows(found):
-        cells = " ".join(f"{cell(means.get(metric), digits):>{width}s}" for metric, width, digits in names)
-        show(f"{name:24s} {count:5d} {cells}")
-    over_all = " ".join(f"{cell(value, 3):>6s}" for value in found.over_all().values())
-    show(f"{'over all structures':54s} {over_all}")
-    if not found.things:
-        return
-    show("")
-    show(
-        f"{'things':16s} {'within mm':>9s} {'matched':>8s} {'missed':>7s} {'invented':>8s} {'RQ':>6s} "
-        f"{'error mm':>9s}"
-    )
-    for name, matches in found.things.items():
-        for one in matches:
-            rest = f"{cell(one.recognition_quality, 3):>6s} {cell(one.median_error_mm, 2):>9s}"
-            show(f"{name:16s} {one.limit_mm:9g} {len(one.errors_mm):8d} {one.missed:7d} {one.invented:8d} {rest}")
+    means = [("dice", 6, 3), ("hd95_mm", 8, 2), ("assd_mm", 8, 2)]
+    if rows := structure_rows(found):
+        show("")
+        show(f"{'structure':24s} {'cases':>5s} {'dice':>6s} {'hd95_mm':>8s} {'assd_mm':>8s}")
+    for name, count, values in rows:
+        show(f"{name:24s} {count:5d} {cells(values, means)}")
+    if table := panoptic_rows(found):
+        show("")
+        show(
+            f"{'structure':24s} {'match':>7s} {'matched':>7s} {'missed':>7s} {'invented':>8s} "
+            f"{'PQ':>6s} {'SQ':>6s} {'RQ':>6s} {'error_mm':>8s} {'angle':>6s}"
+        )
+    columns = [("matched", 7, 0), ("missed", 7, 0), ("invented", 8, 0)]
+    columns += [(f"{part}_quality", 6, 3) for part in ("panoptic", "segmentation", "recognition")]
+    columns += [("median_error_mm", 8, 2), ("median_angle_deg", 6, 1)]
+    for row in table:
+        show(f"{row.structure:24s} {row.match:>7s} {cells(row, columns)}")
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _show_rows(rows: list[CaseResult], observers: Observers | None) -> None:

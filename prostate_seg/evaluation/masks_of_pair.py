@@ -14,10 +14,11 @@ from ..geometry.structures import CTV, key
 from ..geometry.volume import Segmentation, Volume, same_grid
 from ..reading.chosen_structure import check_same_place, same_name, shown
 from ..reading.masks import frame_of_reference, has_contours_only, read_mask, structure_names
+from ..reading.panoptic import MAP, is_panoptic
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
 from ..writing.manifest import MANIFEST
-from .pairs import IN_CASE_FOLDER
+from .pairs import IN_CASE_FOLDER, PANOPTIC
 
 LARGEST_CHANGE = 0.05  # largest relative change of a prediction's volume by resampling
 NO_PLACE = "Not both files name a frame of reference, so whether the masks lie in the same one is unknown."
@@ -41,8 +42,10 @@ def several_masks(path: Path) -> Path:
     """Return the file of all structures: the path itself, or in a case's folder the first that can hold several."""
     if not path.is_dir():
         return path
-    files = (path / FORMATS[name].file for name in ("seg-nrrd", "dicom-seg", "rtstruct"))
-    return next((file for file in files if file.is_file()), None) or current_mask(path)
+    names = [FORMATS[name].file for name in ("seg-nrrd", "dicom-seg", "rtstruct")]
+    files = [path / name for name in (*names[:2], *PANOPTIC, names[2])]
+    there = (file for file in files if (is_panoptic(file) if file.name == MAP else file.is_file()))
+    return next(there, None) or current_mask(path)
 
 
 def read_pair(
@@ -163,9 +166,10 @@ def _resampled(mask: Segmentation, like: Segmentation, name: str) -> tuple[Segme
     return found, note
 
 
-def grid_text(mask: Segmentation) -> str:
+def grid_text(mask: Segmentation | Volume) -> str:
     """Return shape, spacing and origin of a mask for a message."""
-    shape = " x ".join(str(length) for length in mask.labels.shape)
+    values = mask.array if isinstance(mask, Volume) else mask.labels
+    shape = " x ".join(str(length) for length in values.shape)
     spacing = " x ".join(f"{length:.4g}" for length in mask.spacing_mm)
     origin = ", ".join(f"{position:.4g}" for position in mask.affine[:3, 3])
     return f"{shape} voxels of {spacing} mm from ({origin})"

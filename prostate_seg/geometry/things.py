@@ -31,6 +31,8 @@ class Thing:
         Radius, above 0.
     score
         Probability that it is one, 0 to 1; 1 if it was drawn by hand.
+    oriented
+        Whether its ends show its direction; False if only its centre is known.
     """
 
     structure: str
@@ -38,6 +40,7 @@ class Thing:
     end_mm: Point
     radius_mm: float
     score: float = 1.0
+    oriented: bool = True
 
     def __post_init__(self) -> None:
         if not is_name(self.structure):
@@ -64,6 +67,14 @@ class Thing:
         """Distance of both ends."""
         return float(np.linalg.norm(np.subtract(self.end_mm, self.start_mm)))
 
+    @property
+    def direction(self) -> Point | None:
+        """Unit vector in RAS from start to end; None if it is not known or both ends are one point."""
+        if not self.oriented or self.length_mm == 0:
+            return None
+        x, y, z = ((b - a) / self.length_mm for a, b in zip(self.start_mm, self.end_mm, strict=True))
+        return x, y, z
+
     def moved(self, transform: Array) -> Thing:
         """Return the thing after an affine transform (4, 4) of RAS mm; the radius stays."""
         ends = np.array([self.start_mm, self.end_mm]) @ transform[:3, :3].T + transform[:3, 3]
@@ -71,10 +82,10 @@ class Thing:
         return replace(self, start_mm=start, end_mm=end)
 
     def angle_to_deg(self, other: Thing) -> float | None:
-        """Return the angle between two things in degrees, 0 to 90; None if one has no length."""
-        one, two = (np.subtract(thing.end_mm, thing.start_mm) for thing in (self, other))
-        size = float(np.linalg.norm(one) * np.linalg.norm(two))
-        return None if size == 0 else float(np.degrees(np.arccos(min(1.0, abs(float(one @ two)) / size))))
+        """Return the angle between two things in degrees, 0 to 90; None if the direction of one is not known."""
+        if self.direction is None or other.direction is None:
+            return None
+        return float(np.degrees(np.arccos(min(1.0, abs(float(np.dot(self.direction, other.direction)))))))
 
 
 def voxels_of(thing: Thing, affine: Array, shape: tuple[int, ...]) -> Array:

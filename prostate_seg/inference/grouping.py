@@ -8,7 +8,7 @@ are in mm of the grid: index times spacing, slices along the third axis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +28,7 @@ LEAN = 0.25  # largest sideways shift of a needle or seed per mm along it
 REACH_MM = 0.6  # sideways error of a cross-section that is still linked
 NEEDLE_LENGTH_MM = 10.0  # a shorter line is no needle
 SEED_LENGTH_MM = 4.5  # of the usual seeds for brachytherapy (AAPM TG-43)
+SEEN_MM = 0.8 * SEED_LENGTH_MM  # shortest run of cross-sections that shows the direction of a seed
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Kind:
         A longer piece is cut into pieces of this length or less.
     missing
         Number of slices in a row that a piece may skip.
+    oriented
+        Whether the ends of every piece show its direction.
     """
 
     radius_mm: float
@@ -56,10 +59,20 @@ class Kind:
     shortest_mm: float = 0.0
     longest_mm: float = np.inf
     missing: int = 0
+    oriented: bool = False
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A straight piece: both ends (2, 3) in mm of the grid, its score, and whether they show its direction."""
+
+    ends: Array
+    score: float
+    oriented: bool
 
 
 KINDS = {  # by the key of the structure, needles first: what is beside a needle belongs to it
-    "needle": Kind(0.65, 0.4, 0.55, shortest_mm=NEEDLE_LENGTH_MM, missing=2),
+    "needle": Kind(0.65, 0.4, 0.55, shortest_mm=NEEDLE_LENGTH_MM, missing=2, oriented=True),
     "seed": Kind(0.4, 0.3, 0.45, longest_mm=SEED_LENGTH_MM + 1.0),
     "calcification": Kind(1.0, 0.3, 0.5),
 }
@@ -80,7 +93,8 @@ def things_in(probability: Array, affine: Array, names: Sequence[str]) -> list[T
     Returns
     -------
     list of Thing
-        Needles run from their entry to their tip. The entry is at the end of the image that more needles reach.
+        Needles run from their entry to their tip. The entry is at the end of the image that more needles reach. A
+        seed is oriented if its cross-sections alone span most of its length, a calcification never.
     """
     spacing = np.array(spacing_of(affine))
     best = probability.max(axis=0)
@@ -91,17 +105,16 @@ def things_in(probability: Array, affine: Array, names: Sequence[str]) -> list[T
         if kind not in fields:
             continue
         name, field = fields[kind]
-        points = [
-            one for one in _peaks(field, best, how.peak, spacing) if not any(_beside(one, line) for line in needles)
-        ]
+        peaks = _peaks(field, best, how.peak, spacing)
+        points = [one for one in peaks if not any(_beside(one, line) for line in needles)]
         pieces = [piece for chain in _chains(points, how, spacing) for piece in _pieces(chain, field, how, spacing)]
-        kept = [(ends, score) for ends, score in pieces if _length(ends) >= how.shortest_mm and score >= how.score]
+        kept = [one for one in pieces if _length(one.ends) >= how.shortest_mm and one.score >= how.score]
         if kind == "needle":
-            needles = [ends for ends, _ in kept]
+            needles = [one.ends for one in kept]
             kept = _from_entry(kept, (field.shape[2] - 1) * spacing[2])
-        for ends, score in sorted(kept, key=lambda pair: -pair[1]):
-            (x, y, z), (u, v, w) = (ends / spacing @ affine[:3, :3].T + affine[:3, 3]).tolist()
-            found.append(Thing(name, (x, y, z), (u, v, w), how.radius_mm, round(score, 3)))
+        for one in sorted(kept, key=lambda piece: -piece.score):
+            (x, y, z), (u, v, w) = (one.ends / spacing @ affine[:3, :3].T + affine[:3, 3]).tolist()
+            found.append(Thing(name, (x, y, z), (u, v, w), how.radius_mm, round(one.score, 3), one.oriented))
     return found
 
 
@@ -177,14 +190,14 @@ def _line(points: Array) -> Any:
     return lambda at: fit[0] + fit[1] * (at - z.mean())
 
 
-def _pieces(chain: list[Array], field: Array, kind: Kind, spacing: Array) -> list[tuple[Array, float]]:
-    """Return both ends (2, 3) and the score of each piece of a chain, cut off at the first and last slice."""
+def _pieces(chain: list[Array], field: Array, kind: Kind, spacing: Array) -> list[Piece]:
+    """Return the pieces of a chain, cut off at the first and last slice."""
     points = np.array(chain)
     line = _line(points)
     low, high = _extent(points, line, field, spacing)
     border = np.array([-0.5, field.shape[2] - 0.5]) * spacing[2]
     if np.isinf(kind.longest_mm):
-        return [(_on(line, np.array([low, high])), float(points[:, 3].mean()))]
+        return [Piece(_on(line, np.array([low, high])), float(points[:, 3].mean()), kind.oriented)]
     count = max(1, int(np.ceil((high - low - spacing[2]) / kind.longest_mm)))
     pieces = []
     for first, last in pairwise(np.linspace(low, high, count + 1)):
@@ -193,7 +206,8 @@ def _pieces(chain: list[Array], field: Array, kind: Kind, spacing: Array) -> lis
         slope = line(middle + 1.0) - line(middle)
         half = 0.5 * SEED_LENGTH_MM / np.sqrt(1 + slope @ slope)
         ends = _on(line, np.clip([middle - half, middle + half], *border))
-        pieces.append((ends, float((inside if len(inside) else points)[:, 3].mean())))
+        score = float((inside if len(inside) else points)[:, 3].mean())
+        pieces.append(Piece(ends, score, count == 1 and bool(np.ptp(points[:, 2]) >= SEEN_MM)))
     return pieces
 
 
@@ -241,8 +255,8 @@ def _length(ends: Array) -> float:
     return float(np.linalg.norm(ends[1] - ends[0]))
 
 
-def _from_entry(needles: list[tuple[Array, float]], last_z: float) -> list[tuple[Array, float]]:
+def _from_entry(needles: list[Piece], last_z: float) -> list[Piece]:
     """Turn all needles so that they start at the end of the image that more of them reach."""
-    low = sum(ends[0, 2] <= 0 for ends, _ in needles)
-    high = sum(ends[1, 2] >= last_z for ends, _ in needles)
-    return [(ends[::-1], score) for ends, score in needles] if high > low else needles
+    low = sum(one.ends[0, 2] <= 0 for one in needles)
+    high = sum(one.ends[1, 2] >= last_z for one in needles)
+    return [replace(one, ends=one.ends[::-1]) for one in needles] if high > low else needles

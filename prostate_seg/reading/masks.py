@@ -68,10 +68,10 @@ def read_mask(
     """
     names = (structure,) if isinstance(structure, str) else structure
     with as_file(source) as path:
-        return replace(_guarded(_read_mask, path, like, names))  # checks the values again
+        return replace(in_child(_read_mask, path, like, names))  # checks the values again
 
 
-def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Result:
+def in_child(function: Callable[..., Result], path: Path, *arguments: Any) -> Result:
     """Call a function for a file in the child process. Raises InputError that names the file."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"Cannot read the mask {path.name}: it is a named pipe or a device, expected a file.")
@@ -84,7 +84,7 @@ def _guarded(function: Callable[..., Result], path: Path, *arguments: Any) -> Re
         raise type(error)(f"Cannot read the mask {path.name}: {error}") from error
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
     """Return whether a file is DICOM by its suffix or its content; exports often have no suffix."""
     with suppress(OSError):
         return path.name.lower().endswith(".dcm") or (path.is_file() and file_kind(path) == "dicom")
@@ -92,13 +92,13 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _read_mask(path: Path, like: Segmentation | None, structure: Sequence[str]) -> Segmentation:
-    if _is_dicom(path):
+    if is_dicom(path):
         return _read_dicom(path, like, structure)
-    array, affine, fields = _read(path)
+    array, affine, fields = read_values(path)
     orientation: Orientation = "assumed" if fields.get("orientation") == "assumed" else "file"
     number, name = 0, structure[0] if structure else CTV
     segments = _segments(path, array, fields)
-    if segments and (structure or len(segments) > 1):
+    if segments and (structure or len(segments) > 1 or is_panoptic(path)):
         number = chosen_structure(list(enumerate(segments, 1)), structure, path.name)
         name = list(segments)[number]
         array = segments[name]
@@ -116,24 +116,24 @@ def structure_names(path: Path) -> list[str]:
     ROIs of a structure set that enclose no area are left out. The list is empty for a file that names none.
     InputError is raised if the file cannot be read.
     """
-    return _guarded(_structure_names, path)
+    return in_child(_structure_names, path)
 
 
 def _structure_names(path: Path) -> list[str]:
-    if _is_dicom(path):
+    if is_dicom(path):
         return list(_dicom_masks().structure_names(path))
-    array, _, fields = _read(path)
+    array, _, fields = read_values(path)
     return list(_segments(path, array, fields))
 
 
 def has_contours_only(path: Path) -> bool:
     """Return whether a mask file is an RT Structure Set, which has contours but no grid."""
-    return _is_dicom(path) and _guarded(_dicom_kind, path) == "structure-set"
+    return is_dicom(path) and in_child(_dicom_kind, path) == "structure-set"
 
 
 def frame_of_reference(path: Path) -> str:
     """Return the Frame of Reference UID of a DICOM file, or an empty text if the file or the UID does not exist."""
-    return _guarded(_frame_of_reference, path) if path.is_file() else ""
+    return in_child(_frame_of_reference, path) if path.is_file() else ""
 
 
 def _frame_of_reference(path: Path) -> str:
@@ -186,11 +186,11 @@ def read_segments(path: Path) -> tuple[dict[str, Array], Array]:
     GeometryError
         The axes or the geometry of the mask are not valid.
     """
-    return _guarded(_read_segments, Path(path))
+    return in_child(_read_segments, Path(path))
 
 
 def _read_segments(path: Path) -> tuple[dict[str, Array], Array]:
-    array, affine, fields = _read(path)
+    array, affine, fields = read_values(path)
     if segments := _segments(path, array, fields):
         return segments, affine
     if array.ndim != 3:
@@ -223,7 +223,7 @@ def _segments(path: Path, array: Array, fields: Mapping[str, str]) -> dict[str, 
     return segments
 
 
-def _read(path: Path) -> tuple[Array, Array, dict[str, str]]:
+def read_values(path: Path) -> tuple[Array, Array, dict[str, str]]:
     """Read the values (I, J, K) or (I, J, K, layers), the RAS affine and the header fields of a mask file."""
     try:
         kind = file_kind(path)

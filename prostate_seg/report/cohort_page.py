@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import InputError, OutputError, ProstateSegError
-from ..evaluation import CaseResult, Observers, StructureResults, structure_rows
+from ..evaluation import CaseResult, Observers, StructureResults, panoptic_rows, structure_rows
 from ..evaluation.metrics import Metrics
 from ..evaluation.summary import Summary
 from ..evaluation.tables import INTERVAL, panoptic_slices, summaries_of
@@ -38,6 +38,12 @@ _BOXES = {
         f"distance_{name}_mm": name for name in ("anterior", "posterior", "left", "right")
     },
 }
+_QUALITIES = ("PQ", "SQ", "RQ")
+_PANOPTIC = (
+    "Panoptic quality PQ = SQ x RQ. A region is one segment in each case; needles, seeds and calcifications are "
+    "instances. A match has an IoU above 0.5, or a distance of at most the given one (needles: of the tips), with "
+    "its median error and angle in degrees."
+)
 
 
 def check_cohort(folder: str | Path) -> None:
@@ -101,13 +107,13 @@ def write_cohort(
     measured = [result for result in results if result.metrics is not None]
     drawn = _plots(measured)
     body = [
-        _overview(results, left_out),
+        _overview(results, left_out) if results else "",
         section("Summary", _summary(results)) if measured else "",
         _structures(structures) if structures else "",
         _observers(observers) if observers else "",
         section("Plots", f"<div class=plots>{''.join(map(_place, drawn))}</div>") if drawn else "",
         section("Worst cases", f"<div class=gallery>{''.join(pictures.values())}</div>") if pictures else "",
-        section("All cases", _cases(results, set(pictures))),
+        section("All cases", _cases(results, set(pictures))) if results else "",
     ]
     write_page(folder / PAGE, TITLE, body, data={"plots": drawn}, scripts=["plotly", "tables.js"])
     return [folder / PAGE, *(folder / PAGES / f"{case}.html" for case in pictures)]
@@ -182,12 +188,15 @@ def _summary_row(name: str, summary: Summary) -> list[Any]:
 
 
 def _structures(found: StructureResults) -> str:
-    rows = [[name, count, *values.values()] for name, count, values in structure_rows(found)]
-    rows.append(["mean over structures", None, None, None, None, *found.over_all().values()])
-    head = ("structure", "cases", "Dice", "HD95, mm", "ASSD, mm", "PQ", "SQ", "RQ")
-    note = "Panoptic quality with each structure of a case as one segment; a match has an IoU above 0.5."
-    remarks = listed(list(found.notes)) if found.notes else ""
-    return section("Structures", table(head, rows, caption=note) + remarks)
+    means = ("dice", "hd95_mm", "assd_mm")
+    rows = [[name, count, *map(values.get, means)] for name, count, values in structure_rows(found)]
+    head = ["structure", "cases", "Dice", "HD95, mm", "ASSD, mm"]
+    body = table(head, rows, caption="Means over the cases.") if rows else ""
+    if quality := panoptic_rows(found):
+        head = ["structure", "kind", "match", "matched", "missed", "invented", *_QUALITIES, "error, mm", "angle"]
+        body += table(head, [list(vars(row).values()) for row in quality], caption=_PANOPTIC)
+    remarks = [*found.notes, *found.errors]
+    return section("Structures", body + (listed(remarks) if remarks else ""))
 
 
 def _observers(observers: Observers) -> str:

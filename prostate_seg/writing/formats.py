@@ -176,6 +176,15 @@ _ROWS = (
         things=True,
     ),
     Format(
+        "seg-nrrd-things",
+        "things.seg.nrrd",
+        f"{_FILES}.nrrd:write_things",
+        "one segment for each needle, seed and calcification, for 3D Slicer",
+        needs=("things",),
+        mask=False,
+        things=True,
+    ),
+    Format(
         "planimetry",
         "planimetry.html",
         "prostate_seg.report.planimetry_page:write_planimetry",

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -21,7 +22,7 @@ from ..system.atomic import checked_suffix, replacing
 from .nrrd import TARGET_CONTEXT, layered, write_nrrd, write_seg_nrrd
 from .request import Request
 from .surface import surface_of, write_surface
-from .things import lines, points
+from .things import Markup, lines, points
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # date of every file in the archive, so that the same scene gives the same bytes
 VIEWS = ("Red", "Green", "Yellow")
@@ -49,8 +50,8 @@ def write_scene(path: str | os.PathLike[str], volume: Volume, segmentation: Segm
             write_nrrd(data / "CTV uncertainty.nrrd", Volume(doubt, segmentation.affine))
         (data / "prostate_targets.term.json").write_text(terminology(), encoding="utf-8")
         (data / "prostate_structures.ctbl").write_text(colour_table(segmentation), encoding="utf-8")
-        for markup, content in _all_markups(segmentation):
-            (data / f"{markup}.mrk.json").write_text(content, encoding="utf-8")
+        for markup in (*lines(segmentation), *points(segmentation)):
+            (data / f"{markup.name}.mrk.json").write_text(markup.content, encoding="utf-8")
         scene = _scene(segmentation)
         with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             _add(archive, f"{name}/{name}.mrml", scene.encode(), zipfile.ZIP_DEFLATED)
@@ -127,28 +128,25 @@ def _scene(segmentation: Segmentation) -> str:
         _node("ModelStorage", _id("ModelStorage"), "CTV surface storage", fileName="Data/CTV surface.vtk",
               coordinateSystem="LPS"),
     ]  # fmt: skip
-    nodes += _markups("MarkupsLine", [name for name, _ in lines(segmentation)])
-    nodes += _markups("MarkupsFiducial", [name for name, _ in points(segmentation)])
+    nodes += _markups("MarkupsLine", lines(segmentation))
+    nodes += _markups("MarkupsFiducial", points(segmentation))
     if segmentation.probability is not None:
         nodes += _volume(2, "CTV uncertainty", "vtkMRMLColorTableNodeIron")
     body = "\n".join(f" {node}" for node in nodes)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<MRML version="Slicer 5.8.1" userTags="">\n{body}\n</MRML>\n'
 
 
-def _all_markups(segmentation: Segmentation) -> list[tuple[str, str]]:
-    return [*lines(segmentation), *points(segmentation)]
-
-
-def _markups(kind: str, names: list[str]) -> list[str]:
+def _markups(kind: str, markups: Sequence[Markup]) -> list[str]:
     """Return nodes of markups: lines or lists of points, each in a file of its own."""
     display = f"{kind.removesuffix('Line').removesuffix('Fiducial')}{'Fiducial' * kind.endswith('Fiducial')}Display"
     nodes = []
-    for number, name in enumerate(names, 1):
+    hidden = {"propertiesLabelVisibility": "false", "pointLabelsVisibility": "false"}
+    for number, one in enumerate(markups, 1):
         own = [_id(f"{kind}{part}", number) for part in ("", "Display", "Storage")]
         nodes += [
-            _node(kind, own[0], name, references=f"display:{own[1]};storage:{own[2]};"),
-            _node(display, own[1], f"{name} display", visibility="true"),
-            _node("MarkupsJsonStorage", own[2], f"{name} storage", fileName=f"Data/{name}.mrk.json",
+            _node(kind, own[0], one.name, references=f"display:{own[1]};storage:{own[2]};"),
+            _node(display, own[1], f"{one.name} display", visibility="true", **(hidden if one.bare else {})),
+            _node("MarkupsJsonStorage", own[2], f"{one.name} storage", fileName=f"Data/{one.name}.mrk.json",
                   coordinateSystem="LPS"),
         ]  # fmt: skip
     return nodes

@@ -7,12 +7,13 @@ score. Counts are summed over the data set before the division, so the quality i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import GeometryError
+from ...geometry.structures import key
 from ...geometry.volume import Array
 from .masks import checked_masks
 
@@ -94,6 +95,33 @@ def panoptic_counts(
             raise GeometryError(f"The void has shape {unknown.shape}, expected that of {name}, {shape}.")
         counts[name] = _one(drawn, truth & ~unknown, unknown)
     return counts
+
+
+def instance_counts(
+    prediction: Array, reference: Array, names: tuple[Sequence[str], Sequence[str]]
+) -> dict[str, Panoptic]:
+    """Count the matches of the instances in one image, by the key of their structure.
+
+    Parameters
+    ----------
+    prediction, reference
+        Number of the instance in each voxel, from 1; 0 for none. The shapes are equal.
+    names
+        Structure of each predicted instance, and of each reference instance. One without voxels has no match.
+    """
+    kinds = [[key(name) for name in part] for part in names]
+    sizes = [np.bincount(labels.ravel(), minlength=1) for labels in (prediction, reference)]
+    both = (prediction > 0) & (reference > 0)
+    pairs, shared = np.unique(np.stack([prediction[both], reference[both]]), axis=1, return_counts=True)
+    found = dict.fromkeys([*kinds[1], *kinds[0]], Panoptic())
+    for drawn, truth, count in zip(*pairs.tolist(), shared.tolist(), strict=True):
+        iou = count / int(sizes[0][drawn] + sizes[1][truth] - count)
+        if iou > 0.5 and (kind := kinds[0][drawn - 1]) == kinds[1][truth - 1]:
+            found[kind] += Panoptic(1, iou)
+    return {
+        kind: one + Panoptic(0, 0.0, *(part.count(kind) - one.matched for part in kinds))
+        for kind, one in found.items()
+    }
 
 
 def panoptic_quality(images: Iterable[Mapping[str, Panoptic]]) -> dict[str, Panoptic]:

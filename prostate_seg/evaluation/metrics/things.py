@@ -32,7 +32,7 @@ class ThingMatches:
     errors_mm
         Distance of each match.
     angles_deg
-        Angle of each match between things that have a length.
+        Angle of each match between things of known direction.
     missed
         Number of references without a match.
     invented
@@ -64,6 +64,11 @@ class ThingMatches:
     def median_error_mm(self) -> float | None:
         """Median distance of the matches; None without one."""
         return float(np.median(self.errors_mm)) if self.errors_mm else None
+
+    @property
+    def median_angle_deg(self) -> float | None:
+        """Median angle of the matches; None if no direction is known."""
+        return float(np.median(self.angles_deg)) if self.angles_deg else None
 
 
 def match_things(
