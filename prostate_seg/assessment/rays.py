@@ -91,13 +91,17 @@ def main_part(field: Array, level: float = 0.5) -> tuple[Array, Array]:
     return parts == largest, (parts != largest) & (parts != 0)
 
 
-def rays_of(field: Array, spacing_mm: Sequence[float] | Array, centre_mm: Array) -> Array:
+def rays_of(
+    field: Array, spacing_mm: Sequence[float] | Array, centre_mm: Array, directions: Array | None = None
+) -> Array:
     """Sample a field (I, J, K) at every 0.5 mm along the rays from a centre.
 
-    The result is (642, 140). It is 0 beyond the edges of the outer voxels.
+    The result is (N, 140) for directions (N, 3), by default the 642 rays. It is 0 beyond the edges of the outer
+    voxels.
     """
     lengths = np.arange(0, REACH_MM, STEP_MM)
-    at = (centre_mm + sphere()[:, None] * lengths[:, None]) / np.asarray(spacing_mm)  # (N, T, 3)
+    directions = sphere() if directions is None else directions
+    at = (centre_mm + directions[:, None] * lengths[:, None]) / np.asarray(spacing_mm)  # (N, T, 3)
     padded = np.pad(field.astype(np.float32), 1, mode="edge")  # border values reach to the edges
     found = ndimage.map_coordinates(padded, np.moveaxis(at + 1, -1, 0), order=1, mode="constant")  # (N, T)
     return cast(Array, found * ((at >= -0.5) & (at <= np.array(field.shape) - 0.5)).all(axis=-1))
@@ -121,7 +125,16 @@ def spread(values: Array, directions: Array) -> Array:
 
     The four nearest rays are weighted by their inverse squared distance.
     """
+    return blended(values, *neighbours(directions))
+
+
+def neighbours(directions: Array) -> tuple[Array, Array]:
+    """Return the four nearest rays of unit vectors (M, 3), and their weights: both (M, 4)."""
     distances, nearest = _tree().query(directions, k=NEIGHBOURS)
     weights = 1 / np.maximum(distances, 1e-3) ** 2
-    weights /= weights.sum(axis=1, keepdims=True)
+    return nearest, weights / weights.sum(axis=1, keepdims=True)
+
+
+def blended(values: Array, nearest: Array, weights: Array) -> Array:
+    """Return the weighted mean (M, ...) of values (642, ...) of neighbouring rays (:func:`neighbours`)."""
     return cast(Array, np.einsum("mk,mk...->m...", weights, values[nearest]))

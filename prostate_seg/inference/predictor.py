@@ -109,11 +109,15 @@ class Predictor:
         If ``recognise`` is true, also recognise the kind of the scan (:meth:`kinds`). A single slice never is.
         """
         found = self.predict(volume)
+        return found.segmentation, self.assessment_of(volume, found, recognise=recognise)
+
+    def assessment_of(self, volume: Volume, found: Prediction, *, recognise: bool = True) -> Assessment | None:
+        """Return the assessment of a prediction, as :meth:`assess` does."""
         if self.assessor is None:
-            return found.segmentation, None
+            return None
         kinds = self.kinds(volume, found.image) if recognise and volume.array.shape[2] > 1 else None
         seen = transforms.seen_in(found.image)
-        return found.segmentation, self.assessor.assess(
+        return self.assessor.assess(
             found.probability, found.passes, found.spacing_mm, unrepaired=found.unrepaired, kinds=kinds, seen=seen
         )
 

@@ -1,0 +1,147 @@
+"""A session: a volume is segmented once, and every hint is answered from what the network said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from ..assessment.assessor import Assessment
+from ..assessment.shape_model import moved_mm
+from ..correction.moved import Gland, moved
+from ..correction.obeyed import obey
+from ..correction.placed import Placed, placed
+from ..correction.places import places_of
+from ..errors import SettingsError
+from ..geometry.hints import Hint, Hints
+from ..geometry.volume import Array, Segmentation, Volume
+from ..inference.predictor import Predictor
+from ..inference.transforms import resample_axes, seen_in
+
+UNSCORED = "the score is fitted for masks without hints"
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """A segmentation that obeys hints.
+
+    Attributes
+    ----------
+    segmentation
+        Mask and probability on the volume's grid.
+    probability
+        Probability (I', J', K') on the network's grid, before the last voxels obeyed.
+    left
+        Share of the variance of the boundary's error (642,) that the hints leave along each ray; 1 without hints.
+    """
+
+    segmentation: Segmentation
+    probability: Array
+    left: Array
+
+
+class Session:
+    """Correction of one volume by hints.
+
+    The network runs once. Every later answer is computed from its probability in less than a second.
+
+    Parameters
+    ----------
+    volume
+        Volume to segment.
+    predictor
+        Predictor of :func:`prostate_seg.load_bundle`, with a shape model.
+    hints
+        First hints.
+
+    Raises
+    ------
+    GeometryError
+        The hints do not fit the volume, or two contradict each other.
+    SettingsError
+        The predictor has no shape model.
+    """
+
+    def __init__(self, volume: Volume, predictor: Predictor, hints: Hints | None = None) -> None:
+        if predictor.assessor is None:
+            raise SettingsError("A session needs a predictor with a shape model; use prostate_seg.load_bundle().")
+        self.volume, self.predictor = volume, predictor
+        self.model = predictor.assessor.model
+        self.prediction = predictor.predict(volume)
+        self._gland = Gland.of(self.prediction.probability, self.prediction.spacing_mm)
+        self.hints = Hints(image_sha256=volume.source.sha256)
+        self.current = Corrected(
+            self.prediction.segmentation, self.prediction.probability, np.ones(len(self.model.mean))
+        )
+        if hints is not None:
+            self._set(replace(hints, image_sha256=hints.image_sha256 or volume.source.sha256))
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The mask that obeys all hints; without hints exactly that of ``segment``."""
+        return self.current.segmentation
+
+    def add(self, *hints: Hint) -> Segmentation:
+        """Add hints and return the new segmentation. If GeometryError is raised, nothing has changed."""
+        return self._set(self.hints.added(hints))
+
+    def undo(self) -> Segmentation:
+        """Remove the last hint and return the segmentation without it."""
+        return self._set(self.hints.undone())
+
+    def _set(self, hints: Hints) -> Segmentation:
+        self.current = self._corrected(placed(hints, self.volume)) if hints.items else self._uncorrected
+        self.hints = hints
+        return self.segmentation
+
+    @cached_property
+    def _uncorrected(self) -> Corrected:
+        found = self.prediction
+        return Corrected(found.segmentation, found.probability, np.ones(len(self.model.mean)))
+
+    def _corrected(self, on_grid: Placed) -> Corrected:
+        found, affine = self.prediction, np.asarray(self.volume.affine)
+        grid_affine = np.asarray(found.image.affine)
+        places = places_of(on_grid, affine, grid_affine)
+        gland = self._gland or self._guessed([*places.boundary, *places.inside])
+        field, left = moved(gland, places) if gland else (found.probability, self._uncorrected.left)
+        field = np.where(seen_in(found.image), field, np.minimum(field, found.probability))
+        on_source = resample_axes(torch.as_tensor(field), grid_affine, affine, self.volume.array.shape).numpy()
+        probability = obey(on_source, on_grid, self.volume.spacing_mm)
+        labels = (probability >= 0.5).astype(np.uint8)
+        return Corrected(replace(found.segmentation, labels=labels, probability=probability), field, left)
+
+    def _guessed(self, points: Sequence[Array]) -> Gland | None:
+        """Return a mean gland around the hints if the network found none."""
+        if not points:
+            return None
+        shape, spacing = self.prediction.probability.shape, self.prediction.spacing_mm
+        return Gland.guessed(shape, spacing, self.model, np.mean(points, axis=0))
+
+    @property
+    def moved_mm(self) -> tuple[float, float]:
+        """How far the hints moved the boundary, in mm: mean and largest of 642 directions."""
+        return moved_mm(self.prediction.probability, self.current.probability, self.prediction.spacing_mm)
+
+    def assessment(self) -> Assessment | None:
+        """Return the assessment of the corrected mask. It has no score, which is fitted for masks without hints."""
+        if not self.hints.items or self.predictor.assessor is None:
+            return self._first_assessment
+        field, image = self.current.probability, self.prediction.image
+        unscored = replace(self.predictor.assessor, score=None, unscored=UNSCORED)
+        first = self._first_assessment
+        return unscored.assess(
+            field,
+            field[None],
+            self.prediction.spacing_mm,
+            unrepaired=field,
+            kinds=first.kinds if first else None,
+            seen=seen_in(image),
+        )
+
+    @cached_property
+    def _first_assessment(self) -> Assessment | None:
+        return self.predictor.assessment_of(self.volume, self.prediction)

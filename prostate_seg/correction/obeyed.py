@@ -1,0 +1,66 @@
+"""The last step of a correction: every hint is obeyed on the grid of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ..geometry.volume import Array
+from .between import fill_between, signed_distance_mm
+from .placed import Placed
+
+REACH_MM = 4.0  # standard deviation of the bump that moves the boundary to a point
+NEAR_VOXELS = 0.6  # the boundary may be that far from its point
+ROUNDS = 3
+
+
+def obey(probability: Array, placed: Placed, spacing_mm: tuple[float, float, float]) -> Array:
+    """Return a probability that obeys every hint at 0.5. The array (I, J, K) is changed.
+
+    Slices between contours are replaced by :func:`.between.fill_between`. Then the boundary on a point's slice, and
+    a little on its neighbours, moves to the point. Then contours, voxels inside and outside, and empty slices
+    beyond the planes are set.
+    """
+    axis = placed.slices.axis
+    turned = np.moveaxis(probability, axis, 2)  # a view
+    across = [n for n in range(3) if n != axis]
+    pixel_mm, gap_mm = (spacing_mm[across[0]], spacing_mm[across[1]]), spacing_mm[axis]
+    fill_between(turned, placed.contours, pixel_mm=pixel_mm, gap_mm=gap_mm)
+    for _ in range(ROUNDS):
+        moved = [_pull(turned, point[[*across, axis]], pixel_mm, gap_mm) for point in placed.boundary]
+        if not any(moved):
+            break
+    for k, mask in placed.contours.items():
+        turned[:, :, k] = mask
+    probability[tuple(placed.inside.T)] = 1
+    probability[tuple(placed.outside.T)] = 0
+    turned[:, :, placed.empty_slices()] = 0
+    return probability
+
+
+def _pull(probability: Array, point: Array, pixel_mm: tuple[float, float], gap_mm: float) -> bool:
+    """Move the boundary of (I, J, K) to a point on the slice nearest to it; return whether it had to move."""
+    k = int(np.clip(np.rint(point[2]), 0, probability.shape[2] - 1))
+    reach = [int(np.ceil(4 * REACH_MM / mm)) for mm in pixel_mm]
+    low = [max(0, int(point[n]) - reach[n]) for n in (0, 1)]
+    box = np.s_[low[0] : int(point[0]) + reach[0] + 2, low[1] : int(point[1]) + reach[1] + 2]
+    here = point[:2] - low
+    off = _off_mm(probability[*box, k] >= 0.5, here, pixel_mm)
+    if abs(off) <= NEAR_VOXELS * max(pixel_mm):
+        return False
+    grid = np.indices(probability[*box, k].shape)
+    square = sum(((grid[n] - here[n]) * pixel_mm[n]) ** 2 for n in (0, 1))
+    neighbours = range(max(0, k - round(REACH_MM / gap_mm)), k + round(REACH_MM / gap_mm) + 1)
+    for n in (one for one in neighbours if one < probability.shape[2]):
+        bump = -off * np.exp(-(square + ((n - k) * gap_mm) ** 2) / (2 * REACH_MM**2))
+        before = signed_distance_mm(probability[*box, n] >= 0.5, pixel_mm)
+        after = before + bump
+        changed = (before > 0) != (after > 0)
+        probability[*box, n][changed] = (1 / (1 + np.exp(-after)))[changed]
+    return True
+
+
+def _off_mm(mask: Array, point: Array, pixel_mm: tuple[float, float]) -> float:
+    """Return how far a point (i, j) is inside a mask in mm; negative if it is outside."""
+    distance = signed_distance_mm(mask, pixel_mm)
+    return float(ndimage.map_coordinates(distance, point[:, None], order=1, mode="nearest")[0])
