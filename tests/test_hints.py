@@ -124,14 +124,23 @@ WRONG = {
         content({"type": "plane", "end": "apex", "slice": 2, "at_mm": [0, 0, 0]}),
         "expected end and at_mm or slice",
     ),
-    "a point by slice": (content({"type": "point", "side": "inside", "slice": 2}), "expected side and at_mm beside"),
+    "a point by slice": (
+        content({"type": "point", "side": "inside", "slice": 2}),
+        "expected side and at_mm beside",
+    ),
     "a colour": (
         content({"type": "scribble", "side": "inside", "path_mm": [[0, 0, 0]], "colour": 1}),
         "expected path_mm and side, and optionally radius_mm beside type",
     ),
-    "a wrong end": (content({"type": "plane", "end": "top", "slice": 2}), "A plane is 'top', expected apex or base"),
+    "a wrong end": (
+        content({"type": "plane", "end": "top", "slice": 2}),
+        "A plane is 'top', expected apex or base",
+    ),
     "slice 0": (content({"type": "plane", "end": "apex", "slice": 0}), "the slice is 0, .* from 1 to 6"),
-    "slice 7": (content({"type": "contour", "slice": 7, "outlines_mm": []}), "Hint 1 .* slice is 7, .* from 1 to 6"),
+    "slice 7": (
+        content({"type": "contour", "slice": 7, "outlines_mm": []}),
+        "Hint 1 .* slice is 7, .* from 1 to 6",
+    ),
     "slice true": (content({"type": "plane", "end": "apex", "slice": True}), "the slice is True, expected a whole"),
     "two coordinates": (content(POINT | {"at_mm": [0, 0]}), r"Hint 1 \(point\) is not valid: A point has points"),
     "a text as place": (content(POINT | {"at_mm": "0 0 0"}), r"the at_mm '0 0 0', expected a point \[x, y, z\]"),
@@ -173,11 +182,15 @@ def test_1001_hints_are_refused_with_the_remedy():
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["plane", "apex", "RAS mm", ""]),
-        lambda part: st.lists(part, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["type", "end", "slice", "at_mm", "side", "path_mm", "outlines_mm", "hints", "space"]),
-            part,
-            max_size=5,
+        lambda part: (
+            st.lists(part, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["type", "end", "slice", "at_mm", "side", "path_mm", "outlines_mm", "hints", "space"]
+                ),
+                part,
+                max_size=5,
+            )
         ),
         max_leaves=12,
     )
