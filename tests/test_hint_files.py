@@ -184,7 +184,7 @@ WRONG_FILES = {
     "hints.json": (b'{"space": "RAS mm", ', "hints.json is not JSON"),
     "nan.json": (b'{"space": "RAS mm", "hints": [NaN]}', "nan.json is not JSON: it holds NaN"),
     "twice.json": (b'{"space": "RAS mm", "space": "RAS mm"}', "the name 'space' stands twice in one object"),
-    "list.json": (b"[1, 2]", r"list.json: The hints have \[1, 2\], expected the entries space, hints"),
+    "list.json": (b"[1, 2]", r"list.json: The content is \[1, 2\], expected an object with the"),
     "one.json": (b'{"space": "RAS mm", "hints": [{"type": "box"}]}', "one.json: Hint 1 has the type 'box'"),
     "points.fcsv": (
         b"# Markups fiducial file version = 5.0",

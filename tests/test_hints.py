@@ -99,6 +99,17 @@ def test_the_contour_of_any_mask_with_holes_and_islands_encloses_exactly_its_vox
     np.testing.assert_array_equal(found[1], mask)
 
 
+def test_the_example_of_the_documentation_fits_the_schema_and_an_image_of_14_slices(schema, repository):
+    page = (repository / "docs" / "hints.md").read_text()
+    example = json.loads(page.split("```json")[1].split("```")[0])
+    schema.validate(example)
+    image = image_of(np.diag([-0.5, -0.5, 4.0, 1.0]), (120, 120, 14))
+    on_grid = placed(hints_of_json(example, image), image)
+    assert on_grid.ends == {"apex": pytest.approx(0.5), "base": pytest.approx(11.5)}
+    assert list(on_grid.contours) == [6]
+    assert on_grid.contours[6].sum() == pytest.approx(40 * 40, rel=0.06)  # 20 x 20 mm
+
+
 def test_a_ring_of_two_islands_with_a_hole_each_has_4_outlines():
     mask = np.zeros((12, 8), bool)
     mask[1:5, 1:6] = mask[7:11, 1:6] = True
@@ -108,8 +119,8 @@ def test_a_ring_of_two_islands_with_a_hole_each_has_4_outlines():
 
 POINT = {"type": "point", "side": "inside", "at_mm": [0, 0, 0]}
 WRONG = {
-    "no dictionary": ([POINT], r"The hints have \[.*, expected the entries space, hints and image_sha256"),
-    "an unknown entry": (content(POINT, version=1), r"\['hints', 'space', 'version'\], expected the entries space"),
+    "no dictionary": ([POINT], r"The content is \[.*, expected an object with the entries space and hints"),
+    "an unknown entry": (content(POINT, version=1), r"\['hints', 'space', 'version'\], expected space, hints and"),
     "another space": (content(POINT) | {"space": "LPS mm"}, "the space 'LPS mm', expected 'RAS mm'"),
     "a short digest": (content(POINT, image_sha256="12ab"), "image_sha256 '12ab', expected 64 hexadecimal digits"),
     "hints no list": (content() | {"hints": POINT}, "The hints are .*, expected a list"),
