@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
+from contextlib import suppress
 
 from ..errors import SettingsError
 from .common import acquisition_options, path
@@ -56,8 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
     with only_run(options.output):
         desk = Desk(cases, predictor, output=options.output, acquisition=acquisition)
-        try:
-            serve(desk, port=options.port, started=started)
-        except KeyboardInterrupt:
-            note(f"ended; hints and saved cases are in {options.output}")
+        with suppress(KeyboardInterrupt):  # the usual end
+            serve(desk, port=options.port, started=started, debug=options.debug)
+    note(f"ended; hints and saved cases are in {options.output}")
     return DONE

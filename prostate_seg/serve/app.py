@@ -45,10 +45,12 @@ class App:
         The cases.
     door
         Which requests are let in.
+    debug
+        Log the tracebacks of unexpected errors; they may hold names of files.
     """
 
-    def __init__(self, desk: Desk, door: Door) -> None:
-        self.desk, self.door = desk, door
+    def __init__(self, desk: Desk, door: Door, *, debug: bool = False) -> None:
+        self.desk, self.door, self.debug = desk, door, debug
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request. Errors become JSON with one sentence."""
@@ -65,7 +67,7 @@ class App:
         except ProstateSegError as error:
             status, content = 422, _sentence(error)
         except Exception as error:
-            logger.exception("A request of the page failed")
+            logger.error("A request failed (unexpected %s).", type(error).__name__, exc_info=self.debug)
             again = "start the review again with --debug and look at the terminal; hints are kept"
             status, content = 500, _sentence(f"Unexpected {type(error).__name__}; {again}.")
         headers = [("content-type", f"{kind}; charset=utf-8"), ("content-length", str(len(content))), *HEADERS]

@@ -91,18 +91,19 @@ class Desk:
         content
             Content of the request.
         """
+        if verb == "picture" and (shown := self._opened.get(number)):
+            return shown.picture(content)  # does not wait for an answer to a hint
         with self._of_case[number]:
-            opened = self._opened.get(number) or self._open(number)
+            opened = self._opened.pop(number, None) or self._open(number)
+            self._opened[number] = opened
+            while len(self._opened) > MOST_OPEN:
+                self._opened.pop(next(iter(self._opened)), None)
             return self._verbs[verb](opened, content)
 
     def _open(self, number: int) -> Opened:
         case = self.cases[number]
         with self._opening:
             try:
-                opened = Opened.of(case, self.predictor, self.output, self.acquisition)
+                return Opened.of(case, self.predictor, self.output, self.acquisition)
             except ProstateSegError as error:
                 raise type(error)(f"{case.name}: {str(error).removeprefix(f'{case.name}: ')}") from error
-            self._opened[number] = opened
-            while len(self._opened) > MOST_OPEN:  # the first is that used least recently
-                del self._opened[next(iter(self._opened))]
-        return opened

@@ -53,7 +53,7 @@ class Door:
         foreign = origin is not None and origin not in [f"http://{host}" for host in hosts]
         if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise RefusedError(403, "The request comes from another site, expected this page; open its address.")
-        _, token, *parts = [*scope["path"].split("/"), "", ""][: scope["path"].count("/") + 1]
+        token, *parts = scope["path"].removeprefix("/").split("/")
         if not secrets.compare_digest(token.encode(), self.token.encode()) or not parts:
             raise RefusedError(
                 403, "The address lacks the token of this server; open the whole address that was printed."

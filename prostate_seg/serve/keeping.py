@@ -9,11 +9,12 @@ from ..cases.earlier_results import is_unchanged_result
 from ..cases.folder import fill_case_folder
 from ..cases.segment import describe
 from ..cases.session import Session
+from ..errors import OutputError
 from ..geometry.hints import Hints
 from ..geometry.hints_json import hints_as_json
 from ..geometry.volume import Volume
 from ..reading.hints import read_hints
-from ..system.atomic import made_folder, replacing_folder
+from ..system.atomic import made_folder, reason_of, replacing_folder
 from ..system.json_files import write_json
 from ..writing.contoured_volume import Author, ContouredVolume, Kind
 from ..writing.request import Request
@@ -28,9 +29,15 @@ def hints_file(output: Path, case: str) -> Path:
 
 
 def keep(hints: Hints, path: Path) -> None:
-    """Write hints. Raise OutputError if they cannot be written."""
+    """Write hints; without any, remove the file. Raise OutputError if that fails."""
     made_folder(path.parent)
-    write_json(path, hints_as_json(hints))
+    if hints.items:
+        write_json(path, hints_as_json(hints))
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot remove {path} ({reason_of(error)}); make its folder writable.") from error
 
 
 def kept(path: Path, volume: Volume) -> Hints | None:
@@ -39,11 +46,11 @@ def kept(path: Path, volume: Volume) -> Hints | None:
 
 
 def is_saved(folder: Path, hints: Path | None = None) -> bool:
-    """Return whether a case's folder was saved by the page, and if a file of hints is given, with these."""
+    """Return whether the page saved a case's folder, and if a file of hints is given, with these hints."""
     saved = folder / HINTS
-    if not saved.is_file():
-        return False
-    return hints is None or (hints.is_file() and saved.read_bytes() == hints.read_bytes())
+    if hints is None or not saved.is_file():
+        return saved.is_file()
+    return saved.read_bytes() == hints.read_bytes() if hints.is_file() else b'"hints": []' in saved.read_bytes()
 
 
 def save(session: Session, folder: Path) -> list[str]:
@@ -59,7 +66,7 @@ def save(session: Session, folder: Path) -> list[str]:
     contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
     with replacing_folder(folder, may_replace=_may_replace) as partial:
         names = fill_case_folder(partial, Request(contoured, FORMATS, manifest=manifest))
-        keep(session.hints, partial / HINTS)
+        write_json(partial / HINTS, hints_as_json(session.hints))
     return [*names, HINTS]
 
 

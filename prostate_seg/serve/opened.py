@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +46,7 @@ class Opened:
         before = session.prediction.segmentation.mask()
         self.view = view_of(session.volume, [before, session.segmentation.mask()])
         self.sheet = Sheet.of(session.volume, self.view)
-        self.version = 0  # counts the changes, so that a page notices if it missed one
+        self.version = secrets.randbelow(1 << 40)  # plus the changes, so that a page notices if it missed one
         self._before = before
 
     @classmethod

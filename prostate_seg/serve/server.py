@@ -14,8 +14,10 @@ from .door import HOST, Door
 SECONDS_TO_END = 5  # for requests in progress
 
 
-def serve(desk: Desk, *, port: int = 0, started: Callable[[str], None]) -> None:
-    """Serve the page until the process is interrupted (KeyboardInterrupt).
+def serve(desk: Desk, *, port: int = 0, started: Callable[[str], None], debug: bool = False) -> None:
+    """Serve the page until the process is interrupted.
+
+    The interruption is raised again at the end (KeyboardInterrupt), unless the process ignores it.
 
     Parameters
     ----------
@@ -25,6 +27,8 @@ def serve(desk: Desk, *, port: int = 0, started: Callable[[str], None]) -> None:
         TCP port on 127.0.0.1; 0 for a free one.
     started
         Called with the address of the page once requests can be received.
+    debug
+        Log the tracebacks of unexpected errors.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def serve(desk: Desk, *, port: int = 0, started: Callable[[str], None]) -> None:
     with closing(_listening(port)) as listening:
         door = Door(listening.getsockname()[1])
         config = uvicorn.Config(
-            App(desk, door),
+            App(desk, door, debug=debug),
             http="h11",
             ws="none",
             loop="asyncio",

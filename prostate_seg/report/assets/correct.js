@@ -11,7 +11,7 @@ const ABOUT = {
 const TOOL_KEYS = { b: "point boundary", i: "point inside", o: "point outside", s: "scribble inside", x: "scribble outside", c: "contour" };
 const STEP = 0.4; // mm between the points of a dragged line
 let cases = [], number = -1, open = null, slice = 0;
-let pictures = [], doubts = [], line = null, cursor = [0, 0];
+let pictures = [], doubts = [], line = null, cursor = [0, 0], settled = 0;
 let queue = Promise.resolve(), waiting = 0;
 
 async function ask(path, content = {}) {
@@ -83,7 +83,7 @@ const ml = (value) => (value === null ? "one slice" : `${value.toFixed(1)} mL`);
 function renew() { // what hints change
   const now = open.volume_ml, before = open.volume_before_ml, apart = now - before;
   $("volume").textContent = ml(now) + (now !== null && open.hints.length ? ` (${apart < 0 ? "−" : "+"}${Math.abs(apart).toFixed(1)})` : "");
-  $("moved").textContent = open.hints.length ? `${open.moved_mm[0].toFixed(1)} mm, at most ${open.moved_mm[1].toFixed(1)} mm` : "-";
+  $("moved").textContent = open.hints.length ? `${open.moved_mm[0].toFixed(1)} mm (max. ${open.moved_mm[1].toFixed(1)})` : "-";
   $("undo").disabled = !open.hints.length;
   $("saved").textContent = open.saved ? "Saved." : open.hints.length ? "Hints are kept; the mask is not saved yet." : "The mask is not saved yet.";
   const rows = open.hints.map((hint) => {
@@ -124,7 +124,12 @@ function listCases() {
   if (focused >= 0) rows[focused].firstChild.focus();
 }
 
-async function listWarnings() {
+function listWarnings() { // not between two quick hints: the next answer would wait for it
+  clearTimeout(settled);
+  settled = setTimeout(askWarnings, 800);
+}
+
+async function askWarnings() {
   const [asked, version] = [number, open.version];
   const { warnings } = await ask(of("warnings")).catch((error) => ({ warnings: [error.message] }));
   if (asked !== number || version !== open.version) return;
