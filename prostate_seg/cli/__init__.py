@@ -35,6 +35,7 @@ from . import (
     merge,
     phantom,
     prepare,
+    review,
     segment,
     shape_model,
     train,
@@ -44,6 +45,7 @@ from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set
 
 VERBS = {
     "segment": segment,
+    "review": review,
     "merge": merge,
     "export": export,
     "evaluate": evaluate,

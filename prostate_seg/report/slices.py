@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,17 +30,22 @@ def pictures(view: View) -> list[str]:
     for level in LEVELS[:-1]:
         found, total = [], 0
         for index in range(view.gray.shape[2]):
-            found.append(_picture(view, index, *level))
+            found.append(picture(view, index, *level))
             total += len(found[-1])
             if total > BUDGET_BYTES:
                 break
         else:
             return found
-    return [_picture(view, index, *LEVELS[-1]) for index in range(view.gray.shape[2])]
+    return [picture(view, index, *LEVELS[-1]) for index in range(view.gray.shape[2])]
 
 
-def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
-    """Return, for each slice, the outlines of each mask on it as SVG path data.
+def picture(view: View, index: int, side: int = LEVELS[0][0], quality: int = LEVELS[0][1]) -> str:
+    """Return a slice as a JPEG data URL; its longer side has at most ``side`` pixels."""
+    return _jpeg(view.gray[:, :, index], _size(view, side), quality)
+
+
+def paths(view: View, masks: Mapping[str, Array], indices: Iterable[int] | None = None) -> list[dict[str, str]]:
+    """Return, for each slice or for those with the given indices, the outlines of each mask as SVG path data.
 
     Coordinates are in mm from the corner of the slice. Masks that are absent from a slice are left out.
     """
@@ -48,7 +53,7 @@ def paths(view: View, masks: Mapping[str, Array]) -> list[dict[str, str]]:
     shown = {name: view.of(mask) for name, mask in masks.items()}
     return [
         {name: _path(mask[:, :, index], scale) for name, mask in shown.items() if mask[:, :, index].any()}
-        for index in range(view.gray.shape[2])
+        for index in (range(view.gray.shape[2]) if indices is None else indices)
     ]
 
 
@@ -74,8 +79,13 @@ def uncertainty(view: View, probability: Array) -> list[str | None]:
     The picture is transparent where the model is certain. It is None for a slice that is certain everywhere. The
     strongest colour means one bit: a probability of one half.
     """
-    steps = np.rint(entropy_percent(view.of(probability)) * (UNCERTAINTY_STEPS / 100)).astype(np.uint8)
-    return [_levels(steps[:, :, index]) for index in range(steps.shape[2])]
+    shown = view.of(probability)
+    return [uncertainty_on(shown[:, :, index]) for index in range(shown.shape[2])]
+
+
+def uncertainty_on(probability: Array) -> str | None:
+    """Return the entropy of a slice of a probability (I, J), as displayed, as :func:`uncertainty` does."""
+    return _levels(np.rint(entropy_percent(probability) * (UNCERTAINTY_STEPS / 100)).astype(np.uint8))
 
 
 def overlay(view: View, masks: Sequence[tuple[Array, str, bool]], index: int) -> str:
@@ -86,16 +96,12 @@ def overlay(view: View, masks: Sequence[tuple[Array, str, bool]], index: int) ->
         f'<path d="{_path(view.of(mask)[:, :, index], scale)}" stroke="{colour}" class="{"dashed" * dashed}"/>'
         for mask, colour, dashed in masks
     ]
-    picture = _jpeg(view.gray[:, :, index], _size(view, 320), 80)
+    shown = picture(view, index, 320, 80)
     return (
         f'<svg viewBox="0 0 {width:.3f} {height:.3f}" role=img class=outlines aria-label="Slice with contours">'
-        f'<image href="{picture}" width="{width:.3f}" height="{height:.3f}" preserveAspectRatio="none"/>'
+        f'<image href="{shown}" width="{width:.3f}" height="{height:.3f}" preserveAspectRatio="none"/>'
         f"{''.join(lines)}</svg>"
     )
-
-
-def _picture(view: View, index: int, side: int, quality: int) -> str:
-    return _jpeg(view.gray[:, :, index], _size(view, side), quality)
 
 
 def _size(view: View, side: int) -> tuple[int, int]:
@@ -109,24 +115,24 @@ def _size(view: View, side: int) -> tuple[int, int]:
 
 
 def _jpeg(gray: Array, size: tuple[int, int], quality: int) -> str:
-    picture = Image.fromarray(np.ascontiguousarray(gray.T))  # rows are j
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-    return _data_url(picture, "JPEG", quality=quality, optimize=True)
+    image = Image.fromarray(np.ascontiguousarray(gray.T))  # rows are j
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    return _data_url(image, "JPEG", quality=quality, optimize=True)
 
 
 def _levels(steps: Array) -> str | None:
     if not steps.any():
         return None
-    picture = Image.fromarray(np.ascontiguousarray(steps.T), "P")
-    picture.putpalette(UNCERTAINTY_RGB * (UNCERTAINTY_STEPS + 1))
+    image = Image.fromarray(np.ascontiguousarray(steps.T), "P")
+    image.putpalette(UNCERTAINTY_RGB * (UNCERTAINTY_STEPS + 1))
     alpha = bytes(round(200 * step / UNCERTAINTY_STEPS) for step in range(UNCERTAINTY_STEPS + 1))
-    return _data_url(picture, "PNG", transparency=alpha, bits=4, optimize=True)
+    return _data_url(image, "PNG", transparency=alpha, bits=4, optimize=True)
 
 
-def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:
+def _data_url(image: Image.Image, kind: str, **options: Any) -> str:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

@@ -59,7 +59,11 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         The file cannot be read.
     """
     check_plain(path, MOST_BYTES)
-    raw = Path(path).read_bytes()
+    return json_of(Path(path).read_bytes())
+
+
+def json_of(raw: bytes) -> Any:
+    """Return the content of JSON in UTF-8. Raise ValueError as :func:`read_json` does."""
     try:
         content = json.loads(
             raw.decode("utf-8"),

@@ -9,6 +9,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from skimage.measure import find_contours
 
+from ..geometry.extent import bounding_box
 from ..geometry.volume import Array, Volume
 from ..system.atomic import stored_array
 
@@ -84,9 +85,11 @@ def outlines(mask: Array) -> list[Array]:
 
     Each outline is (P, 2) in voxels. Voxel n extends from n to n + 1.
     """
-    padded = np.pad(mask, 1).astype(np.float32)
+    across, down = bounding_box(mask)
+    padded = np.pad(mask[across, down], 1).astype(np.float32)
     # find_contours counts voxel centres, and the padding adds 1. A voxel begins 0.5 before its centre.
-    return [contour - 0.5 for contour in find_contours(padded, 0.5)]
+    corner = np.array([across.start, down.start]) - 0.5
+    return [contour + corner for contour in find_contours(padded, 0.5)]
 
 
 def _box(drawn: Array) -> tuple[slice, slice]:

@@ -1,0 +1,74 @@
+"""Files of the page: the hints of a case after each change, and its folder when it is saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..cases.earlier_results import is_unchanged_result
+from ..cases.folder import fill_case_folder
+from ..cases.segment import describe
+from ..cases.session import Session
+from ..errors import OutputError
+from ..geometry.hints import Hints
+from ..geometry.hints_json import hints_as_json
+from ..geometry.volume import Volume
+from ..reading.hints import read_hints
+from ..system.atomic import made_folder, reason_of, replacing_folder
+from ..system.json_files import write_json
+from ..writing.contoured_volume import Author, ContouredVolume, Kind
+from ..writing.request import Request
+
+HINTS = "hints.json"
+FORMATS = ("nifti", "seg-nrrd")
+
+
+def hints_file(output: Path, case: str) -> Path:
+    """Return the file that holds the hints of a case from the first one on."""
+    return output / f"{case}.{HINTS}"
+
+
+def keep(hints: Hints, path: Path) -> None:
+    """Write hints; without any, remove the file. Raise OutputError if that fails."""
+    made_folder(path.parent)
+    if hints.items:
+        write_json(path, hints_as_json(hints))
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot remove {path} ({reason_of(error)}); make its folder writable.") from error
+
+
+def kept(path: Path, volume: Volume) -> Hints | None:
+    """Return the hints of an earlier run; None if there is no file. Raise InputError if they do not fit."""
+    return read_hints(path, volume) if path.exists() else None
+
+
+def is_saved(folder: Path, hints: Path | None = None) -> bool:
+    """Return whether the page saved a case's folder, and if a file of hints is given, with these hints."""
+    saved = folder / HINTS
+    if hints is None or not saved.is_file():
+        return saved.is_file()
+    return saved.read_bytes() == hints.read_bytes() if hints.is_file() else b'"hints": []' in saved.read_bytes()
+
+
+def save(session: Session, folder: Path) -> list[str]:
+    """Write mask, manifest and hints into a case's folder, and return the names of the files.
+
+    A folder of this function is replaced if nobody changed it since; otherwise OutputError is raised.
+    """
+    ctv, volume, info = session.segmentation, session.volume, session.predictor.info
+    manifest = describe(volume, ctv, session.predictor, session.assessment())
+    kind: Kind = "SEMIAUTOMATIC" if session.hints.items else "AUTOMATIC"
+    author = Author(info.name, info.version, kind, structures="AUTOMATIC")
+    drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
+    contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
+    with replacing_folder(folder, may_replace=_may_replace) as partial:
+        names = fill_case_folder(partial, Request(contoured, FORMATS, manifest=manifest))
+        write_json(partial / HINTS, hints_as_json(session.hints))
+    return [*names, HINTS]
+
+
+def _may_replace(path: Path) -> bool:
+    return path.name == HINTS or is_unchanged_result(path)

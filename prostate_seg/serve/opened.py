@@ -1,0 +1,168 @@
+"""An opened case: its session, its displayed slices, and the answers to the page."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cases.earlier_results import check_apart
+from ..cases.plausible import check_size
+from ..cases.segment import describe
+from ..cases.session import Session
+from ..errors import GeometryError, OutputError
+from ..geometry.hints import Hints
+from ..geometry.volume import Array, Segmentation
+from ..inference.predictor import Predictor
+from ..reading.acquisition import Acquisition
+from ..reading.cases import Case, read_case
+from ..report.slices import paths, picture, uncertainty_on
+from ..writing.view import view_of
+from .keeping import hints_file, is_saved, keep, kept, save
+from .sheet import Sheet
+
+NO_MORE = "No place is left where a further point would help much."
+
+
+class Opened:
+    """A case with its session.
+
+    Parameters
+    ----------
+    name
+        Name of the case.
+    session
+        Session with the hints so far.
+    output
+        Folder of the results.
+    """
+
+    def __init__(self, name: str, session: Session, output: Path) -> None:
+        self.name, self.session, self.output = name, session, output
+        before = session.prediction.segmentation.mask()
+        self.view = view_of(session.volume, [before, session.segmentation.mask()])
+        self.sheet = Sheet.of(session.volume, self.view)
+        self.version = secrets.randbelow(1 << 40)  # plus the changes, so that a page notices if it missed one
+        self._before = before
+
+    @classmethod
+    def of(cls, case: Case, predictor: Predictor, output: Path, acquisition: Acquisition) -> Opened:
+        """Read and segment a case, and take up its hints. Raise ProstateSegError if that fails."""
+        check_apart(output / case.name, case.files)
+        volume = read_case(case, **asdict(acquisition))
+        check_size(volume)
+        hints = kept(hints_file(output, case.name), volume)
+        return cls(case.name, Session(volume, predictor, hints), output)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the page shows, without pictures."""
+        view, now = self.view, self.session.segmentation.mask()
+        areas = view.of(now).sum(axis=(0, 1))
+        return {
+            "name": self.name,
+            "extent": view.extent_mm,
+            "gap": view.gap_mm,
+            "numbers": view.numbers,
+            "letters": view.letters,
+            "rises": self.sheet.rises,
+            "first": int(areas.argmax()) if areas.any() else len(view.numbers) // 2,
+            "before": self._outlines(self._before),
+            "volume_before_ml": self._volume_ml(self.session.prediction.segmentation),
+            **self._now(),
+            "outlines": dict(enumerate(self._outlines(now))),
+        }
+
+    def picture(self, content: Mapping[str, Any]) -> dict[str, str]:
+        """Return a slice as a picture."""
+        return {"picture": picture(self.view, self._slice(content))}
+
+    def doubt(self, content: Mapping[str, Any]) -> dict[str, str | None]:
+        """Return the uncertainty on a slice as a picture; None if there is none."""
+        probability = self.session.segmentation.probability
+        assert probability is not None
+        return {"picture": uncertainty_on(self.view.of(probability)[:, :, self._slice(content)])}
+
+    def warnings(self) -> list[str]:
+        """Return the warnings for the mask as it is now."""
+        session = self.session
+        found = describe(session.volume, session.segmentation, session.predictor, session.assessment())
+        return found["warnings"]
+
+    def add(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Add what was drawn and return what changed. If an error is raised, nothing has changed."""
+        hint = self.sheet.hint(content)
+        return self._changed(lambda: self.session.add(hint))
+
+    def undo(self) -> dict[str, Any]:
+        """Remove the last hint and return what changed."""
+        if not self.session.hints.items:
+            raise GeometryError("There is no hint to undo; all are removed.")
+        return self._changed(self.session.undo)
+
+    def suggest(self) -> dict[str, Any]:
+        """Return the slice and the place where a point on the boundary would help most, or a sentence."""
+        found = self.session.suggest()
+        if found is None:
+            return {"slice": None, "sentence": NO_MORE}
+        across, down, along = self.sheet.on_page([found.at_mm])[0].tolist()
+        return {"slice": self.sheet.index(along), "at": [round(across, 2), round(down, 2)]}
+
+    def save(self) -> dict[str, Any]:
+        """Write the folder of the case, and return its path and files."""
+        keep(self.session.hints, self._file)
+        files = save(self.session, self.output / self.name)
+        return {"folder": str(self.output / self.name), "files": files, "saved": True}
+
+    @property
+    def _file(self) -> Path:
+        return hints_file(self.output, self.name)
+
+    def _slice(self, content: Mapping[str, Any]) -> int:
+        index, count = content.get("slice"), len(self.view.numbers)
+        if type(index) is not int or not 0 <= index < count:
+            raise GeometryError(f"The slice is {index!r:.40}, expected an index from 0 to {count - 1}.")
+        return index
+
+    def _changed(self, change: Callable[[], Segmentation]) -> dict[str, Any]:
+        """Change the hints, write them, and return what changed. Without the file, nothing is changed."""
+        hints, current = self.session.hints, self.session.current
+        before = self.session.segmentation.labels
+        after = change().labels
+        try:
+            keep(self.session.hints, self._file)
+        except OutputError:
+            self.session.hints, self.session.current = hints, current
+            raise
+        self.version += 1
+        axes = tuple(n for n in range(3) if n != self._axis)
+        moved = np.flatnonzero((before != after).any(axis=axes))
+        shown = sorted(self.view.numbers.index(int(index) + 1) for index in moved)
+        lines = self._outlines(self.session.segmentation.mask(), shown)
+        return {**self._now(), "outlines": dict(zip(shown, lines, strict=True))}
+
+    @property
+    def _axis(self) -> int:
+        """Axis of the file along which the slices follow each other."""
+        turn = self.view.turn
+        return 2 if turn is None else int(np.argsort(turn[:, 0])[2])
+
+    def _now(self) -> dict[str, Any]:
+        hints: Hints = self.session.hints
+        mean, largest = self.session.moved_mm if hints.items else (0.0, 0.0)
+        return {
+            "version": self.version,
+            "volume_ml": self._volume_ml(self.session.segmentation),
+            "moved_mm": [round(mean, 2), round(largest, 2)],
+            "hints": [self.sheet.mark(hint) for hint in hints.items],
+            "saved": is_saved(self.output / self.name, self._file),
+        }
+
+    def _volume_ml(self, segmentation: Segmentation) -> float | None:
+        return None if len(self.view.numbers) == 1 else round(segmentation.volume_ml, 1)
+
+    def _outlines(self, mask: Array, slices: Iterable[int] | None = None) -> list[str]:
+        return [found.get(self.name, "") for found in paths(self.view, {self.name: mask}, slices)]
