@@ -10,17 +10,23 @@ import numpy as np
 import torch
 
 from ..assessment.assessor import Assessment
+from ..assessment.rays import cast_rays, sphere
 from ..assessment.shape_model import moved_mm
+from ..correction.kriging import NOTHING_KNOWN, Known
 from ..correction.moved import Gland, moved
 from ..correction.obeyed import obey
 from ..correction.placed import Placed, placed
 from ..correction.places import places_of
+from ..correction.suggest import Suggestion, best_ray
 from ..errors import SettingsError
+from ..geometry.extent import bounding_box
 from ..geometry.hints import Hint, Hints
-from ..geometry.volume import Array, Segmentation, Volume
+from ..geometry.slices import transverse_of
+from ..geometry.volume import Array, Segmentation, Volume, reindexed
 from ..inference.predictor import Predictor
 from ..inference.transforms import resample_axes, seen_in
 
+NOTHING = 1e-4  # probability of a voxel that is not resampled
 UNSCORED = "the score is fitted for masks without hints"
 
 
@@ -34,13 +40,13 @@ class Corrected:
         Mask and probability on the volume's grid.
     probability
         Probability (I', J', K') on the network's grid, before the last voxels obeyed.
-    left
-        Share of the variance of the boundary's error (642,) that the hints leave along each ray; 1 without hints.
+    known
+        Directions in which the hints say where the boundary is.
     """
 
     segmentation: Segmentation
     probability: Array
-    left: Array
+    known: Known
 
 
 class Session:
@@ -73,9 +79,7 @@ class Session:
         self.prediction = predictor.predict(volume)
         self._gland = Gland.of(self.prediction.probability, self.prediction.spacing_mm)
         self.hints = Hints(image_sha256=volume.source.sha256)
-        self.current = Corrected(
-            self.prediction.segmentation, self.prediction.probability, np.ones(len(self.model.mean))
-        )
+        self.current = self._uncorrected
         if hints is not None:
             self._set(replace(hints, image_sha256=hints.image_sha256 or volume.source.sha256))
 
@@ -100,19 +104,18 @@ class Session:
     @cached_property
     def _uncorrected(self) -> Corrected:
         found = self.prediction
-        return Corrected(found.segmentation, found.probability, np.ones(len(self.model.mean)))
+        return Corrected(found.segmentation, found.probability, NOTHING_KNOWN)
 
     def _corrected(self, on_grid: Placed) -> Corrected:
         found, affine = self.prediction, np.asarray(self.volume.affine)
         grid_affine = np.asarray(found.image.affine)
         places = places_of(on_grid, affine, grid_affine)
         gland = self._gland or self._guessed([*places.boundary, *places.inside])
-        field, left = moved(gland, places) if gland else (found.probability, self._uncorrected.left)
+        field, known = moved(gland, places) if gland else (found.probability, NOTHING_KNOWN)
         field = np.where(seen_in(found.image), field, np.minimum(field, found.probability))
-        on_source = resample_axes(torch.as_tensor(field), grid_affine, affine, self.volume.array.shape).numpy()
-        probability = obey(on_source, on_grid, self.volume.spacing_mm)
+        probability = obey(_on_grid(field, grid_affine, self.volume), on_grid, self.volume.spacing_mm)
         labels = (probability >= 0.5).astype(np.uint8)
-        return Corrected(replace(found.segmentation, labels=labels, probability=probability), field, left)
+        return Corrected(replace(found.segmentation, labels=labels, probability=probability), field, known)
 
     def _guessed(self, points: Sequence[Array]) -> Gland | None:
         """Return a mean gland around the hints if the network found none."""
@@ -120,6 +123,21 @@ class Session:
             return None
         shape, spacing = self.prediction.probability.shape, self.prediction.spacing_mm
         return Gland.guessed(shape, spacing, self.model, np.mean(points, axis=0))
+
+    def suggest(self) -> Suggestion | None:
+        """Return where a point on the boundary would help most; None if no boundary lies inside the image."""
+        spacing, affine = self.prediction.spacing_mm, np.asarray(self.prediction.image.affine)
+        rays = cast_rays(self.current.probability, spacing, seen=seen_in(self.prediction.image))
+        if rays is None or not rays.inside.any():
+            return None
+        ray, gain = best_ray(rays, self.current.known)
+        at = (rays.centre_mm + sphere()[ray] * rays.radii_mm[ray]) / spacing
+        place = affine[:3, :3] @ at + affine[:3, 3]
+        slices = transverse_of(self.volume.array.shape, self.volume.affine, self.volume.orientation)
+        inverse = np.linalg.inv(self.volume.affine)
+        k = float((inverse[:3, :3] @ place + inverse[:3, 3])[slices.axis])
+        x, y, z = map(float, place)
+        return Suggestion((x, y, z), slices.number(int(np.clip(np.rint(k), 0, slices.count - 1))), gain)
 
     @property
     def moved_mm(self) -> tuple[float, float]:
@@ -145,3 +163,21 @@ class Session:
     @cached_property
     def _first_assessment(self) -> Assessment | None:
         return self.predictor.assessment_of(self.volume, self.prediction)
+
+
+def _on_grid(field: Array, affine: Array, volume: Volume) -> Array:
+    """Resample a probability on the network's grid to a volume's grid. Only where it is not 0 it takes time."""
+    result = np.zeros(volume.array.shape, np.float32)
+    box = np.array([(part.start - 1, part.stop) for part in bounding_box(field > NOTHING)])  # (3, 2)
+    corners = np.array(np.meshgrid(*box, indexing="ij")).reshape(3, -1)
+    index = np.linalg.inv(volume.affine) @ affine
+    there = index[:3, :3] @ corners + index[:3, 3:]
+    low = np.clip(np.floor(there.min(axis=1)), 0, None).astype(int)
+    high = np.clip(np.ceil(there.max(axis=1)) + 1, None, result.shape).astype(int)
+    if (high <= low).any():
+        return result
+    part = resample_axes(
+        torch.as_tensor(field), affine, reindexed(volume.affine, shift=low), tuple((high - low).tolist())
+    )
+    result[tuple(map(slice, low, high))] = part.numpy()
+    return result

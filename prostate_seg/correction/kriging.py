@@ -41,6 +41,8 @@ class Known:
     noise: Array
 
     def _solved(self, right: Array) -> Array:
+        if not len(self.directions):
+            return np.zeros_like(right)
         matrix = covariance(self.directions, self.directions) + np.diag(self.noise + JITTER)
         return np.asarray(cho_solve(cho_factor(matrix), right))
 
@@ -52,3 +54,11 @@ class Known:
         """Return the share of the variance (m,) that is left at unit vectors (m, 3), 0 to 1."""
         cross = covariance(self.directions, at)
         return np.asarray(np.clip(1 - (cross * self._solved(cross)).sum(axis=0), 0, 1))
+
+    def covariance_left(self, at: Array) -> Array:
+        """Return the covariance (m, m) that is left between unit vectors (m, 3)."""
+        cross = covariance(self.directions, at)
+        return np.asarray(covariance(at, at) - cross.T @ self._solved(cross))
+
+
+NOTHING_KNOWN = Known(np.empty((0, 3)), np.empty(0))

@@ -17,7 +17,7 @@ from scipy import ndimage
 from ..assessment.rays import STEP_MM, blended, last_crossings_mm, main_part, neighbours, rays_of, sphere
 from ..assessment.shape_model import ShapeModel
 from ..geometry.volume import Array
-from .kriging import Known, covariance
+from .kriging import NOTHING_KNOWN, Known, covariance
 
 ROUNDS = 5
 SIDE_MM = 1.0  # distance of the boundary from a point inside or outside that it must be moved across
@@ -125,7 +125,7 @@ class Gland:
         return result
 
 
-def moved(gland: Gland, places: Places) -> tuple[Array, Array]:
+def moved(gland: Gland, places: Places) -> tuple[Array, Known]:
     """Move the boundary of a gland to the hints.
 
     Points inside and outside count only if the boundary has to cross them. Hints closer than 2 mm to the centre are
@@ -135,14 +135,12 @@ def moved(gland: Gland, places: Places) -> tuple[Array, Array]:
     -------
     Array
         Probability (I, J, K). Without hints it is the gland's own.
-    Array
-        Share of the variance (642,) that the hints leave along each ray, 0 to 1; 1 without hints.
+    Known
+        The directions in which the boundary is known now.
     """
     boundary = _far(places.boundary, gland)
     crossed: list[tuple[Array, float]] = []  # point, distance by which the boundary must pass it
-    estimate, left, result = np.zeros(len(sphere())), np.ones(len(sphere())), gland.field
-    if not (len(boundary) or len(places.inside) or len(places.outside)) and places.below is places.above is None:
-        return result, left
+    estimate, known, result = np.zeros(len(sphere())), NOTHING_KNOWN, gland.field
     correction = np.zeros(len(boundary))  # of the known errors, so that the stretched field ends at the hints
     for _ in range(ROUNDS):
         ends = _ends(gland, places, np.maximum(gland.radii_mm + estimate, STEP_MM))
@@ -157,18 +155,17 @@ def moved(gland: Gland, places: Places) -> tuple[Array, Array]:
             np.concatenate([directions, *(direction[None] for direction, _ in ends)]),
             np.concatenate([np.zeros(len(points)), np.full(len(ends), END_NOISE)]),
         )
-        if not len(known.directions):
-            break
-        weights = known.weights(np.concatenate([errors, [error for _, error in ends]]))
-        estimate, left = covariance(sphere(), known.directions) @ weights, known.left(sphere())
-        result = gland.stretched(estimate, left)
+        if len(known.directions):
+            weights = known.weights(np.concatenate([errors, [error for _, error in ends]]))
+            estimate = covariance(sphere(), known.directions) @ weights
+            result = gland.stretched(estimate, known.left(sphere()))
         apart = radii[: len(boundary)] - gland.radii_along(result, directions[: len(boundary)])
         correction += apart
         more = _to_cross(result, gland, places)
         crossed += more
         if not more and np.abs(apart).max(initial=0) < STEP_MM / 5 and not ends:
             break
-    return result, left
+    return result, known
 
 
 def _far(points: Array, gland: Gland) -> Array:
