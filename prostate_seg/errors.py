@@ -12,6 +12,8 @@
 The text of an error is one sentence: what is wrong, the value found, the value expected, and the remedy.
 """
 
+from typing import Any
+
 
 class ProstateSegError(Exception):
     """Base class of all errors that this package raises on purpose."""
@@ -35,3 +37,9 @@ class SettingsError(ProstateSegError, ValueError):
 
 class OutputError(ProstateSegError, OSError):
     """An output cannot be written."""
+
+
+def shortened(value: Any, most: int = 80) -> str:
+    """Return a value of a file as one printable ASCII line of at most ``most`` characters, for a message."""
+    text = ascii(value[: most + 1] if isinstance(value, str | list) else value)
+    return text if len(text) <= most else text[: most - 3] + "..."

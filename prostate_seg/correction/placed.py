@@ -11,11 +11,11 @@ from skimage.draw import polygon2mask
 
 from ..errors import GeometryError
 from ..geometry.hints import Contour, Hint, Hints, Plane, Point, Scribble, kind_of
+from ..geometry.slice_hints import OFF_SLICE
 from ..geometry.slices import Transverse, transverse_of
 from ..geometry.things import Thing, voxels_of
 from ..geometry.volume import Array, Volume
 
-OFF_SLICE = 0.25  # largest distance of a contour from its slice, in slices
 OFF_OUTLINE_VOXELS = 1.5  # largest distance of a boundary point from a contour on its slice
 
 

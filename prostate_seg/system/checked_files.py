@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib import format as npy
 
+from ..errors import shortened
 from ..geometry.volume import Array
 
 MOST_BYTES = 16 << 20
@@ -94,12 +95,6 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> list[Arra
             return [_array(archive, name) for name in names]
     except _DAMAGED as error:
         raise ValueError("it is damaged, or has other arrays") from error
-
-
-def shortened(value: Any, most: int = 80) -> str:
-    """Return a value of a file as one printable ASCII line of at most ``most`` characters, for a message."""
-    text = ascii(value[: most + 1] if isinstance(value, str | list) else value)
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> Array:

@@ -163,22 +163,49 @@ def read_structure_set(path: Path, like: Segmentation, wanted: Sequence[str] = (
     InputError
         The file is damaged, no structure or several structures match, or a contour encloses no area.
     """
+    name, place, lines = read_contours(path, wanted)
+    check_same_place(place, like.frame_of_reference, path.name)
+    where = f"{shown(name)} in {path.name}"
+    inverse, shape = np.linalg.inv(swap_ras_lps(like.affine)), like.labels.shape
+    mask = np.zeros(shape, bool)
+    for points in lines:
+        k, line = _on_slice(points, inverse, shape, where)
+        mask[:, :, k] ^= polygon2mask(shape[:2], line)
+    return Segmentation(mask.astype(np.uint8), like.affine, {1: name}, frame_of_reference=place)
+
+
+def read_contours(path: Path, wanted: Sequence[str] = ()) -> tuple[str, str, list[Array]]:
+    """Read the closed contours of a structure of an RT Structure Set.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        Names of the structure, as in :func:`.chosen_structure`.
+
+    Returns
+    -------
+    str
+        Name of the structure.
+    str
+        Its Frame of Reference UID, or an empty text.
+    list
+        Contours, each (P, 3) in LPS mm.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, no structure or several structures match, or a contour encloses no area.
+    """
     with _damage_refused(f"The RT Structure Set {path.name} cannot be read"):
         dataset = dcmread(path)
         rois = [(int(roi.ROINumber), str(roi.ROIName)) for roi in dataset.StructureSetROISequence]
         index = chosen_structure(rois, wanted, path.name)
         number, name = rois[index]
         place = str(dataset.StructureSetROISequence[index].get("ReferencedFrameOfReferenceUID") or "")
-        check_same_place(place, like.frame_of_reference, path.name)
-        where = f"{shown(name)} in {path.name}"
-        lines = _lines([roi for roi in dataset.get("ROIContourSequence") or []
-                        if roi.ReferencedROINumber == number], where)  # fmt: skip
-        inverse, shape = np.linalg.inv(swap_ras_lps(like.affine)), like.labels.shape
-        mask = np.zeros(shape, bool)
-        for points in lines:
-            k, line = _on_slice(points, inverse, shape, where)
-            mask[:, :, k] ^= polygon2mask(shape[:2], line)
-        return Segmentation(mask.astype(np.uint8), like.affine, {1: name}, frame_of_reference=place)
+        own = [roi for roi in dataset.get("ROIContourSequence") or [] if roi.ReferencedROINumber == number]
+        return name, place, _lines(own, f"{shown(name)} in {path.name}")
 
 
 def _lines(rois: Sequence[Dataset], where: str) -> list[Array]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from skimage.measure import approximate_polygon, find_contours, points_in_poly
+from skimage.measure import approximate_polygon, points_in_poly
 
+from ...geometry.outlines import outlines
 from ...geometry.volume import Array
 
 MOST_CHANGE = 0.005  # of the area of a slice by thinning
@@ -23,11 +24,7 @@ def closed_contours(mask: Array) -> list[Array]:
     """
     if not mask.any():
         return []
-    occupied = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
-    box = tuple(slice(int(hit[0]), int(hit[-1]) + 1) for hit in occupied)
-    padded = np.pad(mask[box], 1).astype(np.uint8)
-    offset = np.array([hit[0] - 1 for hit in occupied], float)
-    found = [_cornered(line[:-1]) + offset for line in find_contours(padded, 0.5, fully_connected="low")]
+    found = outlines(mask)
     areas = np.array([_signed_area(line) for line in found])
     turn = np.sign(areas[np.abs(areas).argmax()])  # the largest outline is not a hole
     outer = [(line, abs(area)) for line, area in zip(found, areas, strict=True) if area * turn > 0]
@@ -62,13 +59,6 @@ def thinned(lines: list[Array], tolerance: float) -> list[Array]:
                 return fewer
         tolerance /= 2
     return lines
-
-
-def _cornered(line: Array) -> Array:
-    """Return a closed line without the points on straight runs."""
-    before, after = line - np.roll(line, 1, axis=0), np.roll(line, -1, axis=0) - line
-    corner = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) > 1e-9
-    return line[corner]
 
 
 def _signed_area(line: Array) -> float:
