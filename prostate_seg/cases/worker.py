@@ -1,7 +1,7 @@
 """A worker for other programs: corrections of open images, by lines of JSON on its input and output.
 
-Each line of input is a request ``{"id": 1, "do": "open", "case": "a", ...}``. Requests are answered in order, with any
-number of lines ``{"id": 1, "progress": "..."}`` and then one line ``{"id": 1, "result": {...}}`` or
+Each line of input is a request ``{"id": 1, "do": "open", "case": "a", ...}``. Requests are answered in order, with
+any number of lines ``{"id": 1, "progress": "..."}`` and then one line ``{"id": 1, "result": {...}}`` or
 ``{"id": 1, "error": "one sentence"}``. The first line of output is ``{"worker": "prostate-seg", "version": "...",
 "protocol": 1}``. The end of the input ends the worker. ``docs/slicer.md`` describes requests and results.
 """
@@ -139,7 +139,7 @@ class Worker:
         }
 
     def suggest(self, case: str) -> Facts:
-        """Return the place that would help most: ``at_mm``, ``slice``, ``side`` and ``gain``, or null."""
+        """Return the place that would help most: ``at_mm``, ``slice`` and ``gain``, or null."""
         found = self._session(case).suggest()
         return {"suggestion": None if found is None else {**vars(found), "at_mm": list(found.at_mm)}}
 

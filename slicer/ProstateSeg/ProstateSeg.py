@@ -1,7 +1,7 @@
-"""3D Slicer module that segments the prostate in ultrasound, shows how far the result can be trusted, and exports it.
+"""3D Slicer module that segments the prostate in ultrasound, shows how far to trust the result, and exports it.
 
-prostate-seg runs as a process of its own, in Slicer's Python or in an environment of its own. Corrections are made in
-the Segment Editor, with the effect prostate-seg. Research use only.
+prostate-seg runs as a process of its own, in Slicer's Python or in an environment of its own. Corrections are made
+in the Segment Editor, with the effect prostate-seg. Research use only.
 """
 
 import functools
@@ -33,8 +33,8 @@ class ProstateSeg(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations"]
         parent.contributors = ["prostate-seg developers"]
         parent.helpText = _(
-            "Outlines the prostate in transrectal ultrasound. Choose a volume, press Segment, correct the contour in "
-            "the Segment Editor with the effect prostate-seg, and export it. Research use only."
+            "Outlines the prostate in transrectal ultrasound. Choose a volume, press Segment, correct the contour "
+            "in the Segment Editor with the effect prostate-seg, and export it. Research use only."
         )
         parent.acknowledgementText = _("Uses prostate-seg (Apache-2.0).")
         slicer.app.connect("startupCompleted()", registerSampleData)

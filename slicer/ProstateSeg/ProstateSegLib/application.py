@@ -1,4 +1,4 @@
-"""What panel and Segment Editor effect share in a running Slicer: the program, the logic, and the timer for replies."""
+"""What panel and effect share in a running Slicer: the program, the logic, and the timer for replies."""
 
 import importlib.util
 import shutil
@@ -36,7 +36,7 @@ def program(path, ask):
     Parameters
     ----------
     path
-        Executable of an environment of its own; empty: the package in Slicer's Python, which is installed on request.
+        Executable of an environment of its own; empty: the package in Slicer's Python, installed on request.
     ask
         Called with a question; returns whether the user agrees.
 
@@ -111,12 +111,12 @@ def _install(ask):
     if sys.version_info < OLDEST_PYTHON:
         found, oldest = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST_PYTHON))
         raise RuntimeError(
-            f"Slicer's Python is {found}, prostate-seg needs {oldest}; install it into an environment of its own, and "
-            "set the path of its executable."
+            f"Slicer's Python is {found}, prostate-seg needs {oldest}; install it into an environment of its own, "
+            "and set the path of its executable."
         )
     question = (
-        "prostate-seg is not installed in Slicer's Python. Install it now, with PyTorch? That downloads up to some GB. "
-        "(Cancel to set the path of an executable instead.)"
+        "prostate-seg is not installed in Slicer's Python. Install it now, with PyTorch? That downloads up to some "
+        "GB. (Cancel to set the path of an executable instead.)"
     )
     if not ask(question):
         raise RuntimeError("prostate-seg is not installed; install it, or set the path of its executable.")

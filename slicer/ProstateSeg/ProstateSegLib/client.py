@@ -1,7 +1,7 @@
 """Client of ``prostate-seg worker``: one process that holds the network and the open images. No Qt, no Slicer.
 
-Nothing here waits: ``send`` starts a request, and ``poll``, called from a timer, hands over the replies. If the worker
-ends, its open images and their hints are kept here, and the next request starts it again with them.
+Nothing here waits: ``send`` starts a request, and ``poll``, called from a timer, hands over the replies. If the
+worker ends, its open images and their hints are kept here, and the next request starts it again with them.
 """
 
 import base64
@@ -56,7 +56,11 @@ def _nothing(_):
 def _once(function):
     """Return a function that calls another one the first time only."""
     calls = iter([function])
-    return lambda text: next(calls, _nothing)(text)
+
+    def first(text):
+        next(calls, _nothing)(text)
+
+    return first
 
 
 class Client:

@@ -1,65 +1,26 @@
-"""What panel and Segment Editor effect do: volumes, segmentations and hints of the scene, answered by the worker."""
+"""What panel and effect do: volumes, segmentations and hints of the scene, answered by the worker."""
 
 import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 
 import numpy as np
 
 from . import nodes
+from .case import Case
 from .client import Client, unpacked
 
 DICOM_FORMATS = {"seg": "dicom-seg", "rtstruct": "rtstruct", "files": "nifti,stl,report,us-series"}
 OTHER_FORMATS = {"files": "nifti,stl,report"}
 
 
-@dataclass
-class Case:
-    """Nodes of a segmented volume.
-
-    Attributes
-    ----------
-    name
-        Name of the case for the worker.
-    volume, segmentation, uncertainty, hintsNode
-        Nodes; the last two are None until they are shown.
-    segmentId
-        Segment of the CTV.
-    folder
-        Temporary folder for files.
-    grid
-        Grid and transverse slices of the image, from the worker.
-    isDicom
-        Whether the image was read from DICOM files.
-    hints
-        Accepted hints, in the order in which they were given.
-    warnings
-        Sentences for the user.
-    volumeMl
-        Volume of the CTV in millilitres.
-    """
-
-    name: str
-    volume: object
-    segmentation: object
-    segmentId: str
-    folder: str
-    grid: dict
-    isDicom: bool
-    hints: list
-    warnings: list
-    volumeMl: float
-    uncertainty: object = None
-    hintsNode: object = None
-
-
 class ProstateSegLogic:
     """Segmentation, correction and export of volumes of a scene.
 
     Each method returns at once. What was asked for arrives while ``poll`` is called, by the functions ``done``,
-    ``failed`` and ``progress``, as for :meth:`.client.Client.send`. Wrong uses raise RuntimeError with one sentence.
+    ``failed`` and ``progress`` of :meth:`.client.Client.send` (the last two are ``replies``). Wrong uses raise
+    RuntimeError with one sentence.
 
     Parameters
     ----------
@@ -91,7 +52,7 @@ class ProstateSegLogic:
         self.cases.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def segment(self, volume, *, study="", dicomFiles=(), acquisition=None, done, failed, progress):
+    def segment(self, volume, *, study="", dicomFiles=(), acquisition=None, done, **replies):
         """Segment a volume of the scene, or a study that Slicer has not loaded.
 
         Parameters
@@ -99,7 +60,7 @@ class ProstateSegLogic:
         volume
             Volume node, or None with a study.
         study
-            File or folder. It is read instead of the volume; the volume of the result then replaces none.
+            File or folder. It is read instead of the volume, and shown as a new volume.
         dicomFiles
             DICOM files of the volume. They are read instead of the volume, since Slicer may not read the spacing
             of ultrasound, and DICOM exports need them.
@@ -108,42 +69,38 @@ class ProstateSegLogic:
         done
             Called with the Case.
         """
-        if not study:
-            nodes.checkVolume(volume)
         self._forget_deleted()
-        name = "study " + os.path.abspath(study) if study else volume.GetID()
+        former = next((case for case in self.cases.values() if not study and case.volume is volume), None)
+        if former is None and not study:
+            nodes.checkVolume(volume, colour=bool(dicomFiles))
         folder = tempfile.mkdtemp(dir=self.folder)
-        image = study or self._files(dicomFiles, folder) or os.path.join(folder, "volume.nrrd")
-        if image == os.path.join(folder, "volume.nrrd"):
-            nodes.writeNode(self.scene, volume, image)
-        stated = {key: value for key, value in (acquisition or {}).items() if value}
+        if former is not None and former.isFromFiles:
+            image = self.client.cases[former.name].arguments["image"]
+        else:
+            image = study or self._files(dicomFiles, folder) or self._written(volume, folder)
+        name = former.name if former else ("study " + os.path.abspath(study) if study else volume.GetID())
         title = _title(os.path.basename(os.path.normpath(study)) if study else volume.GetName())
+        isFromFiles = bool(study or dicomFiles) or (former is not None and former.isFromFiles)
 
         def opened(result):
-            done(self._shown(name, title, volume, folder, result))
+            case = self._shown(name, title, volume, folder=folder, result=result)
+            case.isFromFiles = isFromFiles
+            done(case)
 
-        self.client.send(
-            "open",
-            name,
-            image=image,
-            folder=folder,
-            acquisition=stated,
-            done=opened,
-            failed=failed,
-            progress=progress,
-        )
+        stated = {key: value for key, value in (acquisition or {}).items() if value}
+        self.client.send("open", name, image=image, folder=folder, acquisition=stated, done=opened, **replies)
 
-    def addHint(self, case, hint, *, done, failed, progress):
+    def addHint(self, case, hint, *, done, **replies):
         """Add a hint, as in ``hints.json``; ``done`` is called with the case."""
-        self._ask("add", case, done, failed, progress, hints=[hint])
+        self._ask("add", case, done, hints=[hint], **replies)
 
-    def undo(self, case, *, done, failed, progress):
+    def undo(self, case, *, done, **replies):
         """Remove the last hint; ``done`` is called with the case."""
         if not case.hints:
             raise RuntimeError("There is no hint to undo.")
-        self._ask("undo", case, done, failed, progress)
+        self._ask("undo", case, done, **replies)
 
-    def assess(self, case, *, done, failed, progress):
+    def assess(self, case, *, done, **replies):
         """Renew warnings and uncertainty; ``done`` is called with the case."""
 
         def assessed(result):
@@ -151,17 +108,17 @@ class ProstateSegLogic:
             self._showUncertainty(case, result["doubt"])
             done(case)
 
-        self.client.send("assess", case.name, done=assessed, failed=failed, progress=progress)
+        self.client.send("assess", case.name, done=assessed, **replies)
 
-    def suggest(self, case, *, done, failed, progress):
+    def suggest(self, case, *, done, **replies):
         """Ask for the most useful next hint; ``done`` is called with the suggestion, or None."""
 
         def suggested(result):
             done(result["suggestion"])
 
-        self.client.send("suggest", case.name, done=suggested, failed=failed, progress=progress)
+        self.client.send("suggest", case.name, done=suggested, **replies)
 
-    def export(self, case, what, output, *, margin="", done, failed, progress):
+    def export(self, case, what, output, *, margin="", done, **replies):
         """Write the segmentation as it is in the scene, with all corrections.
 
         Parameters
@@ -190,11 +147,17 @@ class ProstateSegLogic:
         mask = os.path.join(case.folder, f"{_title(case.segmentation.GetName())} {what}.seg.nrrd")
         nodes.writeNode(self.scene, case.segmentation, mask)
         self.client.send(
-            "export", case.name, mask=mask, output=output, formats=formats,
-            segment=segment.GetName(), structures=["all"] if several else [], ptv_margin=margin if what == "rtstruct" else "",
+            "export",
+            case.name,
+            mask=mask,
+            output=output,
+            formats=formats,
+            segment=segment.GetName(),
+            structures=["all"] if several else [],
+            ptv_margin=margin if what == "rtstruct" else "",
             done=lambda result: done(result["folder"], result["outputs"], result["notes"]),
-            failed=failed, progress=progress,
-        )  # fmt: skip
+            **replies,
+        )
 
     def caseOf(self, *, volume=None, segmentation=None):
         """Return the case of a volume or segmentation node. Raise RuntimeError if there is none."""
@@ -237,15 +200,21 @@ class ProstateSegLogic:
             shutil.copyfile(file, os.path.join(study, f"{number:05d}.dcm"))
         return study
 
-    def _ask(self, do, case, done, failed, progress, **arguments):
+    def _written(self, volume, folder):
+        """Write a volume node to a file, and return its path."""
+        path = os.path.join(folder, "volume.nrrd")
+        nodes.writeNode(self.scene, volume, path)
+        return path
+
+    def _ask(self, do, case, done, **arguments):
         def answered(result):
             self._show(case, result)
             done(case)
 
-        self.client.send(do, case.name, done=answered, failed=failed, progress=progress, **arguments)
+        self.client.send(do, case.name, done=answered, **arguments)
 
-    def _shown(self, name, title, volume, folder, result):
-        """Put the result for a new image into the scene, and return its case. Nodes of a former one are used again."""
+    def _shown(self, name, title, volume, *, folder, result):
+        """Put the result for an image into the scene, and return its case. Former nodes are used again."""
         former = self.cases.get(name)
         if volume is None or not nodes.sameGrid(volume, result["grid"]):
             volume = self._alive(former.volume) if former else None

@@ -17,8 +17,8 @@ def affineOf(volume):
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def checkVolume(volume):
-    """Raise RuntimeError unless a node is a gray image whose place in the patient is its own."""
+def checkVolume(volume, *, colour=False):
+    """Raise RuntimeError unless a node is an image, gray or in colour, that is under no transform."""
     if volume is None:
         raise RuntimeError("No volume is chosen; load an ultrasound volume and choose it.")
     name = volume.GetName()
@@ -27,7 +27,7 @@ def checkVolume(volume):
     image = volume.GetImageData()
     if image is None or not image.GetNumberOfPoints():
         raise RuntimeError(f"{name} has no voxels; load it again.")
-    if image.GetNumberOfScalarComponents() != 1:
+    if image.GetNumberOfScalarComponents() != 1 and not colour:
         raise RuntimeError(
             f"{name} has {image.GetNumberOfScalarComponents()} colour channels, expected one; give its files as "
             "the study."

@@ -38,9 +38,9 @@ class SegmentEditorProstateSegEffect(AbstractScriptedSegmentEditorEffect):
     def helpText(self):
         """Return the text under the effect's options."""
         return _(
-            "Click on the boundary of the prostate, inside or outside of it; or scroll to the first or last slice of "
-            "the gland and press Apex here or Base here. The segment is computed anew after each hint, so paint by hand "
-            "only when the hints are done. Segment the volume in the module Prostate segmentation first."
+            "Click on the boundary of the prostate, inside or outside of it; or scroll to the first or last slice "
+            "of the gland and press Apex here or Base here. The segment is computed anew after each hint, so paint "
+            "by hand only when the hints are done. Segment the volume in the module Prostate segmentation first."
         )
 
     def setupOptionsFrame(self):
