@@ -1,11 +1,12 @@
-"""What hints are worth: simulated users on unseen real volumes and phantoms, beside simpler ways with the same hints.
+"""What hints are worth: simulated users on unseen real volumes and phantoms, beside simpler ways.
 
     python benchmarks/hints.py [--trus FOLDER] [--phantoms 40] [-o FILE]
 
-Rows: no hint; the end planes by slice numbers that are off by one at random, and plain cutting at them; 1 to 10 points
-on the boundary where the mask is most wrong; the same points in a plain edit (a push brush of 8 mm); points where the
-session suggests them; both planes and points; every second or third planning slice contoured, judged on the slices
-between them, beside interpolation of the contours. Intervals are bootstraps over patients (phantoms: over cases).
+Rows: no hint; the end planes by slice numbers that are off by one at random, and plain cutting at them; 1 to 10
+points on the boundary where the mask is most wrong; as many in a plain edit (a push brush of 8 mm), each where its
+mask is most wrong; points where the session suggests them; planes and points; every second or third planning slice
+contoured, judged on the slices between them, beside interpolation of the contours. Intervals are bootstraps over
+patients (phantoms: over cases).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,6 @@ from prostate_seg.cases.session import Session
 from prostate_seg.correction.between import signed_distance_mm
 from prostate_seg.correction.placed import placed
 from prostate_seg.evaluation.metrics import overlap, surface_distances
-from prostate_seg.geometry.hints import Hints
 from prostate_seg.system.json_files import write_json
 
 POINTS = 10
@@ -42,9 +43,7 @@ def measured(session: Session, user: SimulatedUser, rng: np.random.Generator) ->
         found[name] = (overlap(mask, truth).dice, far.hd95_mm)
 
     def reset() -> np.ndarray:
-        while session.hints.items:
-            session.undo()
-        return session.segmentation.mask()
+        return session.clear().mask()
 
     first = reset()
     note("no hint", first)
@@ -92,11 +91,11 @@ def between(session: Session, user: SimulatedUser, every: int) -> dict[str, floa
     pixel = tuple(float(mm) for mm in np.delete(user.spacing, axis))
     distances = {k: signed_distance_mm(truth[..., k], pixel) for k in known}  # type: ignore[arg-type]
     plain = np.zeros_like(truth)
-    for low, high in zip(known[:-1], known[1:], strict=True):
+    for low, high in pairwise(known):
         for k in range(low + 1, high):
             share = (k - low) / (high - low)
             plain[..., k] = (1 - share) * distances[low] + share * distances[high] > 0
-    session._set(Hints(image_sha256=session.hints.image_sha256))
+    session.clear()
     ways = {"no hint": before, "interpolated contours": plain, "contours as hints": after}
     name = f"between every {every}. planning slice"
     return {f"{name}: {way}": overlap(mask[..., wanted], truth[..., wanted]).dice for way, mask in ways.items()}
@@ -150,8 +149,8 @@ def main() -> None:
         gain, low, high = row["gain"]
         far = "" if row["hd95_mm"] is None else f"{row['hd95_mm']:.2f}"
         print(
-            f"| {row['set']}, {row['cases']} | {row['way']} | {row['dice']:.3f} | {gain:+.3f} ({low:+.3f} to {high:+.3f})"
-            f" | {row['worse']} | {far} |"
+            f"| {row['set']}, {row['cases']} | {row['way']} | {row['dice']:.3f} | {gain:+.3f} ({low:+.3f} to "
+            f"{high:+.3f}) | {row['worse']} | {far} |"
         )
     if options.output:
         write_json(options.output, {"rows": rows})

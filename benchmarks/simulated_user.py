@@ -1,7 +1,7 @@
 """Simulated users, who know the reference mask and give hints as a person would.
 
-They give the end planes by slice numbers, each off by -1, 0 or 1 at random; or a point on the true boundary, within a
-slice, where the mask is most wrong; or contours on every second planning slice.
+They give the end planes by slice numbers, each off by -1, 0 or 1 at random; or a point on the true boundary, within
+a slice, where the mask is most wrong; or contours on every second planning slice.
 """
 
 from __future__ import annotations

@@ -226,6 +226,20 @@ def datalist() -> Seed:
     return {"datalist.json": json.dumps(listed, indent=1).encode(), "a.nii.gz": b"", "a_ctv.nii.gz": b""}
 
 
+def hints() -> list[Seed]:
+    ring = [[-3.0, -4.0, 4.0], [-5.0, -4.0, 4.0], [-5.0, -6.5, 4.0]]
+    rows = [{"type": "plane", "end": "apex", "slice": 2}, {"type": "contour", "slice": 3, "outlines_mm": [ring]},
+            {"type": "scribble", "side": "inside", "path_mm": ring, "radius_mm": 1.5}]  # fmt: skip
+    points = [
+        {"label": f"base {n}", "position": point, "positionStatus": "defined"} for n, point in enumerate(ring)
+    ]
+    marked = [
+        {"type": kind, "coordinateSystem": "RAS", "controlPoints": points} for kind in ("Fiducial", "ClosedCurve")
+    ]
+    contents = ({"space": "RAS mm", "image_sha256": "", "hints": rows}, {"markups": marked})
+    return [{"hints.json": json.dumps(content, indent=1).encode()} for content in contents]
+
+
 def rle() -> list[Seed]:
     return [
         us(conventions=ScannerConventions(rle=True)),
@@ -270,6 +284,7 @@ FORMATS: dict[str, Callable[[], list[Seed]]] = {
     "table": lambda: [table()],
     "shape-model": lambda: [shape_model()],
     "datalist": lambda: [datalist()],
+    "hints": hints,
 }
 
 

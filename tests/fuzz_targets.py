@@ -100,12 +100,22 @@ def datalist(file: Path) -> None:
     load(file)
 
 
+def hints(file: Path) -> None:
+    from prostate_seg.reading.hints import read_hints
+
+    grid = np.diag([-0.3, -0.4, 2.0, 1.0])
+    read_hints(
+        file, Volume(np.zeros((24, 20, 5), np.uint8), grid), Segmentation(np.zeros((24, 20, 5), np.uint8), grid)
+    )
+
+
 OTHERS: dict[str, Callable[[Path], None]] = {
     "bundle": bundle,
     "manifest": manifest,
     "table": table,
     "shape-model": shape_model,
     "datalist": datalist,
+    "hints": hints,
 }
 
 

@@ -99,6 +99,17 @@ def test_the_contour_of_any_mask_with_holes_and_islands_encloses_exactly_its_vox
     np.testing.assert_array_equal(found[1], mask)
 
 
+def test_the_example_of_the_documentation_fits_the_schema_and_an_image_of_14_slices(schema, repository):
+    page = (repository / "docs" / "hints.md").read_text()
+    example = json.loads(page.split("```json")[1].split("```")[0])
+    schema.validate(example)
+    image = image_of(np.diag([-0.5, -0.5, 4.0, 1.0]), (120, 120, 14))
+    on_grid = placed(hints_of_json(example, image), image)
+    assert on_grid.ends == {"apex": pytest.approx(0.5), "base": pytest.approx(11.5)}
+    assert list(on_grid.contours) == [6]
+    assert on_grid.contours[6].sum() == pytest.approx(40 * 40, rel=0.06)  # 20 x 20 mm
+
+
 def test_a_ring_of_two_islands_with_a_hole_each_has_4_outlines():
     mask = np.zeros((12, 8), bool)
     mask[1:5, 1:6] = mask[7:11, 1:6] = True
@@ -108,8 +119,8 @@ def test_a_ring_of_two_islands_with_a_hole_each_has_4_outlines():
 
 POINT = {"type": "point", "side": "inside", "at_mm": [0, 0, 0]}
 WRONG = {
-    "no dictionary": ([POINT], r"The hints have \[.*, expected the entries space, hints and image_sha256"),
-    "an unknown entry": (content(POINT, version=1), r"\['hints', 'space', 'version'\], expected the entries space"),
+    "no dictionary": ([POINT], r"The content is \[.*, expected an object with the entries space and hints"),
+    "an unknown entry": (content(POINT, version=1), r"\['hints', 'space', 'version'\], expected space, hints and"),
     "another space": (content(POINT) | {"space": "LPS mm"}, "the space 'LPS mm', expected 'RAS mm'"),
     "a short digest": (content(POINT, image_sha256="12ab"), "image_sha256 '12ab', expected 64 hexadecimal digits"),
     "hints no list": (content() | {"hints": POINT}, "The hints are .*, expected a list"),
@@ -124,14 +135,23 @@ WRONG = {
         content({"type": "plane", "end": "apex", "slice": 2, "at_mm": [0, 0, 0]}),
         "expected end and at_mm or slice",
     ),
-    "a point by slice": (content({"type": "point", "side": "inside", "slice": 2}), "expected side and at_mm beside"),
+    "a point by slice": (
+        content({"type": "point", "side": "inside", "slice": 2}),
+        "expected side and at_mm beside",
+    ),
     "a colour": (
         content({"type": "scribble", "side": "inside", "path_mm": [[0, 0, 0]], "colour": 1}),
         "expected path_mm and side, and optionally radius_mm beside type",
     ),
-    "a wrong end": (content({"type": "plane", "end": "top", "slice": 2}), "A plane is 'top', expected apex or base"),
+    "a wrong end": (
+        content({"type": "plane", "end": "top", "slice": 2}),
+        "A plane is 'top', expected apex or base",
+    ),
     "slice 0": (content({"type": "plane", "end": "apex", "slice": 0}), "the slice is 0, .* from 1 to 6"),
-    "slice 7": (content({"type": "contour", "slice": 7, "outlines_mm": []}), "Hint 1 .* slice is 7, .* from 1 to 6"),
+    "slice 7": (
+        content({"type": "contour", "slice": 7, "outlines_mm": []}),
+        "Hint 1 .* slice is 7, .* from 1 to 6",
+    ),
     "slice true": (content({"type": "plane", "end": "apex", "slice": True}), "the slice is True, expected a whole"),
     "two coordinates": (content(POINT | {"at_mm": [0, 0]}), r"Hint 1 \(point\) is not valid: A point has points"),
     "a text as place": (content(POINT | {"at_mm": "0 0 0"}), r"the at_mm '0 0 0', expected a point \[x, y, z\]"),
@@ -173,11 +193,15 @@ def test_1001_hints_are_refused_with_the_remedy():
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["plane", "apex", "RAS mm", ""]),
-        lambda part: st.lists(part, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["type", "end", "slice", "at_mm", "side", "path_mm", "outlines_mm", "hints", "space"]),
-            part,
-            max_size=5,
+        lambda part: (
+            st.lists(part, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["type", "end", "slice", "at_mm", "side", "path_mm", "outlines_mm", "hints", "space"]
+                ),
+                part,
+                max_size=5,
+            )
         ),
         max_leaves=12,
     )

@@ -96,6 +96,10 @@ class Session:
         """Remove the last hint and return the segmentation without it."""
         return self._set(self.hints.undone())
 
+    def clear(self) -> Segmentation:
+        """Remove all hints and return the segmentation without them."""
+        return self._set(replace(self.hints, items=()))
+
     def _set(self, hints: Hints) -> Segmentation:
         self.current = self._corrected(placed(hints, self.volume)) if hints.items else self._uncorrected
         self.hints = hints

@@ -18,7 +18,7 @@ from ..geometry.extent import bounding_box
 from ..geometry.volume import Array
 
 FARTHEST_MM = 30.0  # contours farther apart do not determine what lies between them
-OWN_SHARE = 0.3  # weight of the probability's own shape
+OWN_SHARE = 0.5  # weight of the probability's own shape
 PIXEL_MM = 0.5  # distances are computed on pixels of about this size
 MARGIN_MM = 8.0
 CLIP_MM = 15.0  # distances beyond this do not matter

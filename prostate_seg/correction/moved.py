@@ -155,7 +155,9 @@ def moved(gland: Gland, places: Places) -> tuple[Array, Known]:
             np.concatenate([directions, *(direction[None] for direction, _ in ends)]),
             np.concatenate([np.zeros(len(points)), np.full(len(ends), END_NOISE)]),
         )
-        if len(known.directions):
+        if not len(known.directions):
+            known = NOTHING_KNOWN
+        else:
             weights = known.weights(np.concatenate([errors, [error for _, error in ends]]))
             estimate = covariance(sphere(), known.directions) @ weights
             result = gland.stretched(estimate, known.left(sphere()))

@@ -48,9 +48,14 @@ def hints_of_json(content: Any, image: Volume) -> Hints:
     GeometryError
         A hint is not valid, or a slice is not one of the image.
     """
-    if not isinstance(content, dict) or not {"space", "hints"} <= set(content) <= set(ENTRIES):
-        got = shortened(sorted(content) if isinstance(content, dict) else content)
-        raise InputError(f"The hints have {got}, expected the entries space, hints and image_sha256.")
+    if not isinstance(content, dict):
+        raise InputError(
+            f"The content is {shortened(content)}, expected an object with the entries space and hints."
+        )
+    if not {"space", "hints"} <= set(content) <= set(ENTRIES):
+        raise InputError(
+            f"The hints have the entries {shortened(sorted(content))}, expected space, hints and image_sha256."
+        )
     if content["space"] != SPACE:
         raise InputError(f"The hints have the space {shortened(content['space'])}, expected {SPACE!r}.")
     digest, rows = content.get("image_sha256", ""), content["hints"]

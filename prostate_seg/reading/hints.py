@@ -106,6 +106,7 @@ def _content(path: Path) -> Any:
 
 def _mask(path: Path, volume: Volume, drawn: Segmentation | None, structure: Sequence[str]) -> tuple[Contour, ...]:
     """Return the slices of a mask file that differ from a mask, as contours."""
+    found = read_mask(path, structure=structure)
     if drawn is None:
         raise InputError(
             f"{path.name} is a mask, and the mask before the correction is not known, expected both: only slices "
@@ -115,7 +116,6 @@ def _mask(path: Path, volume: Volume, drawn: Segmentation | None, structure: Seq
         raise GeometryError(
             "The mask before the correction lies on another grid than the image; give the mask of this image."
         )
-    found = read_mask(path, structure=structure)
     known = {volume.source.sha256, drawn.source_sha256} - {""}
     if found.source_sha256 and known:
         check_drawn_on(path, {shown(found.names[1]): found.source_sha256}, "this image", known)
