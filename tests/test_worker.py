@@ -13,7 +13,6 @@ from prostate_seg.reading.cases import read
 from prostate_seg.reading.hints import read_hints
 from prostate_seg.reading.masks import read_mask
 
-
 OPEN, ADD = {"do": "open", "case": "x", "folder": "."}, {"do": "add", "case": "a"}
 POINT = {"type": "point", "side": "inside"}
 EXPORT = {"do": "export", "case": "a", "mask": "m", "output": ".", "formats": "stl"}

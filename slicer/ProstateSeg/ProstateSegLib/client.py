@@ -214,6 +214,8 @@ class Client:
         try:
             reply = json.loads(line)
         except ValueError:
+            reply = None
+        if not isinstance(reply, dict) or not {"protocol", "id"} & set(reply):
             self._stop()
             self._fail_all(f"{self.command[0]} does not answer as prostate-seg does; set the path of prostate-seg.")
             return
