@@ -137,7 +137,7 @@ def test_a_program_that_is_absent_is_named(heard):
     [
         ("print('hello', flush=True); input()", "does not answer as prostate-seg does"),
         ("print('[1]', flush=True); input(); input()", "does not answer as prostate-seg does"),
-        ("print('{\"protocol\": 2, \"version\": \"9\"}', flush=True); input()", "9 speaks protocol 2, this extension 1"),
+        ("print('{\"protocol\": 2, \"version\": \"9\"}', flush=True); input()", "9 speaks protocol 2, this"),
         ("import sys; sys.exit(\"invalid choice: 'worker'\")", "unexpectedly (invalid choice: 'worker')"),
         ("raise SystemExit(3)", "unexpectedly (status 3)"),
     ],
