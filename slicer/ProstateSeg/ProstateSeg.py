@@ -15,7 +15,6 @@ from ProstateSegLib.nodes import readNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
-from slicer.util import VTKObservationMixin
 
 EFFECT = "prostate-seg"
 SAMPLE_SEED = 3
@@ -78,12 +77,11 @@ def shown(method):
     return guarded
 
 
-class ProstateSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class ProstateSegWidget(ScriptedLoadableModuleWidget):
     """Panel of the module: segment, result, correction, export, installation."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
         self.case = None
 
     def setup(self):
@@ -106,10 +104,6 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ):  # fmt: skip
             button.connect("clicked(bool)", action)
         self.update(busy=False)
-
-    def cleanup(self):
-        """Remove observers; the worker ends with Slicer."""
-        self.removeObservers()
 
     def onVolume(self, volume):
         """Show the result of the chosen volume, if there is one."""
