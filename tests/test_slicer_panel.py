@@ -6,7 +6,9 @@ import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -82,18 +84,25 @@ def test_segment_cancel_and_segment_again_from_the_panel(panel, doubles, nifti_c
 
 
 @pytest.mark.slicer
-def test_a_click_of_the_effect_is_1_hint_and_a_wrong_one_is_refused_in_its_panel(panel, doubles, nifti_case):
+def test_a_click_of_the_effect_is_1_hint_and_a_wrong_one_is_refused_in_its_panel(
+    panel, doubles, nifti_case, monkeypatch
+):
     keep, _, _ = doubles
     segmented(panel, nifti_case, keep.scene)
     finish()
-    path = (
-        EXTENSION / "SegmentEditorProstateSeg" / "SegmentEditorProstateSegLib" / "SegmentEditorProstateSegEffect.py"
-    )
+    (path,) = EXTENSION.rglob("SegmentEditorProstateSegEffect.py")
     effect = effect_of(loaded(path), panel.case)
     centre = [sum(bounds) / 2 for bounds in pairs(panel.case.volume)]
     click(effect, centre)
     finish()
     assert effect.status.text.endswith("mL, 1 hints")
+    show_red(monkeypatch, np.array(panel.case.grid["affine"]) @ [40, 30, 2, 1])
+    effect.addPlane("apex")
+    finish()
+    assert (panel.case.hints[1]["type"], panel.case.hints[1]["end"]) == ("plane", "apex")
+    assert occupied(panel.case)[0] == 2
+    effect.undo()
+    finish()
     click(effect, [900, 0, 0])
     finish()
     assert "outside the image" in effect.status.text
@@ -101,7 +110,37 @@ def test_a_click_of_the_effect_is_1_hint_and_a_wrong_one_is_refused_in_its_panel
     effect.scriptedEffect.selected = "another"
     effect.undo()
     assert effect.status.text == "Another segment is selected; select the CTV."
-    assert effect.scriptedEffect.saved == 2
+    assert effect.scriptedEffect.saved == 4
+
+
+def show_red(monkeypatch, ras):
+    """Let the red slice view show the slice through a place."""
+    import slicer
+
+    node = slicer.vtkMRMLSliceNode()
+    for row in range(3):
+        node.GetSliceToRAS().SetElement(row, 3, ras[row])
+    view = SimpleNamespace(mrmlSliceNode=lambda: node)
+    layout = SimpleNamespace(sliceWidget=lambda name: {"Red": view}[name])
+    monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: layout), raising=False)
+
+
+def occupied(case):
+    """Indices of the transverse slices with voxels of the segment."""
+    from slicer_scene import segment_voxels
+
+    inverse = np.linalg.inv(np.array(case.grid["affine"]))
+    return np.unique(np.rint(segment_voxels(case.segmentation) @ inverse[2, :3] + inverse[2, 3]).astype(int))
+
+
+@pytest.mark.slicer
+def test_the_sample_is_a_phantom_that_is_made_here_as_a_volume_of_the_scene(doubles):
+    from ProstateSegLib import application
+
+    application.setExecutable(EXECUTABLE)
+    volume = loaded(EXTENSION / "ProstateSeg" / "ProstateSeg.py").makePhantom()
+    assert volume.GetName() == "ProstatePhantom"
+    assert min(volume.GetImageData().GetDimensions()) > 10
 
 
 def pairs(volume):
