@@ -119,7 +119,7 @@ def test_a_wheel_in_an_empty_environment_segments_without_the_repository(reposit
     folders = {name: Path(place) for name, place in json.loads(told.stdout)["folders"].items()}
     assert all(tmp_path in place.parents for place in folders.values())
     assert len(list(folders["notebooks"].glob("*.ipynb"))) == 4
-    assert (folders["slicer"] / "ProstateSeg.py").is_file()
+    assert (folders["slicer"] / "ProstateSeg" / "Resources" / "UI" / "ProstateSeg.ui").is_file()
     subprocess.run([command, "phantom", "more", "-n", "2"], cwd=tmp_path, check=True)
     converter = [bin_folder / "python", folders["data_prep"] / "folders.py", "more", "-o", "cases.json"]
     subprocess.run([*converter, "--validation", "phantom1"], cwd=tmp_path, check=True)

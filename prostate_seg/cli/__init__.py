@@ -39,6 +39,7 @@ from . import (
     segment,
     shape_model,
     train,
+    worker,
 )
 from .common import Parser, examples, limit_options
 from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set_loudness
@@ -56,6 +57,7 @@ VERBS = {
     "prepare": prepare,
     "collect": collect,
     "check-data": check_data,
+    "worker": worker,
     "info": info,
 }
 READ_NOTHING = ("compare", "phantom", "info")  # verbs that open no images or masks of others

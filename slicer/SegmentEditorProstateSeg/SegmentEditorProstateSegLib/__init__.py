@@ -1,0 +1,1 @@
+"""Effect prostate-seg of the Segment Editor."""
