@@ -1,4 +1,4 @@
-"""Correction of a segmentation by hints: planes, points, scribbles and contours of a person.
+"""Correction of a segmentation by hints of a person.
 
 The boundary's error along rays from the gland's centre is estimated by kriging (:mod:`.kriging`), and the
 probability is moved accordingly (:mod:`.moved`). Slices between contours follow contours and probability
