@@ -67,7 +67,7 @@ def test_a_boundary_point_moves_a_ball_of_20_mm_there_and_leaves_the_far_side(di
     gland = Gland.of(BALL, SPACING)
     unit = np.array(direction) / np.linalg.norm(direction)
     field, _ = moved(gland, Places(boundary=(MIDDLE + radius * unit)[None]))
-    assert radius_along(field, unit) == pytest.approx(radius, abs=0.5)
+    assert radius_along(field, unit) == pytest.approx(radius, abs=1.0)  # half a slice
     assert radius_along(field, -unit) == pytest.approx(20, abs=0.35)
 
 
