@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import SettingsError
 from ..evaluation.metrics.patient import extents_mm
 from ..geometry.extent import extent_mm
+from ..geometry.hints import Hints
 from ..geometry.structures import key
 from ..geometry.things import grouped
 from ..geometry.volume import Segmentation, Volume, volume_ml
@@ -17,8 +18,10 @@ from ..reading.acquisition import Acquisition
 from ..system.digests import digests_of
 from ..system.json_files import write_json
 from ..writing.formats import FORMATS, empty_formats, write_formats
+from ..writing.hints import write_hints
 from ..writing.manifest import (
     DIGESTS,
+    HINTS,
     MANIFEST,
     AcquisitionOptions,
     Extent,
@@ -165,8 +168,14 @@ def _extents_in_patient(ctv: Segmentation) -> dict[str, float | None]:
     }
 
 
-def fill_case_folder(folder: Path, request: Request) -> list[str]:
-    """Write all requested formats and the manifest, and return the file names. Raise OutputError on failure."""
+def fill_case_folder(folder: Path, request: Request, hints: Hints | None = None) -> list[str]:
+    """Write all requested formats, the hints if they are given, and the manifest; return the file names.
+
+    Raise OutputError on failure.
+    """
     outputs = [*write_formats(folder, request), MANIFEST]
+    if hints is not None:
+        write_hints(folder / HINTS, hints)
+        outputs.append(HINTS)
     write_json(folder / MANIFEST, {**(request.manifest or {}), "outputs": outputs, DIGESTS: digests_of(folder)})
     return outputs

@@ -13,6 +13,34 @@ from ..writing.request import Planning
 
 
 @dataclass(frozen=True)
+class HintSource:
+    """Where the hints of a case come from. They are given in this order.
+
+    Attributes
+    ----------
+    earlier
+        Whether the hints of an earlier result in the case's folder count.
+    undo
+        Number of the earlier hints, from the last one, that are taken back.
+    apex, base
+        Number of the last slice with gland at that end, as the case page shows it; None: not given.
+    files
+        Files of :func:`prostate_seg.reading.hints.read_hints`. A corrected mask is compared with the mask that
+        obeys the hints before it.
+    """
+
+    earlier: bool = False
+    undo: int = 0
+    apex: int | None = None
+    base: int | None = None
+    files: tuple[Path, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether there may be hints."""
+        return self.earlier or bool(self.files) or self.apex is not None or self.base is not None
+
+
+@dataclass(frozen=True)
 class Options:
     """Settings of ``prostate-seg segment``.
 
@@ -36,6 +64,8 @@ class Options:
         Whether the report shows the names of case and patient.
     shared
         Other processes write to the same folder now. What killed runs left there is removed for the own cases only.
+    hints
+        Where the hints of the case come from.
     """
 
     output: Path
@@ -47,6 +77,7 @@ class Options:
     anonymous: bool = False
     identify: bool = False
     shared: bool = False
+    hints: HintSource = field(default_factory=HintSource)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ..reading.cases import Case, read, read_case
 from ..system.atomic import check_free, replacing_folder
 from ..system.half_written import remove_abandoned
 from ..system.parallel import in_processes
-from ..writing.contoured_volume import Author, ContouredVolume, mask_warnings
+from ..writing.contoured_volume import Author, ContouredVolume, Kind, mask_warnings
 from ..writing.formats import check_source
 from ..writing.manifest import Manifest
 from ..writing.request import Request
@@ -40,6 +40,7 @@ from .folder import (
     thing_facts,
     with_things,
 )
+from .hinted import hint_facts, session_of
 from .options import Options, Outcome
 from .plausible import check_size, two_values
 
@@ -140,20 +141,25 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     check_size(volume)
     check_source(volume, options.formats)
     read_at = time.perf_counter()
-    ctv, assessment = predictor.assess(volume)
+    session = session_of(volume, predictor, options.hints, folder) if options.hints else None
+    ctv, assessment = (session.finished(), session.assessment()) if session else predictor.assess(volume)
     segmented_at = time.perf_counter()
     manifest = describe(volume, ctv, predictor, assessment, acquisition=options.acquisition)
     if options.anonymous and (remark := identity_remark(options.formats)):
         manifest["warnings"].append(remark)
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
-    author = Author(predictor.info.name, predictor.info.version, structures="AUTOMATIC")
+    hints = session.hints if session and len(session.hints) else None
+    if session and hints:
+        manifest["hints"] = hint_facts(session)
+    kind: Kind = "SEMIAUTOMATIC" if hints else "AUTOMATIC"
+    author = Author(predictor.info.name, predictor.info.version, kind, structures="AUTOMATIC")
     drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
     contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
     try:
         with replacing_folder(folder, may_replace=may_replace, tidy=not options.shared) as partial:
             identity = case.name if options.identify else None
             request = Request(contoured, options.formats, options.planning, manifest, identity)
-            manifest["outputs"] = fill_case_folder(partial, request)
+            manifest["outputs"] = fill_case_folder(partial, request, hints)
     except OutputError:
         if not (options.skip_existing and os.path.lexists(folder)):
             raise

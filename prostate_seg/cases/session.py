@@ -100,6 +100,19 @@ class Session:
         """Remove all hints and return the segmentation without them."""
         return self._set(replace(self.hints, items=()))
 
+    def restart(self, hints: Hints) -> Segmentation:
+        """Replace all hints and return the segmentation that obeys them."""
+        return self._set(hints)
+
+    def finished(self) -> Segmentation:
+        """Return the segmentation with its further structures and things found anew inside the corrected mask."""
+        further, image = self.predictor.further, self.prediction.image
+        if further is None or not self.hints.items:
+            return self.segmentation
+        bare = replace(self.segmentation, structures={}, things=(), phantom_trained=(), meanings={})
+        batch = image.as_tensor()[None].to(self.predictor.device)  # (1, 1, I', J', K')
+        return further(bare, batch, image, self.volume)
+
     def _set(self, hints: Hints) -> Segmentation:
         self.current = self._corrected(placed(hints, self.volume)) if hints.items else self._uncorrected
         self.hints = hints

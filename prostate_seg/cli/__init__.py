@@ -35,6 +35,7 @@ from . import (
     merge,
     phantom,
     prepare,
+    refine,
     review,
     segment,
     shape_model,
@@ -46,6 +47,7 @@ from .output import NOTHING_DONE, SOME_FAILED, VisibleLines, say, say_lines, set
 
 VERBS = {
     "segment": segment,
+    "refine": refine,
     "review": review,
     "merge": merge,
     "export": export,

@@ -136,3 +136,17 @@ def formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], 
     anonymous = options.verb == "segment" and options.anonymous_names
     check_identity(formats, identify=options.identify, anonymous=anonymous)
     return formats, planning
+
+
+def hint_options(verb: argparse.ArgumentParser) -> None:
+    """Add where hints come from."""
+    verb.add_argument("--apex", type=int, metavar="SLICE", help="last slice with gland, as the case page counts")
+    verb.add_argument("--base", type=int, metavar="SLICE", help="last slice with gland at the other end")
+    verb.add_argument(
+        "--hints",
+        action="append",
+        default=[],
+        type=path,
+        metavar="FILE",
+        help="hints.json, markups of 3D Slicer (.mrk.json), a corrected mask or a structure set; several in order",
+    )

@@ -15,7 +15,7 @@ from ..geometry.structures import CTV
 from ..system.parallel import check_jobs
 from ..writing.formats import default_formats
 from .archive import RAY, check_engine, engine_options, outcomes_of, part_of, recorded_outcomes
-from .common import acquisition_options, format_options, formats_and_planning, path
+from .common import acquisition_options, format_options, formats_and_planning, hint_options, path
 from .output import (
     DONE,
     NOTHING_DONE,
@@ -30,7 +30,7 @@ from .output import (
 )
 
 if TYPE_CHECKING:
-    from ..cases.options import Outcome
+    from ..cases.options import HintSource, Outcome
     from ..inference.predictor import Predictor
     from ..reading.cases import Case
 
@@ -66,6 +66,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")
     verb.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
     verb.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
+    hint_options(verb)
     engine_options(verb)
     existing = verb.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that nobody changed since")
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     """Segment ultrasound images and write the masks."""
     from ..cases.anonymous import anonymised
     from ..cases.folder import identity_remark
-    from ..cases.options import Options
+    from ..cases.options import HintSource, Options
     from ..reading.acquisition import Acquisition
     from ..system.atomic import check_writable
 
@@ -87,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
     check_engine(options)
     part = part_of(options)
     cases, skipped = _found(options)
+    hints = HintSource(apex=options.apex, base=options.base, files=tuple(options.hints))
+    _check_hints(hints, cases, options)
     check_writable(options.output)
     _check_review(options)
     wanted = Options(
@@ -99,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
         anonymous=options.anonymous_names,
         identify=options.identify,
         shared=part is not None or options.engine == RAY,
+        hints=hints,
     )
     named = anonymised(cases) if options.anonymous_names else cases
     remark = identity_remark(formats) if options.anonymous_names else ""
@@ -167,6 +171,16 @@ def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
         shape_model=options.shape_model,
         structures=_structures(options.structures),
     )
+
+
+def _check_hints(hints: HintSource, cases: Sequence[Case], options: argparse.Namespace) -> None:
+    """Raise SettingsError if hints are given for several cases, or for cases that were done before."""
+    if hints and len(cases) > 1:
+        raise SettingsError(
+            f"--apex, --base and --hints belong to one case, got {len(cases)}; segment the cases one by one."
+        )
+    if hints and options.skip_existing:
+        raise SettingsError("--skip-existing leaves a case as it is, hints change it; give one of them.")
 
 
 def _check_review(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..cases.earlier_results import is_unchanged_result
 from ..cases.folder import fill_case_folder
+from ..cases.hinted import hint_facts
 from ..cases.segment import describe
 from ..cases.session import Session
 from ..errors import OutputError
@@ -17,9 +18,9 @@ from ..reading.hints import read_hints
 from ..system.atomic import made_folder, reason_of, replacing_folder
 from ..system.json_files import write_json
 from ..writing.contoured_volume import Author, ContouredVolume, Kind
+from ..writing.manifest import HINTS
 from ..writing.request import Request
 
-HINTS = "hints.json"
 FORMATS = ("nifti", "seg-nrrd")
 
 
@@ -58,17 +59,13 @@ def save(session: Session, folder: Path) -> list[str]:
 
     A folder of this function is replaced if nobody changed it since; otherwise OutputError is raised.
     """
-    ctv, volume, info = session.segmentation, session.volume, session.predictor.info
+    ctv, volume, info = session.finished(), session.volume, session.predictor.info
     manifest = describe(volume, ctv, session.predictor, session.assessment())
+    if session.hints.items:
+        manifest["hints"] = hint_facts(session)
     kind: Kind = "SEMIAUTOMATIC" if session.hints.items else "AUTOMATIC"
     author = Author(info.name, info.version, kind, structures="AUTOMATIC")
     drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
     contoured = ContouredVolume(volume, replace(ctv, structures={}), author, drawn)
-    with replacing_folder(folder, may_replace=_may_replace) as partial:
-        names = fill_case_folder(partial, Request(contoured, FORMATS, manifest=manifest))
-        write_json(partial / HINTS, hints_as_json(session.hints))
-    return [*names, HINTS]
-
-
-def _may_replace(path: Path) -> bool:
-    return path.name == HINTS or is_unchanged_result(path)
+    with replacing_folder(folder, may_replace=is_unchanged_result) as partial:
+        return fill_case_folder(partial, Request(contoured, FORMATS, manifest=manifest), session.hints)

@@ -8,7 +8,7 @@ import numpy as np
 from ..assessment.facts import Uncertainty
 from ..geometry.volume import Array, Orientation, Segmentation
 
-MANIFEST = "manifest.json"  # file name in a case's folder
+MANIFEST, HINTS = "manifest.json", "hints.json"  # file names in a case's folder
 DIGESTS: Final = "outputs_sha256"  # entry with the SHA-256 of every other file in the folder
 
 
@@ -62,6 +62,15 @@ class ThingFacts(TypedDict):
     learnt_on: str
 
 
+class HintFacts(TypedDict):
+    """Hints that the mask obeys: how many, of which kinds in order, and what they changed."""
+
+    count: int
+    kinds: list[str]
+    volume_before_ml: float
+    moved_mm: dict[str, float]
+
+
 class MaskFacts(TypedDict):
     """Facts about a mask and its image in a manifest."""
 
@@ -86,6 +95,7 @@ class Manifest(MaskFacts):
     things: NotRequired[dict[str, ThingFacts]]
     things_sha256: NotRequired[str]
     uncertainty: NotRequired[Uncertainty]
+    hints: NotRequired[HintFacts]
     device: NotRequired[str]
     timing_s: NotRequired[dict[str, float]]
     drawn: NotRequired[str]
