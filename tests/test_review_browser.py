@@ -20,7 +20,8 @@ def outline(driver):
 
 
 def hints(driver):
-    return [row.text for row in driver.find_elements(By.CSS_SELECTOR, "#hints li")]
+    rows = "return [...document.querySelectorAll('#hints li')].map(row => row.innerText)"
+    return driver.execute_script(rows)  # at once: the list is made anew after each hint
 
 
 def test_a_click_on_the_boundary_changes_the_outline_and_undo_brings_it_back(
