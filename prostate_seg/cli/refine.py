@@ -20,13 +20,9 @@ EXAMPLES = (
 def add_options(verb: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     verb.add_argument("input", type=path, metavar="CASE", help="image of one case: a file, folder or zip")
-    verb.add_argument(
-        "-o", "--output", type=path, required=True, help="folder; the case's own is replaced"
-    )
+    verb.add_argument("-o", "--output", type=path, required=True, help="folder; the case's own is replaced")
     hint_options(verb)
-    verb.add_argument(
-        "--undo", type=int, default=0, metavar="N", help="take back the last N earlier hints"
-    )
+    verb.add_argument("--undo", type=int, default=0, metavar="N", help="take back the last N earlier hints")
     verb.add_argument("--from-scratch", action="store_true", help="without the hints of the earlier result")
     acquisition_options(verb)
     format_options(verb, default=",".join(default_formats()))
@@ -46,9 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from ..system.atomic import check_writable
 
     if options.undo < 0 or (options.undo and options.from_scratch):
-        raise SettingsError(
-            "--undo is a number of earlier hints, from 0, and --from-scratch leaves all out."
-        )
+        raise SettingsError("--undo is a number of earlier hints, from 0, and --from-scratch leaves all out.")
     formats, planning = formats_and_planning(options)
     cases, _ = find_cases([options.input])
     if len(cases) > 1:

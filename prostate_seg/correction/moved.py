@@ -22,7 +22,7 @@ from .kriging import NOTHING_KNOWN, Known, covariance
 ROUNDS = 5
 SIDE_MM = 1.0  # distance of the boundary from a point inside or outside that it must be moved across
 END_MM = 1.0  # the gland ends bluntly: a smooth shape is aimed beyond the plane and cut there
-END_NOISE = 0.1  # a plane is named to the next slice
+ERROR_MM2 = 20.0  # square of the distance of slices at which a plane, named to a slice, is as unsure as the mask
 NEAREST_MM = 2.0  # a hint closer to the centre has no clear direction
 FAINTEST = 0.3  # smallest width of an edge after the hints, times its width before
 EDGE_MM = 3.0  # width of the edge of a shape that no image showed
@@ -41,6 +41,8 @@ class Places:
         Points inside and outside (n, 3).
     below, above
         Height at which the gland ends along the third axis, or None.
+    gap_mm
+        Distance of the slices by which these heights were named.
     """
 
     boundary: Array = field(default_factory=lambda: np.empty((0, 3)))
@@ -48,6 +50,7 @@ class Places:
     outside: Array = field(default_factory=lambda: np.empty((0, 3)))
     below: float | None = None
     above: float | None = None
+    gap_mm: float = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,7 @@ def moved(gland: Gland, places: Places) -> tuple[Array, Known]:
         errors[: len(boundary)] += correction
         known = Known(
             np.concatenate([directions, *(direction[None] for direction, _ in ends)]),
-            np.concatenate([np.zeros(len(points)), np.full(len(ends), END_NOISE)]),
+            np.concatenate([np.zeros(len(points)), np.full(len(ends), places.gap_mm**2 / ERROR_MM2)]),
         )
         if not len(known.directions):
             known = NOTHING_KNOWN

@@ -33,6 +33,7 @@ def places_of(placed: Placed, affine: Array, grid_affine: Array) -> Places:
         _thinned(there(placed.outside)),
         low,
         high,
+        spacing_of(affine)[placed.slices.axis],
     )
 
 
