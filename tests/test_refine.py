@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from prostate_seg.cli import main
+from prostate_seg.system.locks import only_run
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,15 @@ def test_hints_for_several_cases_and_for_finished_ones_are_refused(nifti_case, t
     assert "belong to one case, got 2" in capsys.readouterr().err
     assert main(["segment", image, "-o", str(tmp_path / "o"), "--apex", "3", "--skip-existing"]) == 2
     assert "--skip-existing leaves a case as it is" in capsys.readouterr().err
+
+
+def test_refine_beside_another_run_in_its_folder_is_refused_and_earlier_hints_stay(refined, tmp_path, capsys):
+    image, _ = refined
+    common = ["refine", image, "-o", str(tmp_path), "--format", "nifti"]
+    assert main([*common, "--apex", "3"]) == 0
+    before = manifest(tmp_path)
+    capsys.readouterr()
+    with only_run(tmp_path):
+        assert main([*common, "--base", "6"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert manifest(tmp_path) == before

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from ..reading.acquisition import Acquisition
     from ..reading.cases import find_cases
     from ..system.atomic import check_writable
+    from ..system.locks import only_run
 
     if options.undo < 0 or (options.undo and options.from_scratch):
         raise SettingsError("--undo is a number of earlier hints, from 0, and --from-scratch leaves all out.")
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         options.output, formats, acquisition, planning, overwrite=True, identify=options.identify, hints=source
     )
     predictor = load_bundle(options.bundle, weights=options.weights, device=options.device)
-    outcome = segment_case(cases[0], predictor, wanted)
+    with only_run(options.output):  # two at once would each keep the other's hints out
+        outcome = segment_case(cases[0], predictor, wanted)
     if options.json:
         show_json(outcome.as_json())
     if outcome.manifest is None or outcome.folder is None:
