@@ -57,6 +57,22 @@ def test_only_a_corrected_mask_is_taken_and_training_reads_it_on_its_image(segme
     assert sample["label"].shape == sample["image"].shape
 
 
+def test_a_mask_that_obeys_2_planes_is_taken_with_its_hints_though_nobody_redrew_it(nifti_case, tmp_path):
+    arguments = [str(nifti_case[0]), "-o", str(tmp_path / "out"), "--format", "nrrd,seg-nrrd"]
+    assert main(["refine", *arguments, "--apex", "3", "--base", "6"]) == 0
+    done = collect([tmp_path / "out"], tmp_path / "new")
+    (entry,) = load(done.datalist)["training"]
+    assert entry["provenance"]["masks"] == {"CTV": "corrected"}
+    assert entry["provenance"]["changed_after_hints"] is False
+    kept = json.loads((tmp_path / "new" / entry["provenance"]["hints"]).read_text())
+    assert [hint["end"] for hint in kept["hints"]] == ["apex", "base"]
+    drawn = read_mask(entry["label"]).mask()
+    assert np.flatnonzero(drawn.any(axis=(0, 1))).tolist() == [2, 3, 4, 5]
+    (tmp_path / "out" / "scan" / "hints.json").unlink()
+    with pytest.raises(InputError, match="its manifest tells of hints; refine the case again"):
+        collect([tmp_path / "out"], tmp_path / "other")
+
+
 def test_the_command_says_what_it_left_out_and_never_writes_over_a_folder(segmented, tmp_path, capsys):
     out = str(segmented / "out")
     assert main(["collect", out, "-o", str(tmp_path / "new")]) == 2

@@ -23,7 +23,7 @@ from ..system.digests import sha256_of_file
 from ..writing import write
 from ..writing.current_mask import given_mask, manifest_of
 from ..writing.formats import FORMATS
-from ..writing.manifest import MANIFEST, mask_digest, voxel_digest
+from ..writing.manifest import HINTS, MANIFEST, mask_digest, voxel_digest
 from .datalist import DATALIST, load
 from .split import divided, split_of
 
@@ -52,9 +52,10 @@ def collect(
 ) -> Collected:
     """Copy cases that ``segment`` wrote, with their corrected masks, into a new folder for training.
 
-    The new folder contains ``datalist.json``, ``images/`` and ``labels/``. Further structures that a user drew or
-    changed become the ``structures`` of a case; unchanged ones are left out, and so is a CTV that nobody changed
-    beside them. If an error is raised, the folder is not created.
+    A mask is corrected if it obeys hints, or if a user changed it since it was written. The new folder contains
+    ``datalist.json``, ``images/``, ``labels/`` and, for cases with hints, ``hints/``. Further structures that a
+    user drew or changed become the ``structures`` of a case; unchanged ones are left out, and so is a CTV that
+    nobody changed beside them. If an error is raised, the folder is not created.
 
     Parameters
     ----------
@@ -133,11 +134,14 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
     placed = {name: on_grid_of(image, mask, affine, name)[0] for name, mask in masks.items()}
     structures = _corrected(placed, manifest)
     label = Segmentation(placed[CTV].astype(np.uint8), image.affine, orientation=image.orientation)
-    corrected = mask_digest(label) != manifest.get("ctv_sha256")
+    hints = bool(manifest.get("hints"))
+    drawn = mask_digest(label) != manifest.get("ctv_sha256")
+    corrected = drawn or hints
     if not corrected and not structures and not unchanged:
         raise _UnchangedError("its mask was not changed since it was segmented (--unchanged takes it too)")
     if not label.labels.any():
         raise InputError("its mask is empty")
+    kept = {"hints": _copied_hints(case, output), "changed_after_hints": drawn} if hints else {}
     shutil.copyfile(image_file, output / "images" / f"{case.name}.nrrd")
     entry: dict[str, Any] = {"case": case.name, "image": f"images/{case.name}.nrrd"}
     if corrected or unchanged:
@@ -157,8 +161,19 @@ def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
         "mask_file_sha256": sha256_of_file(given.file),
         "input_sha256": (manifest.get("input") or {}).get("sha256"),
         "bundle": manifest.get("bundle"),
+        **kept,
     }
     return entry
+
+
+def _copied_hints(case: Path, output: Path) -> str:
+    """Copy the hints that the mask of a case obeys, and return their path in the new folder."""
+    if not (case / HINTS).is_file():
+        raise InputError(f"{HINTS} is not there, though its manifest tells of hints; refine the case again")
+    (output / "hints").mkdir(exist_ok=True)
+    name = f"hints/{case.name}.json"
+    shutil.copyfile(case / HINTS, output / name)
+    return name
 
 
 def _masks(file: Path) -> tuple[dict[str, Array], Array]:
