@@ -18,7 +18,7 @@ from ..cases.session import Session
 from ..errors import GeometryError, OutputError
 from ..geometry.hints import Hint, Hints
 from ..geometry.hints_json import hints_as_json
-from ..geometry.volume import Array, Segmentation
+from ..geometry.volume import Segmentation
 from ..inference.predictor import Predictor
 from ..reading.acquisition import Acquisition
 from ..reading.cases import Case, read_case
@@ -28,7 +28,7 @@ from .keeping import hints_file, is_saved, keep, kept, save
 from .sheet import Sheet
 
 NO_MORE = "No place is left where a further point would help much."
-MISSED = "Another window changed this case, which is now displayed as it is; do it again if you still want it."
+MISSED = "Another window changed this case; it is displayed as it is now: look at it, and repeat the step."
 
 
 class MissedError(GeometryError):
