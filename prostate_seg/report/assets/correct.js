@@ -82,7 +82,7 @@ const actions = {
     chooseTool("point boundary");
     [page.ring, page.cursor] = [found, found.at];
     show(found.slice);
-    return `Slice ${page.open.numbers[found.slice]}: click the true boundary near the ring, even if the contour is right there.`;
+    return `Slice ${page.open.numbers[found.slice]}: click the true boundary near the ring, even if the contour is correct.`;
   }, "Looking for the place ..."),
   save: () => inTurn(async () => {
     const { folder, files } = await asked("save");
