@@ -60,15 +60,26 @@ def opened(driver, path):
 
 
 def eventually(check):
-    for _ in range(100):
+    for _ in range(600):
         if check():
             return
         time.sleep(0.1)
-    raise AssertionError("it did not happen within 10 s")
+    raise AssertionError("it did not happen within 60 s")
 
 
 def colours(element):
     return np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")).astype(int)
+
+
+def serious(driver, repository):
+    """What axe finds serious or critical; None if axe is not installed, which .ci/run does by npm."""
+    axe = repository / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    if not axe.is_file():
+        return None
+    driver.execute_script(axe.read_text(encoding="utf-8"))
+    found = driver.execute_async_script("axe.run(document).then(arguments[arguments.length - 1])")
+    some = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in some]
 
 
 def number(driver):

@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 from serving import reviewed
 
 from prostate_seg.reading.masks import read_mask
+from prostate_seg.report import page as frame
 
+ASSETS = Path(frame.__file__).parent / "assets"
 SQUARE = [[12, 12], [42, 12], [42, 36], [12, 36]]  # 25 x 20 pixels of 1.2 mm
 
 
@@ -50,8 +54,10 @@ def test_the_page_is_for_this_computer_and_may_load_nothing_from_elsewhere(page)
     assert headers["Cache-Control"] == "no-store"
     assert "Server" not in headers
     assert b"Research use only. Not a medical device." in content
-    for name in ("style.css", "correct.css", "correct.js"):
-        assert page.raw("GET", page.path + name)[0] == 200
+    assets = ["style.css", *(path.name for path in ASSETS.glob("correct*.[cj]s*"))]
+    assert len(assets) == 7
+    for name in assets:
+        assert page.raw("GET", page.path + name)[2] == (ASSETS / name).read_bytes()
 
 
 @pytest.mark.parametrize("path", ["/", "/correct.js", "//", "/x/", "/token/cases", "/%00/", "/%C3%A9/", "/%FF/"])
@@ -110,11 +116,10 @@ def test_a_contour_between_two_planes_on_its_slice_is_500_voxels_or_3_6_ml(empty
     opened = empty.ask("open")[1]
     status, answer = empty.ask("add", type="contour", slice=4, points=SQUARE)
     assert status == 200
-    assert answer["outlines"]["4"]
     assert empty.ask("add", type="plane", end="apex", slice=4)[0] == 200
     answer = empty.ask("add", type="plane", end="base", slice=4)[1]
     assert answer["volume_ml"] == 3.6  # 30 mm x 24 mm x 5 mm
-    assert answer["version"] == opened["version"] + 3
+    assert answer["version"] != opened["version"]
     assert [hint["type"] for hint in answer["hints"]] == ["contour", "plane", "plane"]
     assert [hint["slice"] for hint in answer["hints"]] == [4, 4, 4]
     assert answer["hints"][0]["lines"] == [SQUARE]
@@ -142,15 +147,41 @@ def test_a_saved_mask_that_was_changed_elsewhere_is_not_replaced(empty, argument
     assert empty.ask("save")[0] == 200
 
 
-def test_only_the_outlines_of_changed_slices_are_sent(empty):
-    first = empty.ask("open")[1]
-    assert len(first["outlines"]) == len(first["before"]) == 8
-    answer = empty.ask("add", type="contour", slice=4, points=SQUARE)[1]
-    other = [[2.4 + x, y] for x, y in SQUARE]
-    again = empty.ask("add", type="contour", slice=4, points=other)[1]
-    now = first["outlines"] | answer["outlines"] | again["outlines"]
-    assert now == empty.ask("open")[1]["outlines"]
-    assert len(empty.ask("add", type="contour", slice=4, points=other)[1]["outlines"]) == 0
+def test_the_outline_on_a_contoured_slice_is_that_of_its_25_x_20_pixels_and_before_the_hints_the_networks(empty):
+    first = empty.ask("outline", slice=4)[1]
+    assert first["now"] == first["before"]
+    assert empty.ask("add", type="contour", slice=4, points=SQUARE)[0] == 200
+    answer = empty.ask("outline", slice=4)[1]
+    assert answer["before"] == first["before"]
+    corners = [float(value) for value in re.findall(r"[\d.]+", answer["now"])]
+    across, down = corners[::2], corners[1::2]
+    assert max(across) - min(across) == pytest.approx(30, abs=0.02)
+    assert max(down) - min(down) == pytest.approx(24, abs=0.02)
+    refused(empty.ask("outline", slice=8), 422, "expected an index from 0 to 7")
+
+
+def test_undone_hints_come_back_one_by_one_until_another_is_drawn(empty):
+    for at in (20, 24):
+        first = empty.ask("add", type="point", side="inside", slice=4, points=[[at, 20]])[1]
+    assert [empty.ask("undo")[1]["undone"] for _ in range(2)] == [1, 2]
+    assert empty.ask("redo")[1]["hints"] == first["hints"][:1]
+    again = empty.ask("redo")[1]
+    assert (again["hints"], again["version"], again["undone"]) == (first["hints"], first["version"], 0)
+    refused(empty.ask("redo"), 422, "no hint to redo")
+    assert empty.ask("undo")[1]["undone"] == 1
+    assert empty.ask("add", type="point", side="inside", slice=4, points=[[28, 20]])[1]["undone"] == 0
+
+
+@pytest.mark.parametrize("verb", ["undo", "save", "redo"])
+def test_a_window_that_missed_a_hint_of_another_one_changes_nothing(empty, verb):
+    seen = empty.ask("open")[1]["version"]
+    assert empty.ask("version")[1] == {"version": seen, "saved": empty.ask("open")[1]["saved"]}
+    hint = {"type": "point", "side": "inside", "slice": 4, "points": [[20, 20]]}
+    now = empty.ask("add", seen=seen, **hint)[1]
+    assert now["version"] != seen
+    refused(empty.ask(verb, seen=seen), 409, "Another window changed this case")
+    assert empty.ask("open")[1]["hints"] == now["hints"]
+    assert empty.ask("undo", seen=now["version"])[1]["version"] == seen
 
 
 def test_hints_that_contradict_each_other_are_answered_by_a_sentence_and_change_nothing(empty, arguments):

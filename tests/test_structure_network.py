@@ -194,7 +194,7 @@ def test_a_box_around_a_structure_gives_the_same_mask_as_the_whole_grid(spacing)
     probability = torch.rand(1, 6, 7, 8).round()
     image = image_of((6, 7, 8), spacing)
     shape = tuple(int(n * old / new) for n, old, new in zip((6, 7, 8), (1.6, 1.6, 2.0), spacing, strict=True))
-    from prostate_seg.inference.transforms import resample_axes
+    from prostate_seg.inference.resampling import resample_axes
 
     whole = resample_axes(probability[0], np.asarray(image.affine), image.meta["original_affine"], shape) >= 0.5
     mask = network_of(bladder).masks(probability, image, np.zeros(shape, bool))["Bladder"]

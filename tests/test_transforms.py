@@ -11,12 +11,12 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Orientationd
 
 from prostate_seg.errors import SettingsError
+from prostate_seg.inference.resampling import resample_axes
 from prostate_seg.inference.transforms import (
     ClipToFieldOfViewd,
     ModelGridd,
     NormalizeUltrasoundd,
     ToSourceGridd,
-    resample_axes,
     rescale,
 )
 from prostate_seg.training.augmentation import RANGES, RandFewSlicesd, RandUltrasoundd

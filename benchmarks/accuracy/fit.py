@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from prostate_seg import Segmentation, read, write
 from prostate_seg.inference.inferers import ScaleFlipInferer
-from prostate_seg.inference.transforms import resample_axes
+from prostate_seg.inference.resampling import resample_axes
 from prostate_seg.inference.weights import load_state, read_state
 from prostate_seg.network import autocast
 from prostate_seg.training.engine import averaged

@@ -28,7 +28,8 @@ from benchmarks.accuracy.networks import CONTENDERS
 from prostate_seg.assessment.doubt import FAR_MM, Doubt, Score, doubt_of
 from prostate_seg.assessment.shape_model import ShapeModel
 from prostate_seg.evaluation.metrics import Metrics, diagonal_mm, evaluate_masks, orthogonal_spacing_mm
-from prostate_seg.inference.transforms import released_shape_model, resample_axes
+from prostate_seg.inference.resampling import resample_axes
+from prostate_seg.inference.transforms import released_shape_model
 from prostate_seg.reading.masks import read_mask
 
 from .figures import calibration_svg

@@ -24,7 +24,8 @@ from ..geometry.hints import Hint, Hints
 from ..geometry.slices import transverse_of
 from ..geometry.volume import Array, Segmentation, Volume, reindexed
 from ..inference.predictor import Predictor
-from ..inference.transforms import resample_axes, seen_in
+from ..inference.resampling import resample_axes
+from ..inference.transforms import seen_in
 
 NOTHING = 1e-4  # probability of a voxel that is not resampled
 UNSCORED = "the score is fitted for masks without hints"

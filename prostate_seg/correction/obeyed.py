@@ -41,13 +41,13 @@ def obey(probability: Array, placed: Placed, spacing_mm: tuple[float, float, flo
 def _pull(probability: Array, point: Array, pixel_mm: tuple[float, float], gap_mm: float) -> bool:
     """Move the boundary of (I, J, K) to a point on the slice nearest to it; return whether it had to move."""
     k = int(np.clip(np.rint(point[2]), 0, probability.shape[2] - 1))
-    reach = [int(np.ceil(4 * REACH_MM / mm)) for mm in pixel_mm]
-    low = [max(0, int(point[n]) - reach[n]) for n in (0, 1)]
-    box = np.s_[low[0] : int(point[0]) + reach[0] + 2, low[1] : int(point[1]) + reach[1] + 2]
-    here = point[:2] - low
+    box, here = _around(point, 4 * REACH_MM, pixel_mm)
     off = _off_mm(probability[*box, k] >= 0.5, here, pixel_mm)
     if abs(off) <= NEAR_VOXELS * max(pixel_mm):
         return False
+    # No voxel changes farther away than this, and all distances that matter are known within it.
+    reach_mm = abs(off) + REACH_MM * np.sqrt(2 * max(0.0, np.log(abs(off) / min(pixel_mm))))
+    box, here = _around(point, min(reach_mm, 4 * REACH_MM), pixel_mm)
     grid = np.indices(probability[*box, k].shape)
     square = sum(((grid[n] - here[n]) * pixel_mm[n]) ** 2 for n in (0, 1))
     neighbours = range(max(0, k - round(REACH_MM / gap_mm)), k + round(REACH_MM / gap_mm) + 1)
@@ -58,6 +58,14 @@ def _pull(probability: Array, point: Array, pixel_mm: tuple[float, float], gap_m
         changed = (before > 0) != (after > 0)
         probability[*box, n][changed] = (1 / (1 + np.exp(-after)))[changed]
     return True
+
+
+def _around(point: Array, reach_mm: float, pixel_mm: tuple[float, float]) -> tuple[tuple[slice, slice], Array]:
+    """Return a box (i, j) around a point, and the point's place in it."""
+    reach = [int(np.ceil(reach_mm / mm)) for mm in pixel_mm]
+    low = [max(0, int(point[n]) - reach[n]) for n in (0, 1)]
+    first, second = (slice(low[n], int(point[n]) + reach[n] + 2) for n in (0, 1))
+    return (first, second), point[:2] - low
 
 
 def _off_mm(mask: Array, point: Array, pixel_mm: tuple[float, float]) -> float:

@@ -23,8 +23,8 @@ from ..geometry.structures import CTV, KNOWN, Structure, key, structures_of
 from ..geometry.volume import reindexed
 from ..reading.field_of_view import field_of_view
 from ..system.digests import sha256_of_file
+from .resampling import resample_axes
 from .settings import build, build_network, read_json, with_ensembling
-from .transforms import resample_axes
 from .weights import load_state, read_state
 
 FILE, WEIGHTS = "configs/structures.json", "models/structures.pt"

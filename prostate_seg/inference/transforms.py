@@ -22,6 +22,7 @@ from ..assessment.shape_model import ShapeModel
 from ..geometry.volume import rescaled_affine
 from ..reading.field_of_view import field_of_view
 from .released import released_bundle
+from .resampling import resample_axes
 
 Sample = dict[Hashable, Any]
 FOREGROUND = 1  # channel of the CTV in a prediction; channel 0 is the background
@@ -227,49 +228,3 @@ class ToSourceGridd(MapTransform):
             out[key] = MetaTensor(values[None], affine=torch.as_tensor(source), meta=meta)
             out[on_source_grid(str(key))], out[on_model_grid(str(key))] = values, foreground
         return out
-
-
-def resample_axes(
-    volume: torch.Tensor, affine: np.ndarray, target_affine: np.ndarray, shape: tuple[int, ...]
-) -> torch.Tensor:
-    """Interpolate a volume (I', J', K') linearly at the voxels of a second grid.
-
-    The axes of the two grids must be parallel, in any order. A position up to half a voxel outside the volume takes
-    the border's value. A position further outside takes 0.
-
-    Parameters
-    ----------
-    volume
-        Volume to interpolate.
-    affine
-        Affine of the volume.
-    target_affine
-        Affine of the second grid.
-    shape
-        Shape of the second grid.
-
-    Raises
-    ------
-    ValueError
-        The axes are not parallel.
-    """
-    index = np.linalg.inv(affine) @ target_affine  # target voxel -> volume voxel
-    order = np.abs(index[:3, :3]).argmax(axis=0)  # for each target axis, the parallel axis of the volume
-    rest = index[:3, :3].copy()
-    rest[order, range(3)] = 0
-    if len(set(order)) != 3 or np.abs(rest * np.array(shape)).max() > 0.5:
-        raise ValueError("The axes of the two grids are not parallel.")
-    out = volume.permute(*order.tolist())
-    for axis, from_axis in enumerate(order):
-        at = torch.arange(shape[axis], dtype=torch.float64) * index[from_axis, axis] + index[from_axis, 3]
-        size = out.shape[axis]
-        inside = (at >= -0.5) & (at <= size - 0.5)
-        at = at.clamp(0, size - 1)
-        low = at.floor().long().clamp(max=max(size - 2, 0))
-        high = (low + 1).clamp(max=size - 1)
-        weight = ((at - low) * 1.0).to(out.dtype)
-        rows = out.movedim(axis, 0).contiguous()  # whole rows are copied faster than single values
-        lower, upper = rows.index_select(0, low), rows.index_select(0, high)
-        rows = torch.lerp(lower, upper, weight.view(-1, 1, 1)) * inside.to(out.dtype).view(-1, 1, 1)
-        out = rows.movedim(0, axis)
-    return out.contiguous()

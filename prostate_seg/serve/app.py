@@ -13,6 +13,7 @@ from ..report.page import asset
 from ..system.checked_files import json_of
 from .desk import Desk
 from .door import MOST_BYTES, Door, RefusedError, check_content, headers_of, too_large
+from .opened import MissedError
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-FILES = ("correct.js", "correct.css", "style.css")
+FILES = (
+    *("correct.js", "correct-drawing.js", "correct-panel.js", "correct-server.js", "correct-slices.js"),
+    *("correct.css", "style.css"),
+)
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -62,6 +66,8 @@ class App:
             status = 200
         except RefusedError as error:
             status, content = error.status, _sentence(error)
+        except MissedError as error:
+            status, content = 409, _sentence(error)
         except OutputError as error:
             status, content = 507, _sentence(error)
         except ProstateSegError as error:

@@ -15,6 +15,8 @@ from .keeping import hints_file, is_saved
 from .opened import Opened
 
 MOST_OPEN = 4  # sessions in memory; the others are opened again from their hints
+LOOKS = ("version", "picture", "outline", "doubt")  # they do not wait for an answer to a hint
+CHANGES = ("add", "undo", "redo", "save")
 
 
 class Desk:
@@ -39,7 +41,7 @@ class Desk:
         The folder of a case holds results that are not of this page.
     """
 
-    VERBS = ("open", "picture", "doubt", "warnings", "add", "undo", "suggest", "save")
+    VERBS = ("open", "version", "picture", "outline", "doubt", "warnings", "add", "undo", "redo", "suggest", "save")
 
     def __init__(
         self, cases: Sequence[Case], predictor: Predictor, *, output: Path, acquisition: Acquisition | None = None
@@ -51,11 +53,14 @@ class Desk:
         self._of_case = [Lock() for _ in cases]
         self._verbs: dict[str, Callable[[Opened, Mapping[str, Any]], Any]] = {
             "open": lambda opened, content: opened.state(),
+            "version": lambda opened, content: opened.seen(),
             "picture": Opened.picture,
+            "outline": Opened.outline,
             "doubt": Opened.doubt,
             "warnings": lambda opened, content: {"warnings": opened.warnings()},
             "add": Opened.add,
             "undo": lambda opened, content: opened.undo(),
+            "redo": lambda opened, content: opened.redo(),
             "suggest": lambda opened, content: opened.suggest(),
             "save": lambda opened, content: opened.save(),
         }
@@ -82,6 +87,8 @@ class Desk:
     def done(self, number: int, verb: str, content: Mapping[str, Any]) -> Any:
         """Do what the page asks of a case, and return the answer. Raise ProstateSegError if it cannot be done.
 
+        The version of a case that is not open is None. A change is refused if the page has missed another one.
+
         Parameters
         ----------
         number
@@ -91,13 +98,17 @@ class Desk:
         content
             Content of the request.
         """
-        if verb == "picture" and (shown := self._opened.get(number)):
-            return shown.picture(content)  # does not wait for an answer to a hint
+        if verb in LOOKS and (shown := self._opened.get(number)):
+            return self._verbs[verb](shown, content)
+        if verb == "version":
+            return {"version": None, "saved": False}
         with self._of_case[number]:
             opened = self._opened.pop(number, None) or self._open(number)
             self._opened[number] = opened
             while len(self._opened) > MOST_OPEN:
                 self._opened.pop(next(iter(self._opened)), None)
+            if verb in CHANGES:
+                opened.check_seen(content)
             return self._verbs[verb](opened, content)
 
     def _open(self, number: int) -> Opened:

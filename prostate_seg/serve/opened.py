@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from ..cases.plausible import check_size
 from ..cases.segment import describe
 from ..cases.session import Session
 from ..errors import GeometryError, OutputError
-from ..geometry.hints import Hints
-from ..geometry.volume import Array, Segmentation
+from ..geometry.hints import Hint, Hints
+from ..geometry.hints_json import hints_as_json
+from ..geometry.volume import Segmentation
 from ..inference.predictor import Predictor
 from ..reading.acquisition import Acquisition
 from ..reading.cases import Case, read_case
@@ -26,6 +28,11 @@ from .keeping import hints_file, is_saved, keep, kept, save
 from .sheet import Sheet
 
 NO_MORE = "No place is left where a further point would help much."
+MISSED = "Another window changed this case; it is displayed as it is now: look at it, and repeat the step."
+
+
+class MissedError(GeometryError):
+    """A change is refused because another window changed the case since its page was renewed."""
 
 
 class Opened:
@@ -46,8 +53,8 @@ class Opened:
         before = session.prediction.segmentation.mask()
         self.view = view_of(session.volume, [before, session.segmentation.mask()])
         self.sheet = Sheet.of(session.volume, self.view)
-        self.version = secrets.randbelow(1 << 40)  # plus the changes, so that a page notices if it missed one
-        self._before = before
+        self._masks = {"before": before}
+        self._show([])
 
     @classmethod
     def of(cls, case: Case, predictor: Predictor, output: Path, acquisition: Acquisition) -> Opened:
@@ -59,9 +66,9 @@ class Opened:
         return cls(case.name, Session(volume, predictor, hints), output)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the page shows, without pictures."""
-        view, now = self.view, self.session.segmentation.mask()
-        areas = view.of(now).sum(axis=(0, 1))
+        """Return all that the page shows, without what is drawn on slices."""
+        view = self.view
+        areas = np.count_nonzero(view.of(self._masks["now"]), axis=(0, 1))
         return {
             "name": self.name,
             "extent": view.extent_mm,
@@ -70,11 +77,23 @@ class Opened:
             "letters": view.letters,
             "rises": self.sheet.rises,
             "first": int(areas.argmax()) if areas.any() else len(view.numbers) // 2,
-            "before": self._outlines(self._before),
             "volume_before_ml": self._volume_ml(self.session.prediction.segmentation),
             **self._now(),
-            "outlines": dict(enumerate(self._outlines(now))),
         }
+
+    def seen(self) -> dict[str, Any]:
+        """Return the version of what a page shows, and whether it is saved."""
+        return {"version": self.version, "saved": self.saved}
+
+    def check_seen(self, content: Mapping[str, Any]) -> None:
+        """Raise MissedError if a page names another version under ``seen`` than that of the case."""
+        if content.get("seen", self.version) != self.version:
+            raise MissedError(MISSED)
+
+    def outline(self, content: Mapping[str, Any]) -> dict[str, str]:
+        """Return the outlines on a slice as SVG path data: ``now``, and ``before`` the hints."""
+        found = paths(self.view, self._masks, [self._slice(content)])[0]
+        return {"now": "", "before": "", **found}
 
     def picture(self, content: Mapping[str, Any]) -> dict[str, str]:
         """Return a slice as a picture."""
@@ -82,7 +101,7 @@ class Opened:
 
     def doubt(self, content: Mapping[str, Any]) -> dict[str, str | None]:
         """Return the uncertainty on a slice as a picture; None if there is none."""
-        probability = self.session.segmentation.probability
+        probability = self._shown.probability
         assert probability is not None
         return {"picture": uncertainty_on(self.view.of(probability)[:, :, self._slice(content)])}
 
@@ -94,14 +113,21 @@ class Opened:
 
     def add(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Add what was drawn and return what changed. If an error is raised, nothing has changed."""
-        hint = self.sheet.hint(content)
-        return self._changed(lambda: self.session.add(hint))
+        hint = self.sheet.hint({name: value for name, value in content.items() if name != "seen"})
+        return self._changed(lambda: self.session.add(hint), [])
 
     def undo(self) -> dict[str, Any]:
         """Remove the last hint and return what changed."""
         if not self.session.hints.items:
             raise GeometryError("There is no hint to undo; all are removed.")
-        return self._changed(self.session.undo)
+        return self._changed(self.session.undo, [*self._undone, self.session.hints.items[-1]])
+
+    def redo(self) -> dict[str, Any]:
+        """Add the hint that was undone last and return what changed."""
+        if not self._undone:
+            raise GeometryError("There is no hint to redo; none was undone since the last one was drawn.")
+        *rest, hint = self._undone
+        return self._changed(lambda: self.session.add(hint), rest)
 
     def suggest(self) -> dict[str, Any]:
         """Return the slice and the place where a point on the boundary would help most, or a sentence."""
@@ -115,6 +141,7 @@ class Opened:
         """Write the folder of the case, and return its path and files."""
         keep(self.session.hints, self._file)
         files = save(self.session, self.output / self.name)
+        self.saved = True
         return {"folder": str(self.output / self.name), "files": files, "saved": True}
 
     @property
@@ -127,42 +154,36 @@ class Opened:
             raise GeometryError(f"The slice is {index!r:.40}, expected an index from 0 to {count - 1}.")
         return index
 
-    def _changed(self, change: Callable[[], Segmentation]) -> dict[str, Any]:
+    def _changed(self, change: Callable[[], Segmentation], undone: list[Hint]) -> dict[str, Any]:
         """Change the hints, write them, and return what changed. Without the file, nothing is changed."""
         hints, current = self.session.hints, self.session.current
-        before = self.session.segmentation.labels
-        after = change().labels
+        change()
         try:
             keep(self.session.hints, self._file)
         except OutputError:
             self.session.hints, self.session.current = hints, current
             raise
-        self.version += 1
-        axes = tuple(n for n in range(3) if n != self._axis)
-        moved = np.flatnonzero((before != after).any(axis=axes))
-        shown = sorted(self.view.numbers.index(int(index) + 1) for index in moved)
-        lines = self._outlines(self.session.segmentation.mask(), shown)
-        return {**self._now(), "outlines": dict(zip(shown, lines, strict=True))}
+        self._show(undone)
+        return self._now()
 
-    @property
-    def _axis(self) -> int:
-        """Axis of the file along which the slices follow each other."""
-        turn = self.view.turn
-        return 2 if turn is None else int(np.argsort(turn[:, 0])[2])
+    def _show(self, undone: list[Hint]) -> None:
+        """Let pages show the session as it is; hints that were undone can be added again, the last one first."""
+        self._shown, self._undone = self.session.segmentation, undone
+        self._masks = {**self._masks, "now": self._shown.mask()}
+        content = json.dumps(hints_as_json(self.session.hints))
+        self.version = hashlib.sha256(content.encode()).hexdigest()[:16]  # equal for equal masks
+        self.saved = is_saved(self.output / self.name, self._file)
 
     def _now(self) -> dict[str, Any]:
         hints: Hints = self.session.hints
         mean, largest = self.session.moved_mm if hints.items else (0.0, 0.0)
         return {
-            "version": self.version,
+            **self.seen(),
             "volume_ml": self._volume_ml(self.session.segmentation),
             "moved_mm": [round(mean, 2), round(largest, 2)],
             "hints": [self.sheet.mark(hint) for hint in hints.items],
-            "saved": is_saved(self.output / self.name, self._file),
+            "undone": len(self._undone),
         }
 
     def _volume_ml(self, segmentation: Segmentation) -> float | None:
         return None if len(self.view.numbers) == 1 else round(segmentation.volume_ml, 1)
-
-    def _outlines(self, mask: Array, slices: Iterable[int] | None = None) -> list[str]:
-        return [found.get(self.name, "") for found in paths(self.view, {self.name: mask}, slices)]
