@@ -123,7 +123,7 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
         kept = application.saveForUndo(case)
         losses = []
         if again and case.hints:
-            losses.append(_("the {count} hints").format(count=len(case.hints)))
+            losses.append(_("the hints ({count})").format(count=len(case.hints)))
         if isPainted(case) and (again or not kept):
             losses.append(_("what was changed by hand in the Segment Editor"))
         question = _("This drops {losses}. Go on?").format(losses=_(" and ").join(losses))
