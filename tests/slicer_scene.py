@@ -1,5 +1,6 @@
 """Opens scenes and segmentations with 3D Slicer's own libraries (slicer-core), as Slicer does."""
 
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -56,6 +57,54 @@ class Scene:
         storage.SetFileName(str(path))
         storage.SetCropToMinimumExtent(True)
         assert storage.WriteData(node)
+
+
+class Slicer:
+    """A scene with the logic; ``ask`` waits for the answer and returns it, or raises what it failed with."""
+
+    def __init__(self, command=(sys.executable, "-m", "prostate_seg")):
+        from ProstateSegLib.logic import ProstateSegLogic
+
+        self.keep = Scene()
+        self.scene = self.keep.scene
+        self.logic = ProstateSegLogic(self.scene, list(command))
+
+    def volume(self, path, name="scan"):
+        from ProstateSegLib.nodes import readNode
+
+        return readNode(self.scene, "ScalarVolume", str(path), name)
+
+    def ask(self, action, *arguments, **options):
+        done, failed = [], []
+        replies = {"failed": failed.append, "progress": lambda _: None}
+        getattr(self.logic, action)(*arguments, done=lambda *got: done.append(got), **replies, **options)
+        self.logic.client.wait()
+        if failed:
+            raise RuntimeError(failed[0])
+        return done[0][0] if len(done[0]) == 1 else done[0]
+
+
+def slice_view(scene, name="Red", orientation="Axial"):
+    """A slice view of a scene as Slicer makes it: its node."""
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    node = scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
+    node.SetLayoutName(name)
+    assert node.SetOrientation(orientation)
+    return node
+
+
+def red_view(volume, ras, *, degrees=0.0):
+    """SliceToRAS (4, 4) of the red view: rotated to a volume's plane, centred at a point, then tilted."""
+    from ProstateSegLib.nodes import arrayOf
+
+    node = slice_view(volume.GetScene())
+    node.RotateToVolumePlane(volume)
+    volume.GetScene().RemoveNode(node)
+    view, angle = arrayOf(node.GetSliceToRAS()), np.deg2rad(degrees)
+    tilt = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    view[:3, :3] = view[:3, :3] @ tilt
+    view[:3, 3] = ras
+    return view
 
 
 def segment_voxels(node, index=0):

@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from ProstateSegLib.client import Client, unpacked
 
 from prostate_seg.geometry.volume import volume_ml
+from prostate_seg.writing import write
 
 WORKER = [sys.executable, "-m", "prostate_seg", "worker", "--device", "cpu"]
 
@@ -47,6 +50,19 @@ def apex(slice_):
     return [{"type": "plane", "end": "apex", "slice": slice_}]
 
 
+def gone(pid, seconds=20):
+    """Wait until a process has ended; whether it has."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def script(text):
     """A client of a program that is not prostate-seg."""
     return Client([sys.executable, "-c", text])
@@ -63,7 +79,8 @@ def test_a_killed_worker_is_started_again_with_its_1_hint(client, heard):
     client.send("add", "a", hints=apex(3), **heard.functions)
     client.wait()
     os.kill(client._process.pid, signal.SIGKILL)
-    client._process.wait()
+    while client.running:
+        time.sleep(0.01)
     client.send("undo", "a", **heard.functions)
     client.wait()
     assert heard.progress[0] == "prostate-seg is started again, with 1 hints."
@@ -94,12 +111,44 @@ def test_cancel_ends_the_process_and_a_request_after_it_works(client, heard):
     process = client._process
     client.send("assess", "a", **heard.functions)
     client.cancel()
-    assert process.returncode is not None
+    assert gone(process.pid, seconds=1)
     assert heard.failed == ["Cancelled; the hints given so far are kept."]
     assert not client.busy
     client.send("assess", "a", **heard.functions)
     client.wait()
     assert heard.done[0]["warnings"] == client.opened["warnings"]
+
+
+# As PythonSlicer does: the program is a child of the launcher, which holds its streams until it ends.
+INHERITS = ["sh", "-c", '"$@"; exit $?', "launcher"]
+FORWARDS = [sys.executable, "-c", """if True:
+    import subprocess, sys
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, text=True)
+    for line in sys.stdin:
+        child.stdin.write(line)
+        child.stdin.flush()
+    child.stdin.close()
+    child.wait()"""]  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", [INHERITS, FORWARDS], ids=["inherits", "forwards"])
+def test_cancel_ends_the_child_of_a_launcher_within_1_s_while_it_computes_and_nothing_is_written(
+    launcher, heard, tmp_path, small_phantom
+):
+    write(small_phantom.image, tmp_path / "scan.nrrd")
+    client = Client([*launcher, *WORKER])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    client.send("open", "a", image=str(tmp_path / "scan.nrrd"), folder=str(folder), **heard.functions)
+    while "Loading the network." not in heard.progress:
+        client.poll()
+        time.sleep(0.01)
+    (child,) = psutil.Process(client._process.pid).children()
+    assert "worker" in child.cmdline()
+    client.cancel()
+    assert gone(child.pid, seconds=1)
+    assert heard.failed == ["Cancelled; the hints given so far are kept."]
+    assert list(folder.iterdir()) == []
 
 
 def test_a_file_that_is_gone_when_the_worker_starts_again_fails_a_request_once(nifti_case, heard, tmp_path):
@@ -152,19 +201,22 @@ def test_a_program_that_is_no_worker_or_another_version_fails_the_request_in_one
     assert not client.running
 
 
-def test_a_worker_ends_when_the_program_that_started_it_ends(nifti_case, tmp_path):
-    import subprocess
-
+@pytest.mark.parametrize("launcher", [[], INHERITS, FORWARDS], ids=["no launcher", "inherits", "forwards"])
+def test_a_worker_ends_when_the_program_that_started_it_is_killed(launcher):
     code = (
+        "import os, psutil, signal\n"
         "from ProstateSegLib.client import Client\n"
-        f"c = Client({WORKER!r})\n"
-        "c.send('suggest', 'a')\nc.wait()\nprint(c._process.pid)"
+        f"c = Client({[*launcher, *WORKER]!r})\n"
+        "c.send('suggest', 'a')\nc.wait()\n"
+        "worker = psutil.Process(c._process.pid)\n"
+        "print(*[one.pid for one in (worker, *worker.children())], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     path = os.pathsep.join(part for part in sys.path if part)
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    pid = int(done.stdout)
-    end = time.monotonic() + 20
-    while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{pid}")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    processes = [int(pid) for pid in done.stdout.split()]
+    assert len(processes) == (2 if launcher else 1)
+    assert [gone(pid) for pid in processes] == [True] * len(processes)

@@ -1,6 +1,5 @@
 """The extension's logic with nodes of slicer-core, and prostate-seg as a process of its own."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +13,18 @@ from prostate_seg.reading.masks import read_mask
 pytestmark = pytest.mark.slicer
 
 
-class Slicer:
-    """A scene with the logic; ``ask`` waits for the answer and returns it, or raises what it failed with."""
+def started(*command):
+    from slicer_scene import Slicer
 
-    def __init__(self, command=(sys.executable, "-m", "prostate_seg")):
-        import slicer_scene
-        from ProstateSegLib.logic import ProstateSegLogic
-
-        self.keep = slicer_scene.Scene()
-        self.scene = self.keep.scene
-        self.logic = ProstateSegLogic(self.scene, list(command))
-
-    def volume(self, path, name="scan"):
-        from ProstateSegLib.nodes import readNode
-
-        return readNode(self.scene, "ScalarVolume", str(path), name)
-
-    def ask(self, action, *arguments, **options):
-        done, failed = [], []
-        replies = {"failed": failed.append, "progress": lambda _: None}
-        getattr(self.logic, action)(*arguments, done=lambda *got: done.append(got), **replies, **options)
-        self.logic.client.wait()
-        if failed:
-            raise RuntimeError(failed[0])
-        return done[0][0] if len(done[0]) == 1 else done[0]
+    return Slicer(*command)
 
 
 @pytest.fixture(scope="module")
 def application():
-    slicer = Slicer()
+    slicer = started()
     yield slicer
     slicer.logic.close()
-    assert not Path(slicer.logic.folder).exists()
+    assert not Path(slicer.logic.temporary.path).exists()
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +34,13 @@ def case(application, nifti_case):
 
 def at(case, *index):
     return (np.array(case.grid["affine"]) @ [*index, 1.0])[:3]
+
+
+def view(case, *index):
+    """SliceToRAS of the red view when it shows the slice of a voxel."""
+    from slicer_scene import red_view
+
+    return red_view(case.volume, at(case, *index))
 
 
 def test_the_loaded_volume_gets_a_segment_with_terms_surface_and_uncertainty(case):
@@ -74,7 +60,7 @@ def test_apex_at_slice_3_leaves_no_voxel_of_the_segment_below_it_and_undo_brings
     from slicer_scene import segment_voxels
 
     before = case.volumeMl
-    hint = application.logic.plane(case, "apex", at(case, 10, 10, 2))
+    hint = application.logic.plane(case, "apex", view(case, 10, 10, 2))
     assert hint == {"type": "plane", "end": "apex", "slice": 3}
     application.ask("addHint", case, hint)
     inverse = np.linalg.inv(np.array(case.grid["affine"]))
@@ -152,7 +138,7 @@ def test_a_study_that_is_not_loaded_comes_as_a_new_volume(application, nifti_cas
 def test_what_is_no_ultrasound_image_is_refused_before_anything_is_started(nifti_case):
     import slicer
 
-    other = Slicer(["/absent"])
+    other = started(["/absent"])
     labels = other.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
     empty = other.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     moved = other.volume(nifti_case[0], "moved")
@@ -182,10 +168,10 @@ def test_hints_that_cannot_be_are_refused_and_the_segment_stays(application, nif
     with pytest.raises(RuntimeError, match="outside the image"):
         application.ask("addHint", case, application.logic.point("inside", (900, 0, 0)))
     with pytest.raises(RuntimeError, match="The slice view shows no slice of third"):
-        application.logic.plane(case, "apex", at(case, 0, 0, 30))
-    application.ask("addHint", case, application.logic.plane(case, "apex", at(case, 0, 0, 5)))
+        application.logic.plane(case, "apex", view(case, 0, 0, 30))
+    application.ask("addHint", case, application.logic.plane(case, "apex", view(case, 0, 0, 5)))
     with pytest.raises(RuntimeError, match="the apex lies above the base"):
-        application.ask("addHint", case, application.logic.plane(case, "base", at(case, 0, 0, 2)))
+        application.ask("addHint", case, application.logic.plane(case, "base", view(case, 0, 0, 2)))
     application.ask("undo", case)
     assert case.volumeMl == before
     case.segmentation.GetSegmentation().RemoveSegment(case.segmentId)

@@ -1,10 +1,8 @@
 """Panel and Segment Editor effect with doubles of Qt; nodes, worker and .ui file are real."""
 
-import importlib.util
 import json
 import re
-import sys
-import time
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,117 +10,71 @@ import numpy as np
 import pytest
 from PIL import Image
 
-EXECUTABLE = str(Path(sys.executable).parent / "prostate-seg")
 EXTENSION = Path(__file__).resolve().parents[1] / "slicer"
 
 
 @pytest.fixture
-def doubles(monkeypatch):
-    import slicer_scene
-    import slicer_widgets
+def running(monkeypatch):
+    import slicer_panel
 
-    keep = slicer_scene.Scene()
-    shown, asked = slicer_widgets.install(monkeypatch, keep.scene, EXTENSION)
-    from ProstateSegLib import application
-
-    application._shared.clear()
-    yield keep, shown, asked
-    application.stop()
-    application._shared.clear()
-
-
-def loaded(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with slicer_panel.running_slicer(monkeypatch) as running:
+        yield running
 
 
 @pytest.fixture
-def panel(doubles):
-    panel = loaded(EXTENSION / "ProstateSeg" / "ProstateSeg.py").ProstateSegWidget()
-    panel.setup()
-    return panel
+def panel(running):
+    import slicer_panel
 
-
-def finish():
-    """Fire the timer until nothing is outstanding, as Qt would."""
-    from ProstateSegLib import application
-
-    end = time.monotonic() + 60
-    while application._shared["timer"].running and time.monotonic() < end:
-        application._shared["timer"].emit("timeout()")
-        time.sleep(0.01)
-
-
-def segmented(panel, nifti_case, scene):
-    from ProstateSegLib.nodes import readNode
-
-    panel.ui.executable.emit("currentPathChanged(QString)", EXECUTABLE)
-    panel.ui.volume.setCurrentNode(readNode(scene, "ScalarVolume", str(nifti_case[0]), "scan"))
-    panel.ui.segment.click()
+    return slicer_panel.opened_panel()
 
 
 @pytest.mark.slicer
-def test_segment_cancel_and_segment_again_from_the_panel(panel, doubles, nifti_case):
-    keep, shown, _ = doubles
-    segmented(panel, nifti_case, keep.scene)
+def test_segment_cancel_and_segment_again_from_the_panel(panel, running, nifti_case):
+    from slicer_panel import finish, loaded_volume
+
+    panel.ui.volume.setCurrentNode(loaded_volume(running, nifti_case[0]))
+    panel.ui.segment.click()
     assert (panel.ui.segment.enabled, panel.ui.cancel.enabled, panel.ui.progress.visible) == (False, True, True)
     panel.ui.cancel.click()
     finish()
-    assert shown == ["Cancelled; the hints given so far are kept."]
+    assert running.shown == ["Cancelled; the hints given so far are kept."]
     panel.ui.segment.click()
     finish()
     assert re.fullmatch(r"\d+\.\d mL", panel.ui.result.text)
-    assert (panel.ui.segment.enabled, panel.ui.exportFiles.enabled, panel.ui.exportSeg.enabled) == (
-        True,
-        True,
-        False,
-    )
+    buttons = (panel.ui.segment, panel.ui.exportFiles, panel.ui.exportSeg)
+    assert [button.enabled for button in buttons] == [True, True, False]
     panel.ui.undo.click()
-    assert shown[1:] == ["There is no hint to undo."]
+    assert running.shown[1:] == ["There is no hint to undo."]
 
 
 @pytest.mark.slicer
-def test_a_click_of_the_effect_is_1_hint_and_a_wrong_one_is_refused_in_its_panel(
-    panel, doubles, nifti_case, monkeypatch
-):
-    keep, _, _ = doubles
-    segmented(panel, nifti_case, keep.scene)
-    finish()
-    (path,) = EXTENSION.rglob("SegmentEditorProstateSegEffect.py")
-    effect = effect_of(loaded(path), panel.case)
-    centre = [sum(bounds) / 2 for bounds in pairs(panel.case.volume)]
-    click(effect, centre)
+def test_a_click_of_the_effect_is_1_hint_and_a_wrong_one_is_refused_in_its_panel(panel, running, nifti_case):
+    from slicer_panel import click, effect_of, finish, loaded_volume, pairs, segmented
+
+    case = segmented(panel, loaded_volume(running, nifti_case[0]))
+    effect = effect_of(case)
+    click(effect, [sum(bounds) / 2 for bounds in pairs(case.volume)])
     finish()
     assert effect.status.text.endswith("mL, 1 hints")
-    show_red(monkeypatch, np.array(panel.case.grid["affine"]) @ [40, 30, 2, 1])
+    assert panel.ui.result.text.endswith("mL, 1 hints")  # at once, without a visit of the panel
+    running.views["Red"].JumpSliceByCentering(*(np.array(case.grid["affine"]) @ [10, 50, 2, 1])[:3])
     effect.addPlane("apex")
     finish()
-    assert (panel.case.hints[1]["type"], panel.case.hints[1]["end"]) == ("plane", "apex")
-    assert occupied(panel.case)[0] == 2
+    assert (case.hints[1]["type"], case.hints[1]["end"]) == ("plane", "apex")
+    assert occupied(case)[0] == 2
     effect.undo()
     finish()
     click(effect, [900, 0, 0])
     finish()
     assert "outside the image" in effect.status.text
-    assert len(panel.case.hints) == 1
+    running.views["Red"].SetOrientation("Axial")  # 3 degrees off the slices of the phantom
+    effect.addPlane("apex")
+    assert effect.status.text.startswith("The red view is tilted by 3 degrees against the slices of scan;")
+    assert len(case.hints) == 1
     effect.scriptedEffect.selected = "another"
     effect.undo()
     assert effect.status.text == "Another segment is selected; select the CTV."
     assert effect.scriptedEffect.saved == 4
-
-
-def show_red(monkeypatch, ras):
-    """Let the red slice view show the slice through a place."""
-    import slicer
-
-    node = slicer.vtkMRMLSliceNode()
-    for row in range(3):
-        node.GetSliceToRAS().SetElement(row, 3, ras[row])
-    view = SimpleNamespace(mrmlSliceNode=lambda: node)
-    layout = SimpleNamespace(sliceWidget=lambda name: {"Red": view}[name])
-    monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: layout), raising=False)
 
 
 def occupied(case):
@@ -134,96 +86,62 @@ def occupied(case):
 
 
 @pytest.mark.slicer
-def test_the_sample_is_a_phantom_that_is_made_here_as_a_volume_of_the_scene(doubles):
+def test_the_modules_register_a_sample_that_is_a_phantom_made_here_and_shown(running):
+    import slicer
     from ProstateSegLib import application
+    from slicer_panel import EXECUTABLE, loaded
 
+    for module in ("ProstateSeg", "SegmentEditorProstateSeg"):
+        parent = SimpleNamespace()
+        getattr(loaded(module), module)(parent)
+        assert parent.categories == ["Segmentation"]
+    registered, effect = running.signals.functions["startupCompleted()"]
+    assert effect.__name__ == "registerEditorEffect"
+    registered()
+    (source,) = running.samples
+    assert Path(source.others["thumbnailFileName"]).is_file()
+    application.setExecutable("/absent/prostate-seg")
+    assert source.others["customDownloader"](source) is None
+    assert running.shown == [
+        "There is no program /absent/prostate-seg; set the path of prostate-seg, or leave it empty."
+    ]
+    application.setExecutable(shutil.which("false"))
+    assert source.others["customDownloader"](source) is None
+    assert "The phantom was not made" in running.shown[1]
     application.setExecutable(EXECUTABLE)
-    volume = loaded(EXTENSION / "ProstateSeg" / "ProstateSeg.py").makePhantom()
-    assert volume.GetName() == "ProstatePhantom"
-    assert min(volume.GetImageData().GetDimensions()) > 10
-
-
-def pairs(volume):
-    bounds = [0.0] * 6
-    volume.GetRASBounds(bounds)
-    return zip(bounds[::2], bounds[1::2], strict=True)
-
-
-def effect_of(module, case):
-    """The effect in a Segment Editor that shows a case."""
-
-    class Editor:
-        saved, selected = 0, case.segmentId
-
-        def addOptionsWidget(self, widget):
-            pass
-
-        def addLabeledOptionsWidget(self, text, widget):
-            pass
-
-        def parameter(self, _):
-            return "inside"
-
-        def parameterSetNode(self):
-            return self
-
-        def GetSegmentationNode(self):
-            return case.segmentation
-
-        def GetSelectedSegmentID(self):
-            return self.selected
-
-        def saveStateForUndo(self):
-            self.saved += 1
-
-    effect = module.SegmentEditorProstateSegEffect(Editor())
-    effect.setupOptionsFrame()
-    return effect
-
-
-def click(effect, ras):
-    """A click of the left button at a place in a slice view."""
-    import vtk
-
-    class Interactor:
-        def GetEventPosition(self):
-            return (1, 1)
-
-        GetShiftKey = GetControlKey = GetAltKey = lambda self: 0
-
-    class View:
-        def className(self):
-            return "qMRMLSliceWidget"
-
-    effect.xyToRas = lambda xy, view: ras
-    assert effect.processInteractionEvents(Interactor(), vtk.vtkCommand.LeftButtonPressEvent, View())
-    assert not effect.processInteractionEvents(Interactor(), vtk.vtkCommand.MouseMoveEvent, View())
+    volume = source.others["customDownloader"](source)
+    assert volume.GetName() == source.nodeNames[0] == "ProstatePhantom"
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    assert [view.GetBackgroundVolumeID() for view in views] == [volume.GetID()] * 3
 
 
 @pytest.mark.slicer
-def test_wrong_uses_of_the_panel_are_one_sentence_each(panel, doubles):
-    _, shown, asked = doubles
+def test_wrong_uses_of_the_panel_are_one_sentence_each(panel, running):
+    from slicer_panel import EXECUTABLE
+
     panel.ui.executable.emit("currentPathChanged(QString)", "/absent/prostate-seg")
     panel.ui.segment.click()
     panel.ui.executable.emit("currentPathChanged(QString)", EXECUTABLE)
     panel.ui.segment.click()
-    panel.ui.suggest.click()
-    panel.ui.exportFiles.click()
-    assert [sentence.split(";")[0] for sentence in shown] == [
+    panel.ui.suggest.click()  # disabled
+    panel.ui.suggest.emit("clicked(bool)", False)
+    panel.ui.exportFiles.emit("clicked(bool)", False)
+    assert [sentence.split(";")[0] for sentence in running.shown] == [
         "There is no program /absent/prostate-seg",
         "No volume is chosen",
         "No result is chosen",
         "No result is chosen",
     ]
-    assert asked == []
+    assert running.asked == []
 
 
 @pytest.mark.slicer
-def test_a_missing_package_is_installed_only_after_yes_and_an_old_python_is_named(doubles, monkeypatch):
+def test_a_missing_package_is_installed_only_after_yes_and_an_old_python_is_named(running, monkeypatch):
+    import slicer
     from ProstateSegLib import application
 
     installed = []
-    sys.modules["slicer.util"].pip_install = installed.append
+    monkeypatch.setattr(slicer.util, "pip_install", installed.append)
     monkeypatch.setattr(application.importlib.util, "find_spec", lambda name: object() if installed else None)
     with pytest.raises(RuntimeError, match="prostate-seg is not installed; install it, or set the path"):
         application.program("", lambda question: False)

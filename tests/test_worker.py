@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from prostate_seg.reading.cases import read
 from prostate_seg.reading.hints import read_hints
 from prostate_seg.reading.masks import read_mask
+from prostate_seg.writing import write
 
 OPEN, ADD = {"do": "open", "case": "x", "folder": "."}, {"do": "add", "case": "a"}
 POINT = {"type": "point", "side": "inside"}
@@ -21,9 +24,10 @@ EXPORT = {"do": "export", "case": "a", "mask": "m", "output": ".", "formats": "s
 class Talk:
     """A worker process; ``ask`` returns the last line of its answer, and keeps what came before."""
 
-    def __init__(self):
+    def __init__(self, **streams):
         command = [sys.executable, "-m", "prostate_seg", "worker", "--device", "cpu"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        streams |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, text=True, encoding="utf-8", **streams)
         self.greeting = json.loads(self.process.stdout.readline())
         self.progress = []
 
@@ -129,6 +133,17 @@ def test_a_mask_is_exported_with_its_remarks_and_without_torch_in_between(talk, 
         (EXPORT | {"output": "/proc/o"}, "/proc/o cannot be written"),
         (EXPORT | {"formats": "jpeg"}, "--format has jpeg"),
         (EXPORT | {"x": 1}, "The request export has x"),
+        ({"do": "close", "case": []}, "The request has case = [], expected a text."),
+        ({"do": "close", "case": "a\0"}, "expected a text."),
+        (OPEN | {"image": 3}, "The request has image = 3, expected a text."),
+        (OPEN | {"image": "\ud800"}, "expected a text."),
+        (OPEN | {"image": "a", "folder": "absent"}, "There is no folder absent; create it first."),
+        (OPEN | {"image": "a", "acquisition": [1]}, "The request has acquisition = [1], expected an object."),
+        (OPEN | {"image": "a", "acquisition": {"frame_spacing_mm": "4"}}, "The frame spacing is no number of mm"),
+        (ADD | {"hints": None}, "The request add has no list of hints"),
+        (ADD | {"hints": [3]}, "Hint 1 is 3, expected an object"),
+        (EXPORT | {"structures": "all"}, "The request has structures = 'all', expected a list of names."),
+        (EXPORT | {"ptv_margin": 3}, "The request has ptv_margin = 3, expected a text."),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_answered_by_one_sentence_and_changes_nothing(talk, opened, request_, sentence):
@@ -138,7 +153,11 @@ def test_a_wrong_request_is_answered_by_one_sentence_and_changes_nothing(talk, o
     assert answer["error"].endswith(".")
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "3", '{"do": "undo"}', ""])
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", "3", '{"do": "undo"}', "", "[" * 200_000, '{"id": NaN, "do": "undo"}'],
+    ids=lambda line: line[:9],
+)
 def test_what_is_no_request_is_answered_without_a_number(talk, line):
     assert talk.line(line) == {
         "id": None,
@@ -157,3 +176,42 @@ def test_the_first_line_names_protocol_1_and_the_version(talk):
     import prostate_seg
 
     assert talk.greeting == {"worker": "prostate-seg", "version": prostate_seg.__version__, "protocol": 1}
+
+
+def test_an_id_that_is_no_whole_number_or_text_is_refused_without_it(talk):
+    assert talk.line('{"id": 1e999, "do": "undo"}') == {
+        "id": None,
+        "error": "The id is inf, expected a whole number or a text.",
+    }
+
+
+def test_a_byte_that_is_no_utf_8_is_answered_and_the_next_request_too(talk):
+    talk.process.stdin.flush()
+    talk.process.stdin.buffer.write(b'{"id": 7, "do": "save", "case": "x\xff", "file": "f"}\n')
+    talk.process.stdin.buffer.flush()
+    assert json.loads(talk.process.stdout.readline())["error"] == "No image is open as 'x\ufffd'; open it first."
+    assert talk.ask("close", case="x")["result"] == {}
+
+
+def test_a_worker_whose_replies_nobody_reads_ends_without_a_traceback():
+    deaf = Talk(stderr=subprocess.PIPE)
+    deaf.process.stdout.close()
+    deaf.process.stdin.write('{"id": 1, "do": "close", "case": "x"}\n')
+    _, said = deaf.process.communicate(timeout=60)
+    assert (deaf.process.returncode, said) == (0, "")
+
+
+def test_the_export_of_another_image_of_the_same_name_gets_number_2_and_the_same_image_replaces_its_own(
+    talk, opened, small_phantom, tmp_path
+):
+    mask, output = opened[0] / "ctv.seg.nrrd", tmp_path / "out"
+    mirrored = replace(small_phantom.image, array=small_phantom.image.array[::-1].copy())
+    write(mirrored, tmp_path / "other.nrrd")
+    talk.ask("open", case="other", image=str(tmp_path / "other.nrrd"), folder=str(tmp_path))
+    folders = [
+        Path(talk.ask("export", case=case, mask=str(file), output=str(output), formats="nifti")["result"]["folder"])
+        for case, file in (("a", mask), ("other", tmp_path / "ctv.seg.nrrd"), ("other", tmp_path / "ctv.seg.nrrd"))
+    ]
+    talk.ask("close", case="other")
+    assert [folder.name for folder in folders] == ["ctv", "ctv 2", "ctv 2"]
+    assert np.array_equal(read_mask(folders[0] / "ctv.nii.gz").labels, read_mask(mask).labels)

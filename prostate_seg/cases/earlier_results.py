@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +14,7 @@ from ..errors import InputError, OutputError
 from ..system.atomic import is_of_system
 from ..system.digests import sha256_of_file
 from ..system.input_files import InputFile
-from ..writing.current_mask import manifest_of
+from ..writing.current_mask import manifest_of, source_of
 from ..writing.formats import FORMATS, empty_formats
 from ..writing.manifest import DIGESTS, MANIFEST, Manifest
 from ..writing.manifest_schema import schema
@@ -61,6 +63,19 @@ def result_manifest(folder: Path) -> Mapping[str, Any] | None:
         return None
     outputs = manifest.get("outputs")
     return manifest if isinstance(outputs, list) and MANIFEST in outputs else None
+
+
+def free_name(output: Path, name: str, source_sha256: str) -> str:
+    """Return a name for a folder below ``output`` that is free, or holds results of the image with this SHA-256.
+
+    It is ``name``, or else ``name 2``, ``name 3`` and so on.
+    """
+
+    def is_free(folder: Path) -> bool:
+        return not os.path.lexists(folder) or source_of(result_manifest(folder) or {}) == (source_sha256 or None)
+
+    names = (name if number == 1 else f"{name} {number}" for number in count(1))
+    return next(numbered for numbered in names if is_free(output / numbered))
 
 
 def segmented_manifest(folder: Path) -> Manifest | None:

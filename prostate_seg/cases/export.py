@@ -77,6 +77,8 @@ class ExportOptions:
         How the mask was drawn. None: the value of the case if its mask is unchanged, otherwise semiautomatic.
     identify
         Whether the report names case and patient.
+    name
+        Name of the new folder. None: the name of the mask file or of its folder.
     """
 
     mask: Path
@@ -88,6 +90,7 @@ class ExportOptions:
     planning: Planning = field(default_factory=Planning)
     drawn: Drawn | None = None
     identify: bool = False
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False
     if options.structures:
         check_several(options.formats, "--structure")
     given = given_mask(options.mask)
-    folder = output / (options.mask.resolve().name if options.mask.is_dir() else stem_of(given.file))
+    own = options.mask.resolve().name if options.mask.is_dir() else stem_of(given.file)
+    folder = output / (options.name or own)
     check_apart(folder, [given.file, *([options.source] if options.source else [])])
     remove_abandoned(output)
     may_replace = is_unchanged_result if overwrite else None

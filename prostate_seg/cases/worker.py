@@ -12,7 +12,7 @@ import base64
 import inspect
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from .. import __version__
-from ..errors import ProstateSegError, SettingsError
+from ..errors import SettingsError
 from ..geometry.entropy import entropy_percent
 from ..geometry.hints_json import hints_as_json, hints_of_json
 from ..geometry.margin import Margin
@@ -29,13 +29,16 @@ from ..geometry.volume import Array
 from ..inference.predictor import Predictor
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
+from ..reading.masks import stem_of
 from ..system.atomic import check_writable, made_folder
 from ..system.json_files import write_json
 from ..writing import write
 from ..writing.formats import chosen_formats
 from ..writing.request import Planning
+from .earlier_results import free_name
 from .export import ExportOptions, export_case
 from .plausible import check_size
+from .requests import check_types, parsed, sentence
 from .segment import describe
 from .session import Session
 
@@ -81,6 +84,7 @@ class Worker:
             inspect.signature(action).bind(self, **arguments)
         except TypeError as error:
             raise SettingsError(f"The request {request['do']} does not fit: {error}.") from None
+        check_types(arguments)
         return action(self, **arguments)
 
     def open(
@@ -94,6 +98,8 @@ class Worker:
                 f"The acquisition has {', '.join(acquisition or ())}, expected frame_spacing_mm, frame_order and "
                 "probe_side."
             ) from None
+        if not Path(folder).is_dir():
+            raise SettingsError(f"There is no folder {folder}; create it first.")
         self.progress("Reading the image.")
         volume = read(Path(image), **vars(stated))
         check_size(volume)
@@ -114,10 +120,12 @@ class Worker:
         }
         return {"grid": grid, "dicom": bool(volume.source.frames)} | self._state(session) | self.assess(case)
 
-    def add(self, case: str, hints: Sequence[Facts]) -> Facts:
+    def add(self, case: str, hints: list[Facts]) -> Facts:
         """Add hints and return the new mask. If one is refused, none is added."""
         session = self._session(case)
-        session.add(*hints_of_json({"space": "RAS mm", "hints": list(hints)}, session.volume).items)
+        if not isinstance(hints, list):
+            raise SettingsError("The request add has no list of hints; give one.")
+        session.add(*hints_of_json({"space": "RAS mm", "hints": hints}, session.volume).items)
         return self._state(session)
 
     def undo(self, case: str) -> Facts:
@@ -151,6 +159,9 @@ class Worker:
     def export(self, case: str, mask: str, *, output: str, formats: str, **how: Any) -> Facts:
         """Write a mask file, which may have been changed by hand, in formats for the image of a case.
 
+        The new folder has the name of the mask file. It replaces the unchanged export of the same image; if
+        anything else has that name, it gets a number.
+
         ``how`` may hold ``segment``, ``structures`` (as in ExportOptions) and ``ptv_margin`` (as in Margin.parse).
         """
         self._session(case)
@@ -162,6 +173,7 @@ class Worker:
         planning = Planning(Margin.parse(margin) if margin else None)
         planning.check(names)
         check_writable(Path(output))
+        folder = Path(mask).name if Path(mask).is_dir() else stem_of(Path(mask))
         self.progress("Exporting.")
         order = ExportOptions(
             Path(mask),
@@ -171,6 +183,7 @@ class Worker:
             structures=tuple(how.get("structures", ())),
             acquisition=opened.acquisition,
             planning=planning,
+            name=free_name(Path(output), folder, opened.session.volume.source.sha256),
         )
         done = export_case(order, made_folder(Path(output)), overwrite=True)
         return {"folder": str(done.folder), "outputs": done.outputs, "notes": done.notes}
@@ -218,10 +231,11 @@ def packed(array: Array) -> Facts:
 
 
 def serve(requests: IO[str], replies: IO[str], load: Callable[[], Predictor]) -> None:
-    """Answer requests until they end. Errors are answered too; none ends the worker."""
+    """Answer requests until they end, or until nobody reads the replies. Errors are answered too."""
 
     def reply(**content: Any) -> None:
-        replies.write(json.dumps(content) + "\n")
+        line = json.dumps(content, allow_nan=False)
+        replies.write(line + "\n")
         replies.flush()
 
     reply(worker="prostate-seg", version=__version__, protocol=PROTOCOL)
@@ -230,29 +244,10 @@ def serve(requests: IO[str], replies: IO[str], load: Callable[[], Predictor]) ->
     for line in requests:
         number = None
         try:
-            request = _parsed(line)
+            request = parsed(line)
             number = request["id"]
-            result = worker.answer(request)
+            reply(id=number, result=worker.answer(request))
+        except BrokenPipeError:  # nobody reads the replies any more
+            return
         except Exception as error:  # from any library: go on with the next request
-            reply(id=number, error=_sentence(error))
-        else:
-            reply(id=number, result=result)
-
-
-def _parsed(line: str) -> Mapping[str, Any]:
-    try:
-        request = json.loads(line)
-    except ValueError:
-        request = None
-    if not isinstance(request, dict) or not {"id", "do"} <= set(request):
-        raise SettingsError("The request is not a JSON object with id and do; send one object a line.")
-    return request
-
-
-def _sentence(error: Exception) -> str:
-    """Return one sentence without the text of a library's error, which may name a patient."""
-    if isinstance(error, ProstateSegError):
-        return " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "allocate" in str(error):
-        return "The image does not fit into memory; close other images, or segment a smaller one."
-    return f"Unexpected {type(error).__name__}; try again, or segment the image with prostate-seg segment --debug."
+            reply(id=number, error=sentence(error))

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 
 from .common import path
@@ -33,6 +34,6 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    with replies, open(os.dup(0), encoding="utf-8") as requests:
+    with suppress(BrokenPipeError), replies, open(os.dup(0), encoding="utf-8", errors="replace") as requests:
         serve(requests, replies, partial(load_bundle, options.bundle, device=options.device))
     return DONE

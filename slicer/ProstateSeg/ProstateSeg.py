@@ -6,18 +6,17 @@ in the Segment Editor, with the effect prostate-seg. Research use only.
 
 import functools
 import os
-import subprocess
-import tempfile
 
 import slicer
 from ProstateSegLib import application
-from ProstateSegLib.nodes import readNode
+from ProstateSegLib.checks import isPainted
+from ProstateSegLib.nodes import moveCrosshair
+from ProstateSegLib.sample import registerSampleData
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 
 EFFECT = "prostate-seg"
-SAMPLE_SEED = 3
 FRAME_ORDERS = (None, "base-to-apex", "apex-to-base")  # in the order of the panel's lists
 PROBE_SIDES = (None, "bottom", "top")
 
@@ -40,30 +39,6 @@ class ProstateSeg(ScriptedLoadableModule):
         slicer.app.connect("aboutToQuit()", application.stop)
 
 
-def registerSampleData():
-    """Add a phantom to the module Sample Data. It is made on this computer, not downloaded."""
-    from SampleData import SampleDataLogic
-
-    SampleDataLogic.registerCustomSampleDataSource(
-        category=_("Prostate segmentation"),
-        sampleName="ProstatePhantom",
-        customDownloader=makePhantom,
-        thumbnailFileName=os.path.join(os.path.dirname(__file__), "Resources", "Icons", "ProstatePhantom.png"),
-    )
-
-
-def makePhantom(source=None):
-    """Return a new volume node with an ultrasound phantom of prostate-seg."""
-    command, environment = application.program(application.executable(), slicer.util.confirmOkCancelDisplay)
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = ["phantom", folder, "--seed", str(SAMPLE_SEED), "--quiet"]
-        done = subprocess.run([*command, *arguments], env=environment, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"The phantom was not made: {done.stderr.strip() or command[0]}")
-        image = os.path.join(folder, "images", f"phantom{SAMPLE_SEED}.nii.gz")
-        return readNode(slicer.mrmlScene, "ScalarVolume", image, "ProstatePhantom")
-
-
 def shown(method):
     """Return a method of the panel that shows a RuntimeError as a message."""
 
@@ -79,10 +54,6 @@ def shown(method):
 
 class ProstateSegWidget(ScriptedLoadableModuleWidget):
     """Panel of the module: segment, result, correction, export, installation."""
-
-    def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        self.case = None
 
     def setup(self):
         """Build the panel from its .ui file."""
@@ -103,15 +74,27 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
             (self.ui.exportFiles, self.onExportFiles),
         ):  # fmt: skip
             button.connect("clicked(bool)", action)
-        self.update(busy=False)
+        application.listen(self.update)
+        self.update()
 
-    def onVolume(self, volume):
+    def cleanup(self):
+        """Take no more part in what happens; the panel is closed."""
+        application.unlisten(self.update)
+
+    def enter(self):
+        """Show what has changed while another module was open."""
+        self.update()
+
+    @property
+    def case(self):
+        """The case of the chosen volume, or None."""
+        return application.caseOf(self.ui.volume.currentNode())
+
+    def onVolume(self, _volume):
         """Show the result of the chosen volume, if there is one."""
-        try:
-            self.case = application.runningLogic().caseOf(volume=volume)
-        except RuntimeError:
-            self.case = None
-        self.update(busy=False)
+        self.update()
+        if self.ui.uncertainty.checked:
+            self.onUncertainty(True)
 
     @shown
     def onSegment(self):
@@ -123,18 +106,37 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
             "probe_side": PROBE_SIDES[self.ui.probeSide.currentIndex],
         }
         logic = application.logic(slicer.util.confirmOkCancelDisplay)
-        files = [] if study else application.dicomFiles(volume)
-        logic.segment(
-            volume, study=study, dicomFiles=files, acquisition=stated, done=self.segmented, **self.remarks()
-        )
-        self.start()
+        former = logic.formerOf(volume, study)
+        if former is not None and not self.mayReplace(former, again=True):
+            return
+        known = study or (former is not None and former.isFromFiles)
+        files = [] if known else application.dicomFiles(volume)
+        done = functools.partial(self.segmented, volume)
+        logic.segment(volume, study=study, dicomFiles=files, acquisition=stated, done=done, **self.remarks())
+        application.watch()
 
-    def segmented(self, case):
-        """Show a new result."""
+    def mayReplace(self, case, *, again=False):
+        """Save the segment for undo. Return whether what is lost nevertheless may be lost.
+
+        ``again`` means that the image is segmented again, which drops its hints.
+        """
+        kept = application.saveForUndo(case)
+        losses = []
+        if again and case.hints:
+            losses.append(_("the hints ({count})").format(count=len(case.hints)))
+        if isPainted(case) and (again or not kept):
+            losses.append(_("what was changed by hand in the Segment Editor"))
+        question = _("This drops {losses}. Go on?").format(losses=_(" and ").join(losses))
+        return not losses or slicer.util.confirmOkCancelDisplay(question)
+
+    def segmented(self, chosen, case):
+        """Show a new result, unless another volume was chosen meanwhile."""
+        if self.ui.volume.currentNode() is not chosen:
+            self.say(_("{name} is segmented; choose it to see the result.").format(name=case.volume.GetName()))
+            return
         self.ui.study.currentPath = ""
         self.ui.volume.setCurrentNode(case.volume)
-        self.case = case
-        slicer.util.setSliceViewerLayers(background=case.volume, fit=True)
+        slicer.util.setSliceViewerLayers(background=case.volume, fit=True, rotateToVolumePlane=True)
         self.onUncertainty(self.ui.uncertainty.checked)
         self.say(_("Segmented."))
 
@@ -146,32 +148,41 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
     @shown
     def onUndo(self):
         """Remove the last hint."""
-        application.runningLogic().undo(self.current(), done=self.answered, **self.remarks())
-        self.start()
+        case = self.current()
+        if not case.hints or self.mayReplace(case):
+            application.runningLogic().undo(case, done=self.answered, **self.remarks())
+            application.watch()
 
     @shown
     def onAssess(self):
         """Renew warnings and uncertainty after corrections."""
         application.runningLogic().assess(self.current(), done=self.answered, **self.remarks())
-        self.start()
+        application.watch()
 
     def answered(self, case):
-        """Show what has changed."""
-        self.case = case
+        """Show what has changed, if its volume is still chosen."""
+        if case is self.case:
+            self.onUncertainty(self.ui.uncertainty.checked)
         self.say("")
 
     @shown
     def onSuggest(self):
         """Show the place that would help most."""
-        application.runningLogic().suggest(self.current(), done=self.suggested, **self.remarks())
-        self.start()
+        case = self.current()
+        done = functools.partial(self.suggested, case)
+        application.runningLogic().suggest(case, done=done, **self.remarks())
+        application.watch()
 
-    def suggested(self, suggestion):
-        """Move the slice views to a suggestion."""
+    def suggested(self, case, suggestion):
+        """Move slice views and crosshair to a suggestion, if its volume is still chosen."""
+        if case is not self.case:
+            self.say("")
+            return
         if suggestion is None:
             self.say(_("No further hint would change much."))
             return
         slicer.modules.markups.logic().JumpSlicesToLocation(*suggestion["at_mm"], True)
+        moveCrosshair(slicer.mrmlScene, suggestion["at_mm"])
         self.say(
             _("Click the boundary of the gland near the crosshair, on slice {slice}.").format(
                 slice=suggestion["slice"]
@@ -209,7 +220,7 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
         logic, margin = application.runningLogic(), self.ui.margin.text.strip()
         output = self.ui.output.currentPath.strip()
         logic.export(self.current(), what, output, margin=margin, done=self.exported, **self.remarks())
-        self.start()
+        application.watch()
 
     def exported(self, folder, outputs, notes):
         """Say what was written."""
@@ -217,9 +228,9 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
 
     def onUncertainty(self, visible):
         """Show or hide the uncertainty over the volume."""
-        if self.case is not None and self.case.uncertainty is not None:
-            foreground = self.case.uncertainty if visible else None
-            slicer.util.setSliceViewerLayers(foreground=foreground, foregroundOpacity=0.5 if visible else 0.0)
+        case = self.case
+        foreground = case.uncertainty if visible and case is not None else None
+        slicer.util.setSliceViewerLayers(foreground=foreground, foregroundOpacity=0.5 if foreground else 0.0)
 
     def current(self):
         """Return the case on display. Raise RuntimeError if there is none."""
@@ -231,11 +242,6 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
         """Return the functions that take errors and progress."""
         return {"failed": self.failed, "progress": self.say}
 
-    def start(self):
-        """Show that something is being done, until all replies have come."""
-        self.update(busy=True)
-        application.watch(lambda: self.update(busy=False))
-
     def failed(self, sentence):
         """Show an error."""
         self.say(sentence)
@@ -245,9 +251,9 @@ class ProstateSegWidget(ScriptedLoadableModuleWidget):
         """Show what is being done, or what came out."""
         self.ui.status.text = text
 
-    def update(self, *, busy):
+    def update(self):
         """Bring buttons and result up to date."""
-        case = self.case
+        case, busy = self.case, application.busy()
         self.ui.segment.enabled = not busy
         self.ui.cancel.enabled = busy
         self.ui.progress.visible = busy

@@ -1,11 +1,13 @@
 """What panel and effect share in a running Slicer: the program, the logic, and the timer for replies."""
 
 import importlib.util
+import os
 import shutil
 import sys
 
 import slicer
 
+from . import results
 from .logic import ProstateSegLogic
 
 SETTING = "ProstateSeg/executable"  # empty: the package in Slicer's own Python
@@ -57,10 +59,11 @@ def program(path, ask):
 def logic(ask):
     """Return the logic that panel and effect share; ``program`` gives its command."""
     path = executable()
-    if _shared.get("path") != path or "logic" not in _shared:
-        command, environment = program(path, ask)
-        stop()
-        _shared.update(path=path, logic=ProstateSegLogic(slicer.mrmlScene, command, environment))
+    if "logic" not in _shared:
+        _shared["logic"] = ProstateSegLogic(slicer.mrmlScene, *program(path, ask))
+    elif _shared["path"] != path:
+        _shared["logic"].use(*program(path, ask))
+    _shared["path"] = path
     return _shared["logic"]
 
 
@@ -71,8 +74,29 @@ def runningLogic():
     return _shared["logic"]
 
 
-def watch(finished):
-    """Hand over replies by a timer until none is outstanding, then call ``finished``."""
+def caseOf(volume):
+    """Return the case of a volume node, None if it has not been segmented."""
+    return _shared["logic"].formerOf(volume) if volume is not None and "logic" in _shared else None
+
+
+def busy():
+    """Return whether a reply is outstanding."""
+    return "logic" in _shared and _shared["logic"].client.busy
+
+
+def listen(function):
+    """Call a function whenever a request starts, and whenever all replies have come."""
+    _shared.setdefault("listeners", []).append(function)
+
+
+def unlisten(function):
+    """Call a function no more."""
+    if function in _shared.get("listeners", ()):
+        _shared["listeners"].remove(function)
+
+
+def watch():
+    """Hand over replies by a timer until none is outstanding."""
     import qt
 
     timer = _shared.get("timer")
@@ -80,8 +104,17 @@ def watch(finished):
         timer = _shared["timer"] = qt.QTimer()
         timer.setInterval(POLL_MS)
         timer.connect("timeout()", _poll)
-    _shared.setdefault("finished", []).append(finished)
     timer.start()
+    _tell()
+
+
+def saveForUndo(case):
+    """Save the segment for the Segment Editor's undo. Return False if the editor does not show it."""
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    if editor.segmentationNode() is not case.segmentation:
+        return False
+    editor.saveStateForUndo()
+    return True
 
 
 def stop():
@@ -91,20 +124,35 @@ def stop():
 
 
 def dicomFiles(volume):
-    """Return the DICOM files that Slicer loaded a volume from; none if it was not DICOM or they are gone."""
-    uids = volume.GetAttribute("DICOM.instanceUIDs") if volume is not None else None
+    """Return the DICOM files that Slicer loaded a volume from; none if it was not loaded from DICOM.
+
+    Raises
+    ------
+    RuntimeError
+        Some of the files are not in Slicer's database, or not where it says.
+    """
+    uids = (volume.GetAttribute(results.UIDS) or "").split() if volume is not None else []
     database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None:
-        return []
-    return [file for file in (database.fileForInstance(uid) for uid in uids.split()) if file]
+    files = [database.fileForInstance(uid) for uid in uids] if database is not None else []
+    found = [file for file in files if file and os.access(file, os.R_OK)]
+    if len(found) < len(uids):
+        raise RuntimeError(
+            f"{len(found)} of the {len(uids)} DICOM files of {volume.GetName()} are found; import the study again "
+            "in Slicer's DICOM module, or give its files as the study."
+        )
+    return found
 
 
 def _poll():
     if "logic" in _shared and _shared["logic"].poll():
         return
     _shared["timer"].stop()
-    for finished in _shared.pop("finished", []):
-        finished()
+    _tell()
+
+
+def _tell():
+    for function in list(_shared.get("listeners", ())):
+        function()
 
 
 def _install(ask):

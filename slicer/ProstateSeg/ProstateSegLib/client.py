@@ -6,16 +6,15 @@ worker ends, its open images and their hints are kept here, and the next request
 
 import base64
 import collections
-import contextlib
 import json
 import queue
-import subprocess
-import threading
 import time
 import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from .process import LineProcess
 
 PROTOCOL = 1
 _CHANGING = ("open", "add", "undo")
@@ -80,15 +79,13 @@ class Client:
         self.version = ""
         self._process = None
         self._waiting = collections.OrderedDict()
-        self._lines = queue.Queue()
-        self._said = collections.deque(maxlen=20)
         self._opened = set()
         self._number = 0
 
     @property
     def running(self):
         """Whether the worker runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.running
 
     @property
     def busy(self):
@@ -117,7 +114,7 @@ class Client:
             if self._process is not None:
                 self._ended()
             try:
-                self._start()
+                self._process = LineProcess(self.command, self.environment)
             except OSError as error:
                 failed(f"{self.command[0]} cannot be started ({error.strerror}); set the path of prostate-seg.")
                 return
@@ -130,17 +127,16 @@ class Client:
 
     def poll(self):
         """Hand over the replies that have arrived. Return whether one is outstanding."""
-        while True:
+        while self._process is not None:
             try:
-                process, line = self._lines.get_nowait()
+                line = self._process.line()
             except queue.Empty:
-                return self.busy
-            if process is not self._process:
-                continue  # of a worker that was cancelled
+                break
             if line is None:
                 self._ended()
             else:
                 self._take(line)
+        return self.busy
 
     def wait(self, seconds=120):
         """Poll until no reply is outstanding. Raise TimeoutError after some seconds. For scripts and tests."""
@@ -161,41 +157,23 @@ class Client:
         self._waiting.clear()
         self.cases.clear()
 
-    def _start(self):
-        self._said.clear()
-        self._process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=self.environment,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # no console window on Windows
-        )
-        self._opened = set()
-        process = self._process
-        self._listeners = [
-            threading.Thread(target=self._listen, args=(process,), daemon=True),
-            threading.Thread(target=lambda: self._said.extend(process.stderr), daemon=True),
-        ]
-        for listener in self._listeners:
-            listener.start()
+    def forget(self, case):
+        """Close an image, and forget its hints. No reply is awaited."""
+        self.cases.pop(case, None)
+        if case in self._opened:
+            self._opened.discard(case)
+            self._process.write(json.dumps({"id": 0, "do": "close", "case": case}))
 
-    def _listen(self, process):
-        for line in process.stdout:
-            self._lines.put((process, line))
-        self._lines.put((process, None))
+    def use(self, command, environment=None):
+        """Answer the next requests by another program. Images and hints are kept."""
+        self.cancel()
+        self.command, self.environment = list(command), environment
 
     def _stop(self):
         process, self._process = self._process, None
         self._opened = set()
         if process is not None:
             process.kill()
-            process.wait()
-            with contextlib.suppress(OSError):
-                process.stdin.close()
 
     def _again(self, case):
         return {**case.arguments, "hints": case.hints} if case.hints.get("hints") else case.arguments
@@ -206,9 +184,7 @@ class Client:
         if request.do == "open":
             self._opened.add(request.case)
         content = {"id": self._number, "do": request.do, "case": request.case, **request.arguments}
-        with contextlib.suppress(OSError):  # it has ended; the listener says so
-            self._process.stdin.write(json.dumps(content) + "\n")
-            self._process.stdin.flush()
+        self._process.write(json.dumps(content))
 
     def _take(self, line):
         try:
@@ -256,20 +232,15 @@ class Client:
         if request.do == "open":
             arguments = {name: value for name, value in request.arguments.items() if name != "hints"}
             self.cases[request.case] = Case(arguments)
-        if request.do in _CHANGING:
+        if request.do in _CHANGING and request.case in self.cases:
             self.cases[request.case].hints = result["hints"]
         if request.do == "close":
             self.cases.pop(request.case, None)
 
     def _ended(self):
-        status = self._process.wait()
-        self._listeners[1].join(1)
-        last = next((line.strip() for line in reversed(self._said) if line.strip()), "")
+        last = self._process.ended()
         self._stop()
-        self._fail_all(
-            f"prostate-seg ended unexpectedly ({last or f'status {status}'}); the hints given so far are kept, try "
-            "again."
-        )
+        self._fail_all(f"prostate-seg ended unexpectedly ({last}); the hints given so far are kept, try again.")
 
     def _fail_all(self, sentence):
         waiting, self._waiting = self._waiting, collections.OrderedDict()

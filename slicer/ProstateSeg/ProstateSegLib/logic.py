@@ -1,15 +1,15 @@
 """What panel and effect do: volumes, segmentations and hints of the scene, answered by the worker."""
 
 import os
-import re
 import shutil
-import tempfile
+import uuid
 
-import numpy as np
+import slicer
 
-from . import nodes
+from . import checks, nodes, results
 from .case import Case
-from .client import Client, unpacked
+from .client import Client
+from .temporary import TemporaryFolder, copied
 
 DICOM_FORMATS = {"seg": "dicom-seg", "rtstruct": "rtstruct", "files": "nifti,stl,report,us-series"}
 OTHER_FORMATS = {"files": "nifti,stl,report"}
@@ -35,8 +35,13 @@ class ProstateSegLogic:
     def __init__(self, scene, command, environment=None):
         self.scene = scene
         self.client = Client([*command, "worker"], environment)
-        self.folder = tempfile.mkdtemp(prefix="prostate-seg-")
+        self.temporary = TemporaryFolder()
         self.cases = {}
+        self._scenesClosed = 0
+        self._observers = [
+            scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved),
+            scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, self._onSceneClosed),
+        ]
 
     def poll(self):
         """Hand over what has arrived. Return whether something is outstanding."""
@@ -46,14 +51,22 @@ class ProstateSegLogic:
         """Stop what is being done. Images and hints are kept."""
         self.client.cancel()
 
+    def use(self, command, environment=None):
+        """Use another prostate-seg from now on. Images and hints are kept."""
+        self.client.use([*command, "worker"], environment)
+
     def close(self):
         """End the worker and remove temporary files."""
+        for observer in self._observers:
+            self.scene.RemoveObserver(observer)
         self.client.close()
         self.cases.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.temporary.close()
 
     def segment(self, volume, *, study="", dicomFiles=(), acquisition=None, done, **replies):
         """Segment a volume of the scene, or a study that Slicer has not loaded.
+
+        The result of an image that was segmented before is shown in the same nodes, unless its grid has changed.
 
         Parameters
         ----------
@@ -69,51 +82,84 @@ class ProstateSegLogic:
         done
             Called with the Case.
         """
-        self._forget_deleted()
-        former = next((case for case in self.cases.values() if not study and case.volume is volume), None)
-        if former is None and not study:
-            nodes.checkVolume(volume, colour=bool(dicomFiles))
-        folder = tempfile.mkdtemp(dir=self.folder)
-        if former is not None and former.isFromFiles:
-            image = self.client.cases[former.name].arguments["image"]
-        else:
-            image = study or self._files(dicomFiles, folder) or self._written(volume, folder)
-        name = former.name if former else ("study " + os.path.abspath(study) if study else volume.GetID())
-        title = _title(os.path.basename(os.path.normpath(study)) if study else volume.GetName())
-        isFromFiles = bool(study or dicomFiles) or (former is not None and former.isFromFiles)
+        former = self.formerOf(volume, study)
+        volume = None if study else volume
+        if not study:
+            checks.checkVolume(volume, colour=bool(dicomFiles) or (former is not None and former.isFromFiles))
+        if former is not None and checks.alive(former.segmentation) is not None:
+            checks.checkSegmentation(former.segmentation)
+        study = study or (former.study if former else "")
+        folder, name, scenesClosed = self.temporary.new(), uuid.uuid4().hex, self._scenesClosed
+        try:
+            files = copied(former.files if former and former.files else dicomFiles, folder)
+            image = study or (os.path.dirname(files[0]) if files else self._written(volume, folder))
+        except RuntimeError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        failed = replies.pop("failed", lambda _: None)
 
         def opened(result):
-            case = self._shown(name, title, volume, folder=folder, result=result)
-            case.isFromFiles = isFromFiles
-            done(case)
+            if self._scenesClosed != scenesClosed:
+                raise RuntimeError("The scene was closed meanwhile; the result was dropped.")
+            done(self._shown(name, former, volume, folder, result=result, study=study, files=files))
+
+        def notOpened(sentence):
+            if name not in self.cases:
+                self.client.forget(name)
+                shutil.rmtree(folder, ignore_errors=True)
+            failed(sentence)
 
         stated = {key: value for key, value in (acquisition or {}).items() if value}
-        self.client.send("open", name, image=image, folder=folder, acquisition=stated, done=opened, **replies)
+        self.client.send(
+            "open",
+            name,
+            image=image,
+            folder=folder,
+            acquisition=stated,
+            done=opened,
+            failed=notOpened,
+            **replies,
+        )
+
+    def formerOf(self, volume, study=""):
+        """Return the case that a segmentation of a volume or study would replace, or None."""
+        place = os.path.abspath(study) if study else ""
+        for case in reversed(list(self.cases.values())):
+            if (place and case.study and os.path.abspath(case.study) == place) or (
+                not place and case.volume is volume
+            ):
+                return case
+        return None
 
     def addHint(self, case, hint, *, done, **replies):
         """Add a hint, as in ``hints.json``; ``done`` is called with the case."""
-        self._ask("add", case, done, hints=[hint], **replies)
+        self._correct("add", case, done, hints=[hint], **replies)
 
     def undo(self, case, *, done, **replies):
         """Remove the last hint; ``done`` is called with the case."""
         if not case.hints:
             raise RuntimeError("There is no hint to undo.")
-        self._ask("undo", case, done, **replies)
+        self._correct("undo", case, done, **replies)
 
     def assess(self, case, *, done, **replies):
         """Renew warnings and uncertainty; ``done`` is called with the case."""
+        checks.checkCase(case)
 
         def assessed(result):
-            case.warnings = result["warnings"]
-            self._showUncertainty(case, result["doubt"])
+            self._checkAnswered(case)
+            checks.checkCase(case)
+            results.showAssessment(self.scene, case, result)
             done(case)
 
         self.client.send("assess", case.name, done=assessed, **replies)
 
     def suggest(self, case, *, done, **replies):
         """Ask for the most useful next hint; ``done`` is called with the suggestion, or None."""
+        checks.checkCase(case)
 
         def suggested(result):
+            self._checkAnswered(case)
+            checks.checkCase(case)
             done(result["suggestion"])
 
         self.client.send("suggest", case.name, done=suggested, **replies)
@@ -126,7 +172,8 @@ class ProstateSegLogic:
         what
             ``seg``, ``rtstruct`` (both for a DICOM study only) or ``files``.
         output
-            Folder; the files go to a folder in it with the name of the segmentation.
+            Folder; the files go to a folder in it with the name of the segmentation. If that folder holds the
+            export of another image, the name gets a number.
         margin
             Margin of a PTV in mm, such as ``3`` or ``3,posterior=0``, for ``rtstruct``.
         done
@@ -140,11 +187,9 @@ class ProstateSegLogic:
             )
         if not output:
             raise RuntimeError("No folder for the export is chosen; choose one.")
-        segment = case.segmentation.GetSegmentation().GetSegment(case.segmentId)
-        if self._alive(case.segmentation) is None or segment is None:
-            raise RuntimeError("The segment of the CTV was deleted; segment the volume again.")
+        checks.checkCase(case)
         several = len(nodes.segmentNames(case.segmentation)) > 1
-        mask = os.path.join(case.folder, f"{_title(case.segmentation.GetName())} {what}.seg.nrrd")
+        mask = os.path.join(case.folder, f"{results.fileTitle(case.segmentation.GetName())} {what}.seg.nrrd")
         nodes.writeNode(self.scene, case.segmentation, mask)
         self.client.send(
             "export",
@@ -152,7 +197,7 @@ class ProstateSegLogic:
             mask=mask,
             output=output,
             formats=formats,
-            segment=segment.GetName(),
+            segment=case.segmentation.GetSegmentation().GetSegment(case.segmentId).GetName(),
             structures=["all"] if several else [],
             ptv_margin=margin if what == "rtstruct" else "",
             done=lambda result: done(result["folder"], result["outputs"], result["notes"]),
@@ -174,31 +219,27 @@ class ProstateSegLogic:
         """Return a hint: a point that lies ``inside``, ``outside`` or on the ``boundary``."""
         return {"type": "point", "side": side, "at_mm": [float(value) for value in ras]}
 
-    def plane(self, case, end, ras):
-        """Return a hint: the slice through a point is the last one of the gland at its ``apex`` or ``base``."""
-        slices = case.grid["slices"]
-        at = np.linalg.inv(np.array(case.grid["affine"])) @ [*ras, 1.0]
-        number = int(np.rint(at[slices["axis"]])) + 1
-        if not 1 <= number <= slices["count"]:
-            raise RuntimeError(f"The slice view shows no slice of {case.volume.GetName()}; scroll to one.")
-        return {"type": "plane", "end": end, "slice": number}
+    def plane(self, case, end, view):
+        """Return a hint: the slice of a view is the last one of the gland at its ``apex`` or ``base``.
 
-    def _forget_deleted(self):
-        gone = [name for name, case in self.cases.items() if self._alive(case.segmentation) is None]
-        for name in gone:
-            del self.cases[name]
-            if self.client.running:
-                self.client.send("close", name)
+        ``view`` is SliceToRAS of the view, (4, 4).
+        """
+        return {"type": "plane", "end": end, "slice": checks.sliceNumber(case, view)}
 
-    def _files(self, dicomFiles, folder):
-        """Copy the DICOM files of a volume into a folder of their own, and return it."""
-        if not dicomFiles:
-            return ""
-        study = os.path.join(folder, "study")
-        os.mkdir(study)
-        for number, file in enumerate(dicomFiles):
-            shutil.copyfile(file, os.path.join(study, f"{number:05d}.dcm"))
-        return study
+    def _correct(self, do, case, done, **arguments):
+        checks.checkCase(case)
+
+        def answered(result):
+            self._checkAnswered(case)
+            results.showMask(self.scene, case, result)
+            done(case)
+
+        self.client.send(do, case.name, done=answered, **arguments)
+
+    def _checkAnswered(self, case):
+        """Raise RuntimeError if the nodes of a case went away while the worker computed."""
+        if self.cases.get(case.name) is not case or checks.alive(case.segmentation) is None:
+            raise RuntimeError("The volume or its segmentation was removed meanwhile; the answer was dropped.")
 
     def _written(self, volume, folder):
         """Write a volume node to a file, and return its path."""
@@ -206,62 +247,47 @@ class ProstateSegLogic:
         nodes.writeNode(self.scene, volume, path)
         return path
 
-    def _ask(self, do, case, done, **arguments):
-        def answered(result):
-            self._show(case, result)
-            done(case)
-
-        self.client.send(do, case.name, done=answered, **arguments)
-
-    def _shown(self, name, title, volume, *, folder, result):
-        """Put the result for an image into the scene, and return its case. Former nodes are used again."""
-        former = self.cases.get(name)
-        if volume is None or not nodes.sameGrid(volume, result["grid"]):
-            volume = self._alive(former.volume) if former else None
-            volume = volume or nodes.readNode(
-                self.scene, "ScalarVolume", os.path.join(folder, "trus.nrrd"), f"{title} (prostate-seg)"
-            )
-        segmentation = self._alive(former.segmentation) if former else None
-        if segmentation is None:
-            file = os.path.join(folder, "ctv.seg.nrrd")
-            segmentation = nodes.readNode(self.scene, "Segmentation", file, f"{title} CTV")
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        segmentId = former.segmentId if former else segmentation.GetSegmentation().GetNthSegmentID(0)
-        case = Case(
-            name,
-            volume,
-            segmentation,
-            segmentId,
-            folder,
-            result["grid"],
-            result["dicom"],
-            [],
-            result["warnings"],
-            0.0,
+    def _shown(self, name, former, volume, folder, *, result, study, files):
+        """Put the result for an image into the scene, and return its case."""
+        if volume is not None and checks.alive(volume) is None:
+            raise RuntimeError("The volume was removed meanwhile; the result was dropped.")
+        candidate = volume or (checks.alive(former.volume) if former else None)
+        if candidate is not None:
+            checks.checkNoTransform(candidate)
+        title = results.fileTitle(os.path.basename(os.path.normpath(study)) if study else volume.GetName())
+        shown = results.imageNode(
+            self.scene,
+            candidate,
+            file=os.path.join(folder, "trus.nrrd"),
+            title=title,
+            grid=result["grid"],
+            isFromFiles=bool(study or files),
         )
-        if former:
-            case.uncertainty, case.hintsNode = former.uncertainty, former.hintsNode
+        case = Case(name, shown, None, "", folder, result["grid"], result["dicom"], study, files)
+        replaced = former if former is not None and former.volume is shown else None
+        if replaced is not None:
+            results.takeOver(case, replaced)
+        if case.segmentation is None:
+            results.readSegmentation(self.scene, case, title)
+        case.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(shown)
+        results.showMask(self.scene, case, result)
+        results.showAssessment(self.scene, case, result)
+        nodes.showSurface(case.segmentation)
         self.cases[name] = case
-        self._show(case, result)
-        self._showUncertainty(case, result["doubt"])
-        nodes.showSurface(segmentation)
+        if replaced is not None:
+            self._forget(replaced)
         return case
 
-    def _show(self, case, result):
-        nodes.setMask(case.segmentation, case.segmentId, unpacked(result["mask"]), case.grid["affine"])
-        case.volumeMl = result["volume_ml"]
-        case.hints = result["hints"]["hints"]
-        if case.hints or case.hintsNode:
-            case.hintsNode = nodes.setHints(self.scene, self._alive(case.hintsNode), case.hints, case.volume)
+    def _forget(self, case):
+        """Forget a case, with its copies of the image."""
+        self.cases.pop(case.name, None)
+        self.client.forget(case.name)
+        shutil.rmtree(case.folder, ignore_errors=True)
 
-    def _showUncertainty(self, case, doubt):
-        node = self._alive(case.uncertainty)
-        case.uncertainty = nodes.setUncertainty(self.scene, node, unpacked(doubt), case.volume)
+    def _onNodeRemoved(self, *_):
+        for case in [case for case in self.cases.values() if checks.alive(case.volume) is None]:
+            self._forget(case)
 
-    def _alive(self, node):
-        return node if node is not None and node.GetScene() is not None else None
-
-
-def _title(name):
-    """Return a name that can be that of a file."""
-    return re.sub(r"[^\w .()-]+", "_", name).strip(" .") or "volume"
+    def _onSceneClosed(self, *_):
+        self._scenesClosed += 1
+        self._onNodeRemoved()

@@ -1,5 +1,6 @@
 """Nodes of Slicer's scene for images, masks, uncertainty and hints. No Qt: works with slicer-core."""
 
+import hashlib
 import os
 
 import numpy as np
@@ -7,42 +8,56 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-SURFACE = "Closed surface"
+LABELMAP, SURFACE = "Binary labelmap", "Closed surface"
 
 
 def affineOf(volume):
     """Return the affine (4, 4) of a volume node: voxel indices to RAS mm."""
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
+    return arrayOf(matrix)
+
+
+def arrayOf(matrix):
+    """Return a vtkMatrix4x4 as an array (4, 4)."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def checkVolume(volume, *, colour=False):
-    """Raise RuntimeError unless a node is an image, gray or in colour, that is under no transform."""
-    if volume is None:
-        raise RuntimeError("No volume is chosen; load an ultrasound volume and choose it.")
-    name = volume.GetName()
-    if volume.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise RuntimeError(f"{name} is a label map, expected the ultrasound image; choose the image.")
-    image = volume.GetImageData()
-    if image is None or not image.GetNumberOfPoints():
-        raise RuntimeError(f"{name} has no voxels; load it again.")
-    if image.GetNumberOfScalarComponents() != 1 and not colour:
-        raise RuntimeError(
-            f"{name} has {image.GetNumberOfScalarComponents()} colour channels, expected one; give its files as "
-            "the study."
-        )
-    if volume.GetParentTransformNode() is not None:
-        raise RuntimeError(f"{name} is under a transform; harden the transform first.")
+def flippedAxes(volume, grid, tolerance_mm=1e-2):
+    """Return the axes along which a volume node runs against a grid, None if its voxels are not those of the grid.
 
-
-def sameGrid(volume, grid, tolerance_mm=1e-2):
-    """Return whether a volume node has a grid, given by ``shape`` and ``affine``."""
-    shape = grid["shape"]
-    if list(volume.GetImageData().GetDimensions()) != list(shape):
-        return False
+    Slicer reverses the slices of an image with a left-handed affine when it reads it. ``grid`` has ``shape`` and
+    ``affine``.
+    """
+    shape = np.array(grid["shape"])
+    if list(volume.GetImageData().GetDimensions()) != shape.tolist():
+        return None
+    own, affine = affineOf(volume), np.array(grid["affine"])
+    axes = tuple(axis for axis in range(3) if own[:3, axis] @ affine[:3, axis] < 0)
+    for axis in axes:
+        own[:, 3] += own[:, axis] * (shape[axis] - 1)
+        own[:, axis] *= -1
     corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
-    return bool(np.abs(corners @ (affineOf(volume) - np.array(grid["affine"])).T).max() <= tolerance_mm)
+    return axes if np.abs(corners @ (own - affine).T).max() <= tolerance_mm else None
+
+
+def sameGrid(volume, grid):
+    """Return whether the voxels of a volume node lie where those of a grid lie."""
+    return flippedAxes(volume, grid) is not None
+
+
+def sameVoxels(volume, other):
+    """Return whether two volume nodes have the same values in the same places."""
+    there, expected = _voxels(volume), _voxels(other)
+    axes = flippedAxes(volume, {"shape": other.GetImageData().GetDimensions(), "affine": affineOf(other)})
+    return axes is not None and np.array_equal(np.flip(there, axes), expected)
+
+
+def _voxels(volume):
+    """Return the values (I, J, K, components) of a volume node."""
+    image = volume.GetImageData()
+    values = vtk_to_numpy(image.GetPointData().GetScalars())
+    return values.reshape(*image.GetDimensions()[::-1], -1).transpose(2, 1, 0, 3)
 
 
 def readNode(scene, kind, path, name):
@@ -112,15 +127,49 @@ def segmentNames(segmentation):
 
 def maskOf(segmentation, segmentId):
     """Return the number of voxels of a segment and its volume in millilitres."""
-    image = slicer.vtkOrientedImageData()
-    segmentation.GetBinaryLabelmapRepresentation(segmentId, image)
-    scalars = image.GetPointData().GetScalars()
-    count = 0 if scalars is None else int(np.count_nonzero(vtk_to_numpy(scalars)))
+    image = _labelmap(segmentation, segmentId)
+    count = len(_filled(image))
     return count, count * float(np.prod(image.GetSpacing())) / 1000.0
 
 
+def digestOf(segmentation, segmentId):
+    """Return a digest of the places of a segment's voxels. It does not depend on the extent that is stored."""
+    image = _labelmap(segmentation, segmentId)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    filled = _filled(image)
+    placed = filled + np.array(image.GetExtent()[::2])  # (N, 3)
+    grid = np.round(arrayOf(matrix), 3) + 0.0 if len(filled) else 0.0
+    return hashlib.sha256(placed.astype(np.int64).tobytes() + np.asarray(grid).tobytes()).hexdigest()
+
+
+def _labelmap(segmentation, segmentId):
+    image = slicer.vtkOrientedImageData()
+    segmentation.GetBinaryLabelmapRepresentation(segmentId, image)
+    return image
+
+
+def _filled(image):
+    """Return the indices (N, 3) of the voxels that are not 0, from the corner of the stored extent."""
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None:
+        return np.empty((0, 3), int)
+    return np.argwhere(vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]).transpose(2, 1, 0))
+
+
+def moveCrosshair(scene, ras):
+    """Show the crosshair of the slice views at a point."""
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is not None:
+        crosshair.SetCrosshairRAS(*ras)
+        crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
+
+
 def setUncertainty(scene, node, percent, volume):
-    """Put uncertainty in percent, uint8 (I, J, K), into a volume node, by default a new one. Return the node."""
+    """Put uncertainty in percent into a volume node, by default a new one, and return the node.
+
+    ``percent`` is uint8 (I, J, K) on the grid of ``volume``.
+    """
     node = node or scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{volume.GetName()} uncertainty")
     image = vtk.vtkImageData()
     image.SetDimensions(percent.shape)

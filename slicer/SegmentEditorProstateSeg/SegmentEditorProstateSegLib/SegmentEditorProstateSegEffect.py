@@ -6,6 +6,7 @@ import qt
 import slicer
 import vtk
 from ProstateSegLib import application
+from ProstateSegLib.nodes import arrayOf
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
@@ -96,9 +97,8 @@ class SegmentEditorProstateSegEffect(AbstractScriptedSegmentEditorEffect):
 
     def addPlane(self, end):
         """Take the slice in the red view as the last one of the gland."""
-        matrix = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceToRAS()
-        ras = [matrix.GetElement(row, 3) for row in range(3)]
-        self.ask(lambda logic, case, replies: logic.addHint(case, logic.plane(case, end, ras), **replies))
+        view = arrayOf(slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceToRAS())
+        self.ask(lambda logic, case, replies: logic.addHint(case, logic.plane(case, end, view), **replies))
 
     def undo(self):
         """Remove the last hint."""
@@ -111,9 +111,9 @@ class SegmentEditorProstateSegEffect(AbstractScriptedSegmentEditorEffect):
             case = logic.caseOf(segmentation=self.scriptedEffect.parameterSetNode().GetSegmentationNode())
             if self.scriptedEffect.parameterSetNode().GetSelectedSegmentID() != case.segmentId:
                 raise RuntimeError(_("Another segment is selected; select the CTV."))
-            self.scriptedEffect.saveStateForUndo()
             question(logic, case, {"done": self.answered, "failed": self.say, "progress": self.say})
-            application.watch(lambda: None)
+            self.scriptedEffect.saveStateForUndo()  # no answer comes before the timer asks for it
+            application.watch()
         except RuntimeError as error:
             self.say(str(error))
 
