@@ -4,9 +4,9 @@
 
 A simulated user (``simulated_user.py``) corrects ten cases or a few more of unseen patients with points on the
 boundary, until a mask has a Dice of 0.95 or 20 points. Then `prostate-seg refine`, `collect` and `train` run with
-their own defaults. On the patients that are left, the same user corrects the masks of the old and of the new weights,
-ten points each. It is repeated with other patients for the correction. Truth is known to the simulated user alone:
-the training sees corrected masks.
+their own defaults. On the patients that are left, the same user corrects the masks of the old and of the new
+weights, ten points each. It is repeated with other patients for the correction. Truth is known to the simulated
+user alone: the training sees corrected masks.
 
 The released weights were trained on volumes of this kind, so they stand for a known scanner; those from phantoms
 alone (--weights phantoms) for a scanner never seen.
