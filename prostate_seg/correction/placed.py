@@ -57,6 +57,16 @@ class Placed:
         return np.asarray(index < at if (end == "apex") == self.slices.rises else index > at)
 
 
+def check_image(hints: Hints, image: Volume) -> None:
+    """Raise GeometryError if hints were given for another image, by its digest."""
+    own = image.source.sha256
+    if hints.image_sha256 and own and hints.image_sha256 != own:
+        raise GeometryError(
+            f"The hints were given for another image (its digest begins with {hints.image_sha256[:8]}, here is "
+            f"{own[:8]}); give the image that they were drawn on."
+        )
+
+
 def placed(hints: Hints, image: Volume) -> Placed:
     """Return hints on the grid of an image.
 
@@ -65,12 +75,7 @@ def placed(hints: Hints, image: Volume) -> Placed:
     GeometryError
         The hints were given for another image, one lies outside of it, or two contradict each other.
     """
-    own = image.source.sha256
-    if hints.image_sha256 and own and hints.image_sha256 != own:
-        raise GeometryError(
-            f"The hints were given for another image (its digest begins with {hints.image_sha256[:8]}, here is "
-            f"{own[:8]}); give the image that they were drawn on."
-        )
+    check_image(hints, image)
     slices = transverse_of(image.array.shape, image.affine, image.orientation)
     on_grid = _OnGrid(image, slices)
     for number, hint in enumerate(hints.items, 1):
@@ -231,7 +236,7 @@ class _OnGrid:
 
     def _contradiction(self, one: int, other: int, why: str) -> GeometryError:
         return GeometryError(
-            f"{self.names[one].capitalize()} contradicts {self.names[other]}: {why}; remove one of the two."
+            f"{self.names[one].capitalize()} contradicts {self.names[other]}: {why}; leave one of the two out."
         )
 
 
