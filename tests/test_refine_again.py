@@ -285,3 +285,10 @@ def test_a_contradiction_to_an_earlier_hint_says_how_that_is_taken_back(nifti_ca
     assert "Hint 1 (plane of the apex) contradicts hint 2 (plane of the base)" in told
     assert "leave one of the two out (hint 1 is that of" in told
     assert told.endswith("--undo N takes back the last N, --from-scratch --hints FILE takes an edited copy).")
+
+
+def test_the_manifest_says_that_a_base_at_slice_4_of_8_moves_the_surface_by_20_mm(nifti_case, tmp_path):
+    assert run("refine", nifti_case[0], tmp_path, "--base", 4) == 0
+    found = facts(tmp_path / "scan")
+    assert found["hints"]["moved_mm"]["largest"] == pytest.approx(20, abs=3)  # slices 5 to 8 of 5 mm are gone
+    assert found["extent_mm"]["axes"][2] == pytest.approx(20)

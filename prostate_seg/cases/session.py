@@ -27,6 +27,7 @@ from ..inference.predictor import Predictor
 from ..inference.transforms import resample_axes, seen_in
 
 NOTHING = 1e-4  # probability of a voxel that is not resampled
+MEASURED_MM = 0.5
 UNSCORED = "the score is fitted for masks without hints"
 UNKNOWN = "spread, disagreement and repair are those of the mask without hints"
 
@@ -161,12 +162,16 @@ class Session:
     def moved_mm(self) -> tuple[float, float]:
         """How far the hints moved the surface of the mask, in mm: mean and largest.
 
-        An empty mask counts as the voxel in the middle of the other one.
+        It is measured on voxels of about half a millimetre, or larger ones of the image. An empty mask counts as
+        the voxel in the middle of the other one.
         """
-        before, after = self.prediction.segmentation.mask(), self.segmentation.mask()
+        steps = [max(1, int(MEASURED_MM / mm)) for mm in self.volume.spacing_mm]
+        thin = tuple(slice(None, None, step) for step in steps)
+        before, after = self.prediction.segmentation.mask()[thin], self.segmentation.mask()[thin]
         if before.any() != after.any():
             before, after = before | after, _middle_of(before | after)
-        apart = surface_distances(before, after, self.volume.spacing_mm)
+        spacing_mm = [mm * step for mm, step in zip(self.volume.spacing_mm, steps, strict=True)]
+        apart = surface_distances(before, after, spacing_mm)
         return apart.assd_mm, apart.hd_mm
 
     def assessment(self) -> Assessment | None:
