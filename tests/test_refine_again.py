@@ -1,39 +1,13 @@
-"""A case is refined over its earlier result: which mask was corrected, whose folder it is, and what is kept."""
+"""A case is refined over its earlier result: which mask was corrected, and whose folder it is."""
 
 import json
 
 import nibabel
 import numpy as np
 import pytest
-from jsonschema import Draft202012Validator
+from refined import facts, redrawn, run, voxels
 
-from prostate_seg.cli import main
-from prostate_seg.phantom.study import write_us
 from prostate_seg.system.source_digest import description_of
-
-
-def run(verb, image, out, *options):
-    """Run a verb with NIfTI as format; return its exit status."""
-    return main([verb, str(image), "-o", str(out), "--format", "nifti", *map(str, options)])
-
-
-def redrawn(case, file, *slices):
-    """Write a mask of a case to a file, with a rectangle of 15 x 15 voxels on some slices."""
-    before = nibabel.load(case / "ctv.nii.gz")
-    drawn = np.asarray(before.dataobj).copy()
-    for k in slices:
-        drawn[:, :, k] = 0
-        drawn[30:45, 20:35, k] = 1
-    nibabel.save(nibabel.Nifti1Image(drawn, before.affine, before.header), file)
-    return file
-
-
-def facts(case):
-    return json.loads((case / "manifest.json").read_text())
-
-
-def voxels(case):
-    return np.asarray(nibabel.load(case / "ctv.nii.gz").dataobj) > 0
 
 
 def another(image, file):
@@ -126,6 +100,21 @@ def test_a_mask_that_was_changed_in_the_folder_is_to_be_given_as_hint(plain, nif
     assert facts(tmp_path / "scan")["hints"]["count"] == 1
 
 
+def test_hints_that_were_edited_in_the_folder_or_are_gone_are_refused_and_count_from_scratch(
+    nifti_case, tmp_path, capsys
+):
+    assert run("refine", nifti_case[0], tmp_path, "--apex", 3) == 0
+    kept = tmp_path / "scan" / "hints.json"
+    kept.write_text(kept.read_text().replace("apex", "base"))
+    assert run("refine", nifti_case[0], tmp_path) == 2
+    assert "hints.json was changed since it was written; move it out of the folder" in capsys.readouterr().err
+    kept.rename(tmp_path / "edited.json")
+    assert run("refine", nifti_case[0], tmp_path) == 2
+    assert "scan obeys hints, but its hints.json is gone; put it back" in capsys.readouterr().err
+    assert run("refine", nifti_case[0], tmp_path, "--from-scratch", "--hints", tmp_path / "edited.json") == 0
+    assert not voxels(tmp_path / "scan")[:, :, 3:].any()
+
+
 def test_the_second_of_2_images_called_scan_is_refined_in_its_own_folder(nifti_case, tmp_path, capsys):
     for name in ("x", "y"):
         (tmp_path / "in" / name).mkdir(parents=True)
@@ -175,120 +164,3 @@ def test_a_file_without_a_digest_leaves_the_digest_of_the_image_in_the_hints(nif
     assert found["image_sha256"] == facts(tmp_path / "o" / "scan")["input"]["sha256"]
     file.write_text(json.dumps(found | {"image_sha256": "ab" * 32}))
     assert run("refine", nifti_case[0], tmp_path / "p", "--hints", file) == 2
-
-
-@pytest.fixture
-def refined(nifti_case, tmp_path):
-    """The folder of a case that obeys 1 hint."""
-    assert run("segment", nifti_case[0], tmp_path / "p", "--part", "1/1") == 0
-    assert main(["merge", str(tmp_path / "p"), "-o", str(tmp_path / "o")]) == 0
-    assert run("refine", nifti_case[0], tmp_path / "o", "--apex", 3) == 0
-    return tmp_path / "o" / "scan"
-
-
-def test_segment_and_merge_over_a_case_with_hints_are_refused_and_export_keeps_them(
-    refined, nifti_case, tmp_path, capsys
-):
-    before = facts(refined)
-    assert run("segment", nifti_case[0], tmp_path / "o", "--overwrite") == 2
-    assert "obeys hints (1), which would be lost; change it by prostate-seg refine" in capsys.readouterr().err
-    assert main(["merge", str(tmp_path / "p"), "-o", str(tmp_path / "o")]) == 2
-    assert "obeys hints (1), which would be lost" in capsys.readouterr().err
-    assert facts(refined) == before
-    for _ in range(2):
-        source = ["--source", str(nifti_case[0]), "-o", str(tmp_path / "e"), "--format", "seg-nrrd", "--overwrite"]
-        assert main(["export", str(refined), *source]) == 0
-    exported = facts(tmp_path / "e" / "scan")
-    assert (exported["drawn"], exported["hints"]) == ("semiautomatic", before["hints"])
-    assert (tmp_path / "e" / "scan" / "hints.json").read_text() == (refined / "hints.json").read_text()
-
-
-def test_a_manifest_with_hints_fits_the_schema_and_says_only_what_is_known(refined, repository):
-    found = facts(refined)
-    Draft202012Validator(json.loads((repository / "docs" / "manifest.schema.json").read_text())).validate(found)
-    doubt = found["uncertainty"]
-    assert [doubt[name] for name in ("spread_mm", "disagreement")] == [None, None]
-    assert doubt["repaired_mm"] == {"mean": None, "largest": None}
-    assert doubt["reason"] == "spread, disagreement and repair are those of the mask without hints"
-    assert doubt["passes"] == 2
-    assert found["hints"]["moved_mm"]["largest"] == 10.0  # slices 1 and 2 of 5 mm are gone
-
-
-def test_review_csv_counts_the_hints_of_a_case(refined, nifti_case):
-    assert run("segment", nifti_case[0], refined.parent, "--skip-existing", "--review") == 0
-    head, row = (refined.parent / "review.csv").read_text().splitlines()[:2]
-    assert dict(zip(head.split(","), row.split(","), strict=False))["hints"] == "1"
-
-
-def test_a_single_slice_is_refined_without_a_volume(nifti_case, tmp_path, capsys):
-    found = nibabel.load(nifti_case[0])
-    image = tmp_path / "one.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(np.asarray(found.dataobj)[:, :, 3:4], found.affine), image)
-    assert run("segment", image, tmp_path / "o") == 0
-    at = nibabel.load(tmp_path / "o" / "one" / "ctv.nii.gz")
-    i, j, _ = np.argwhere(np.asarray(at.dataobj)).mean(axis=0)
-    point = at.affine @ [i + 20, j, 0, 1]
-    row = {"type": "point", "side": "boundary", "at_mm": point[:3].tolist()}
-    (tmp_path / "h.json").write_text(json.dumps({"space": "RAS mm", "hints": [row]}))
-    assert run("refine", image, tmp_path / "o", "--hints", tmp_path / "h.json") == 0
-    assert "1 hint: one slice" in capsys.readouterr().err
-    after = facts(tmp_path / "o" / "one")
-    assert (after["volume_ml"], after["hints"]["volume_before_ml"]) == (None, None)
-
-
-def test_another_frame_spacing_is_refused_and_without_one_that_of_the_result_counts(
-    small_phantom, tmp_path, capsys
-):
-    write_us(small_phantom.image, tmp_path / "study", kind="series-without-positions")
-    study, out = tmp_path / "study", tmp_path / "o"
-    assert run("refine", study, out, "--frame-spacing", 5, "--apex", 3) == 0
-    assert run("refine", study, out, "--frame-spacing", 6) == 2
-    assert "made with --frame-spacing 5.0, got 6.0" in capsys.readouterr().err
-    assert run("refine", study, out, "--base", 6) == 0
-    found = facts(out / "study")
-    assert (found["acquisition"]["frame_spacing_mm"], found["hints"]["count"]) == (5.0, 2)
-
-
-def test_structures_formats_and_margins_of_the_earlier_result_are_kept(nifti_case, tmp_path, capsys):
-    common = [str(nifti_case[0]), "-o", str(tmp_path)]
-    assert main(["segment", *common, "--structures", "Urethra", "--format", "seg-nrrd,report"]) == 0
-    before = facts(tmp_path / "scan")
-    assert main(["refine", *common, "--apex", "3"]) == 0
-    after = facts(tmp_path / "scan")
-    assert list(after["structures"]) == list(before["structures"]) == ["Urethra"]
-    assert sorted(after["outputs"]) == sorted([*before["outputs"], "hints.json"])
-    assert main(["refine", *common, "--structures", "CTV", "--format", "nifti"]) == 0
-    assert "structures" not in facts(tmp_path / "scan")
-
-
-def test_a_ptv_margin_must_be_given_again(small_phantom, tmp_path, capsys):
-    write_us(small_phantom.image, tmp_path / "study")
-    common = [str(tmp_path / "study"), "-o", str(tmp_path / "o")]
-    assert main(["segment", *common, "--format", "rtstruct", "--ptv-margin", "3"]) == 0
-    assert main(["refine", *common, "--apex", "3"]) == 2
-    assert "give its --ptv-margin" in capsys.readouterr().err
-    assert main(["refine", *common, "--apex", "3", "--ptv-margin", "3"]) == 0
-
-
-def test_parts_with_other_hints_have_other_settings(nifti_case, tmp_path):
-    digests = set()
-    for apex in (3, 4):
-        assert run("segment", nifti_case[0], tmp_path / str(apex), "--part", "1/1", "--apex", apex) == 0
-        digests.add(json.loads((tmp_path / str(apex) / "part-1-of-1.json").read_text())["settings_sha256"])
-    assert len(digests) == 2
-
-
-def test_a_contradiction_to_an_earlier_hint_says_how_that_is_taken_back(nifti_case, tmp_path, capsys):
-    assert run("refine", nifti_case[0], tmp_path, "--apex", 5) == 0
-    assert run("refine", nifti_case[0], tmp_path, "--base", 3) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert "Hint 1 (plane of the apex) contradicts hint 2 (plane of the base)" in told
-    assert "leave one of the two out (hint 1 is that of" in told
-    assert told.endswith("--undo N takes back the last N, --from-scratch --hints FILE takes an edited copy).")
-
-
-def test_the_manifest_says_that_a_base_at_slice_4_of_8_moves_the_surface_by_20_mm(nifti_case, tmp_path):
-    assert run("refine", nifti_case[0], tmp_path, "--base", 4) == 0
-    found = facts(tmp_path / "scan")
-    assert found["hints"]["moved_mm"]["largest"] == pytest.approx(20, abs=3)  # slices 5 to 8 of 5 mm are gone
-    assert found["extent_mm"]["axes"][2] == pytest.approx(20)

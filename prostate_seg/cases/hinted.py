@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +56,12 @@ def hinted(volume: Volume, predictor: Predictor, source: HintSource, folder: Pat
     if manifest is not None and manifest["input"]["sha256"] != volume.source.sha256:
         manifest = None  # the result of another image, which segment --overwrite replaces
     earlier = _earlier(volume, source, folder)
-    session = Session(volume, predictor, earlier if len(earlier) else None)
+    if source.earlier and manifest is not None and "hints" in manifest and not len(earlier):
+        raise InputError(
+            f"{folder} obeys hints, but its {HINTS} is gone; put it back, or begin anew by --from-scratch."
+        )
+    with _remedy(len(earlier), folder):
+        session = Session(volume, predictor, earlier if len(earlier) else None)
     notes: list[str] = []
     if source.earlier and manifest is not None:
         passes, device = len(session.prediction.passes), str(predictor.device)
@@ -66,10 +72,8 @@ def hinted(volume: Volume, predictor: Predictor, source: HintSource, folder: Pat
     for file in source.files:
         found, remarks = history.read(file)
         items, notes = (*items, *found), [*notes, *remarks]
-    try:
+    with _remedy(len(history.kept), folder):
         session.restart(Hints(items, volume.source.sha256))
-    except GeometryError as error:
-        raise GeometryError(_with_remedy(str(error), len(history.kept), folder)) from error
     return Hinted(session, history.steps_to(len(items)), tuple(notes))
 
 
@@ -160,15 +164,19 @@ def _plane(volume: Volume, end: End, number: int) -> Plane:
     return plane_after(volume, end, slices.index(number))
 
 
-def _with_remedy(text: str, earlier: int, folder: Path) -> str:
-    """Return a sentence on hints that contradict each other, with what ``refine`` can do about earlier ones."""
-    if not earlier:
-        return text
-    which = "hint 1 is that" if earlier == 1 else f"hints 1 to {earlier} are those"
-    return (
-        f"{text.removesuffix('.')} ({which} of {folder / HINTS}: --undo N takes back the last N, --from-scratch "
-        "--hints FILE takes an edited copy)."
-    )
+@contextmanager
+def _remedy(earlier: int, folder: Path) -> Iterator[None]:
+    """Add to an error on hints that contradict each other what ``refine`` can do about earlier ones."""
+    try:
+        yield
+    except GeometryError as error:
+        if not earlier:
+            raise
+        which = "hint 1 is that" if earlier == 1 else f"hints 1 to {earlier} are those"
+        raise GeometryError(
+            f"{str(error).removesuffix('.')} ({which} of {folder / HINTS}: --undo N takes back the last N, "
+            "--from-scratch --hints FILE takes an edited copy)."
+        ) from error
 
 
 def hint_facts(session: Session, steps: Sequence[int] = ()) -> HintFacts:

@@ -81,7 +81,8 @@ class Earlier:
                 pairs.append(("--tta", own["tta"], info.ensembling))
         for what, before, now in pairs:
             if before != now:
-                raise _otherwise(self.folder, f"{what} differs", self.manifest)
+                values = f" ({before} then, {now} now)" if what == "--tta" else ""
+                raise _otherwise(self.folder, f"{what} differs{values}", self.manifest)
 
     def check_planning(self, planning: Planning) -> None:
         """Raise SettingsError if contours were written with other settings; the manifest has only a digest."""
@@ -197,14 +198,19 @@ def _digest(case: Case, given: Acquisition, named: Manifest | None) -> str:
 
 
 def _check_masks(earlier: Earlier) -> None:
-    """Raise OutputError if a mask file in the folder was changed."""
-    for file in (earlier.folder / name for name in MASKS):
+    """Raise OutputError if a mask file or the hints in the folder were changed."""
+    for file in (earlier.folder / name for name in (*MASKS, HINTS)):
         expected = earlier.manifest[DIGESTS].get(file.name)
         if expected and file.is_file() and sha256_of_file(file) != expected:
             raise _by_hand(file)
 
 
 def _by_hand(file: Path) -> OutputError:
+    if file.name == HINTS:
+        return OutputError(
+            f"{file} was changed since it was written; move it out of the folder and give it by --from-scratch "
+            "--hints."
+        )
     return OutputError(
         f"{file} was changed since it was written; move it out of the folder and give it by --hints, then it is "
         "compared with the mask that was written."

@@ -121,7 +121,7 @@ def _loaded(earlier: Earlier | None, options: argparse.Namespace) -> Predictor:
     from ..geometry.structures import CTV
     from ..inference.predictor import load_bundle
 
-    made = earlier.settings if earlier else {}
+    made = earlier.settings if earlier and not options.from_scratch else {}
     if options.structures is not None:
         structures = structure_names(options.structures)
     else:
