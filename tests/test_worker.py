@@ -168,7 +168,7 @@ def test_what_is_no_request_is_answered_without_a_number(talk, line):
 def test_apex_above_base_is_refused_and_the_first_of_the_two_stays(talk, opened):
     talk.ask("add", case="a", hints=[{"type": "plane", "end": "apex", "slice": 6}])
     refused = talk.ask("add", case="a", hints=[{"type": "plane", "end": "base", "slice": 3}])
-    assert "the apex lies above the base; remove one of the two." in refused["error"]
+    assert "the apex lies above the base; leave one of the two out." in refused["error"]
     assert talk.ask("undo", case="a")["result"]["hints"]["hints"] == []
 
 

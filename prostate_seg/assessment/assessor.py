@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +147,8 @@ class Assessment:
         Smallest and largest volume in the shape model.
     repaired_mm
         Distance by which the shape model moved the boundary: mean and largest of all directions.
+    unknown
+        Reason why spread, disagreement and repair are unknown (not finite); otherwise empty.
     """
 
     doubt: Doubt
@@ -156,6 +158,12 @@ class Assessment:
     kinds: Kinds | None
     volumes_ml: tuple[float, float]
     repaired_mm: tuple[float, float] = (0.0, 0.0)
+    unknown: str = ""
+
+    def without_passes(self, reason: str) -> Assessment:
+        """Return the assessment of a mask that the passes did not draw, with the reason."""
+        doubt = replace(self.doubt, spread_mm=np.nan, disagreement=np.nan)
+        return replace(self, doubt=doubt, repaired_mm=(np.nan, np.nan), unknown=reason)
 
     def facts(self, ctv: Segmentation) -> Uncertainty:
         """Return the entries for the manifest; unknown numbers are None."""
@@ -169,7 +177,7 @@ class Assessment:
         if self.reason:
             wrong["reason"] = self.reason
         mean, largest = map(_rounded, self.repaired_mm)
-        return {
+        facts: Uncertainty = {
             "mean_boundary_entropy_nats": boundary_entropy_nats(ctv),
             "probability_hd95_above_5_mm": wrong,
             "passes": self.passes,
@@ -184,6 +192,7 @@ class Assessment:
             "looks_like": {kind: _rounded(p) for kind, p in self.kinds.chances.items()} if self.kinds else None,
             "looks_like_weights_sha256": self.kinds.weights_sha256 if self.kinds else None,
         }
+        return {**facts, "reason": self.unknown} if self.unknown else facts
 
     def warnings(self, ctv: Segmentation) -> list[str]:
         """Return warnings that the user should read before using the mask."""

@@ -18,7 +18,10 @@ class Repair(TypedDict):
 
 
 class Uncertainty(TypedDict):
-    """The entry ``uncertainty``; docs/robustness.md explains it. Unknown numbers are null."""
+    """The entry ``uncertainty``; docs/robustness.md explains it. Unknown numbers are null.
+
+    The reason is why spread, disagreement and repair are unknown.
+    """
 
     mean_boundary_entropy_nats: float | None
     probability_hd95_above_5_mm: NotRequired[Chance]
@@ -31,5 +34,6 @@ class Uncertainty(TypedDict):
     shape_sd: NotRequired[float | None]
     repaired_mm: NotRequired[Repair]
     slices_blur_mm: NotRequired[list[float | None]]
+    reason: NotRequired[str]
     looks_like: NotRequired[dict[str, float | None] | None]
     looks_like_weights_sha256: NotRequired[str | None]

@@ -16,7 +16,7 @@ from ..system.digests import sha256_of_file
 from ..system.input_files import InputFile
 from ..writing.current_mask import manifest_of, source_of
 from ..writing.formats import FORMATS, empty_formats
-from ..writing.manifest import DIGESTS, MANIFEST, Manifest
+from ..writing.manifest import DIGESTS, HINTS, MANIFEST, Manifest
 from ..writing.manifest_schema import schema
 
 _REDO = "remove the folder and segment the case again."
@@ -53,6 +53,18 @@ def is_unchanged_result(path: Path) -> bool:
         if file.is_symlink() or sha256_of_file(file) != digests[inside]:
             raise _changed(folder, inside)
     return True
+
+
+def is_replaceable_result(path: Path) -> bool:
+    """Return what :func:`is_unchanged_result` does, but raise OutputError for a result with hints of a person."""
+    manifest = result_manifest(path.parent) or {}
+    count = (manifest.get("hints") or {}).get("count", 0) if "uncertainty" in manifest else 0
+    if count and HINTS in manifest["outputs"]:
+        raise OutputError(
+            f"{path.parent} obeys hints ({count}), which would be lost; change it by prostate-seg refine, or give "
+            "another output folder (-o)."
+        )
+    return is_unchanged_result(path)
 
 
 def result_manifest(folder: Path) -> Mapping[str, Any] | None:

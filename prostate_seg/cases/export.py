@@ -14,14 +14,17 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from ..errors import InputError, SettingsError
+from ..geometry.hints import Hints
 from ..geometry.resample import on_grid_of
 from ..geometry.structures import CTV, key
 from ..geometry.things import grouped
 from ..geometry.volume import Array, Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
+from ..reading.hints import read_hints
 from ..reading.masks import read_segments, stem_of
 from ..system.atomic import check_free, replacing_folder
+from ..system.digests import sha256_of_file
 from ..system.half_written import remove_abandoned
 from ..system.source_digest import phantom_trained_segments
 from ..writing.contoured_volume import (
@@ -34,9 +37,9 @@ from ..writing.contoured_volume import (
 )
 from ..writing.current_mask import GivenMask, given_mask, source_of
 from ..writing.formats import FORMATS, check_probability, check_source
-from ..writing.manifest import Manifest, Model, mask_digest
+from ..writing.manifest import DIGESTS, HINTS, Manifest, Model, mask_digest
 from ..writing.request import Planning, Request
-from .earlier_results import check_apart, is_unchanged_result
+from .earlier_results import check_apart, is_replaceable_result
 from .folder import (
     check_identity,
     check_several,
@@ -148,7 +151,7 @@ def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False
     folder = output / (options.name or own)
     check_apart(folder, [given.file, *([options.source] if options.source else [])])
     remove_abandoned(output)
-    may_replace = is_unchanged_result if overwrite else None
+    may_replace = is_replaceable_result if overwrite else None
     check_free(folder, may_replace=may_replace)
     acquisition = _acquisition(options, given.manifest)
     volume = _source(options, given, acquisition)
@@ -161,7 +164,7 @@ def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False
         manifest = _manifest(contoured, given.manifest, acquisition, notes)
         identity = folder.name if options.identify else None
         request = Request(contoured, options.formats, options.planning, manifest, identity)
-        outputs = fill_case_folder(partial, request)
+        outputs = fill_case_folder(partial, request, _hints(given, volume) if "hints" in manifest else None)
     return Exported(folder, outputs, notes)
 
 
@@ -261,9 +264,18 @@ def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -
     return chosen
 
 
+def _hints(given: GivenMask, volume: Volume) -> Hints | None:
+    """Return the hints that the mask obeys; None if their file is gone or was changed."""
+    file = given.file.with_name(HINTS)
+    digests = given.manifest.get(DIGESTS)
+    expected = digests.get(HINTS) if isinstance(digests, Mapping) else None
+    return read_hints(file, volume) if file.is_file() and sha256_of_file(file) == expected else None
+
+
 def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any]) -> Author:
     unchanged = bool(manifest) and manifest.get("ctv_sha256") == mask_digest(ctv)
-    drawn = options.drawn or (manifest.get("drawn", "automatic") if unchanged else "semiautomatic")
+    first = "semiautomatic" if manifest.get("hints") else "automatic"
+    drawn = options.drawn or (manifest.get("drawn", first) if unchanged else "semiautomatic")
     bundle = manifest.get("bundle") or {"name": SOFTWARE, "version": SOFTWARE_VERSION}
     kinds = (cast(Kind, drawn.upper()), cast(Kind, (options.drawn or "manual").upper()))
     return Author(str(bundle["name"]), str(bundle["version"]), *kinds)
@@ -285,6 +297,8 @@ def _manifest(
         made["structures"] = structure_facts(whole)
     if contoured.ctv.things:
         made["things"] = thing_facts(contoured.ctv, list(grouped(contoured.ctv.things)))
+    if manifest.get("hints") and manifest.get("ctv_sha256") == made["ctv_sha256"]:
+        made["hints"] = manifest["hints"]
     if set(manifest.get("bundle", ())) == set(Model.__annotations__):
         made["bundle"] = manifest["bundle"]
     return made

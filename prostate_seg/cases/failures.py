@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ProstateSegError
 from ..reading.cases import Case
 from ..system.input_files import InputFile, stem
 
+_QUOTED = re.compile(r"""(?<!\w)(?:'[^']*'|"[^"]*")(?!\w)""")
 
-def sentence(case: Case, error: Exception, *, anonymous: bool) -> str:
+
+def sentence(case: Case, error: Exception, *, anonymous: bool, others: Sequence[Path] = ()) -> str:
     """Return one sentence that tells why a case failed.
 
-    The sentence begins with the name of the file. If anonymous, it begins with the name of the case and contains no
-    file name. The text of a library's error is never included, because it may contain patient data.
+    The sentence begins with the name of the file. If anonymous, it begins with the name of the case and contains
+    neither the name of a file of the case or of ``others`` nor a text that a file holds, in quotes. The text of a
+    library's error is never included, because it may contain patient data.
     """
     if isinstance(error, ProstateSegError):
         text = str(error).removeprefix(f"{case.name}: ")
@@ -25,7 +29,7 @@ def sentence(case: Case, error: Exception, *, anonymous: bool) -> str:
         text = f"unexpected {type(error).__name__}; run again with --debug for the traceback."
     text = " ".join(text.split())
     if anonymous:
-        return f"{case.name}: {_without_names(text, case.files)}"
+        return f"{case.name}: {_QUOTED.sub('a text', _without_names(text, (*case.files, *others)))}"
     files = case.files
     return f"{files[0].name if len(files) == 1 else f'{case.name} ({len(files)} files)'}: {text}"
 

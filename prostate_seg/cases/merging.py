@@ -16,7 +16,7 @@ from ..system.half_written import remove_abandoned
 from ..system.json_files import write_json
 from ..system.replaced import check_replaceable
 from ..writing.manifest import DIGESTS, Manifest
-from .earlier_results import checked_files, is_unchanged_result, segmented_manifest
+from .earlier_results import checked_files, is_replaceable_result, segmented_manifest
 from .options import Outcome
 from .parts import Part, Record, check_record, is_record, records_in
 
@@ -181,7 +181,7 @@ def _merged_case(name: str, places: Sequence[Placed], output: Path) -> Outcome:
     earlier = segmented_manifest(target)
     if earlier and _without_times(earlier) == _without_times(manifest) and _is_whole(target, earlier):
         return Outcome(name, target, earlier)
-    with replacing_folder(target, may_replace=is_unchanged_result, tidy=False) as partial:
+    with replacing_folder(target, may_replace=is_replaceable_result, tidy=False) as partial:
         for file in files:
             made_folder((partial / file).parent)
             shutil.copyfile(folder / name / file, partial / file)

@@ -18,6 +18,8 @@ class HintSource:
 
     Attributes
     ----------
+    refines
+        Whether an earlier result with hints is replaced, as ``refine`` does.
     earlier
         Whether the hints of an earlier result in the case's folder count.
     undo
@@ -25,10 +27,11 @@ class HintSource:
     apex, base
         Number of the last slice with gland at that end, as the case page shows it; None: not given.
     files
-        Files of :func:`prostate_seg.reading.hints.read_hints`. A corrected mask is compared with the mask that
-        obeys the hints before it.
+        Files of :func:`prostate_seg.reading.hints.read_hints`. A corrected mask is compared with the mask of the
+        earlier result, or with the computed one if there is none.
     """
 
+    refines: bool = False
     earlier: bool = False
     undo: int = 0
     apex: int | None = None
@@ -37,7 +40,7 @@ class HintSource:
 
     def __bool__(self) -> bool:
         """Return whether there may be hints."""
-        return self.earlier or bool(self.files) or self.apex is not None or self.base is not None
+        return self.refines or bool(self.files) or self.apex is not None or self.base is not None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Outcome:
         Text of the traceback; empty on success.
     skipped
         Whether the case was done before and left unchanged.
+    notes
+        Remarks on its hints.
     """
 
     case: str
@@ -102,6 +107,7 @@ class Outcome:
     error: str = ""
     traceback: str = ""
     skipped: bool = False
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as ``segment --json`` prints it; missing values are null."""

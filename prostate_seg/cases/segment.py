@@ -26,8 +26,15 @@ from ..system.parallel import in_processes
 from ..writing.contoured_volume import Author, ContouredVolume, Kind, mask_warnings
 from ..writing.formats import check_source
 from ..writing.manifest import Manifest
-from ..writing.request import Request
-from .earlier_results import check_apart, check_made_alike, is_unchanged_result, missing_files, segmented_manifest
+from ..writing.request import Request, planning_digest
+from .earlier_results import (
+    check_apart,
+    check_made_alike,
+    is_replaceable_result,
+    is_unchanged_result,
+    missing_files,
+    segmented_manifest,
+)
 from .failures import sentence, traceback_of
 from .folder import (
     check_several,
@@ -40,7 +47,7 @@ from .folder import (
     thing_facts,
     with_things,
 )
-from .hinted import hint_facts, session_of
+from .hinted import Hinted, hint_facts, hinted
 from .options import Options, Outcome
 from .plausible import check_size, two_values
 
@@ -125,13 +132,14 @@ def segment_case(case: Case, predictor: Predictor, options: Options) -> Outcome:
         return _segmented(case, predictor, options)
     except Exception as error:  # from any library: go on with the other cases
         secret = options.anonymous
-        told = sentence(case, error, anonymous=secret)
+        told = sentence(case, error, anonymous=secret, others=options.hints.files)
         return Outcome(case.name, error=told, traceback=traceback_of(error, anonymous=secret))
 
 
 def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     folder = options.output / case.name
-    may_replace = is_unchanged_result if options.overwrite else None
+    replaceable = is_unchanged_result if options.hints.refines else is_replaceable_result
+    may_replace = replaceable if options.overwrite else None
     check_apart(folder, case.files)
     if os.path.lexists(folder) and not options.overwrite:
         return _done_before(case, folder, predictor, options)
@@ -141,16 +149,14 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
     check_size(volume)
     check_source(volume, options.formats)
     read_at = time.perf_counter()
-    session = session_of(volume, predictor, options.hints, folder) if options.hints else None
+    given = hinted(volume, predictor, options.hints, folder) if options.hints else None
+    session = given.session if given else None
     ctv, assessment = (session.finished(), session.assessment()) if session else predictor.assess(volume)
     segmented_at = time.perf_counter()
     manifest = describe(volume, ctv, predictor, assessment, acquisition=options.acquisition)
-    if options.anonymous and (remark := identity_remark(options.formats)):
-        manifest["warnings"].append(remark)
     manifest["timing_s"] = {"read": round(read_at - start, 3), "segment": round(segmented_at - read_at, 3)}
+    _complete(manifest, options, given)
     hints = session.hints if session and len(session.hints) else None
-    if session and hints:
-        manifest["hints"] = hint_facts(session)
     kind: Kind = "SEMIAUTOMATIC" if hints else "AUTOMATIC"
     author = Author(predictor.info.name, predictor.info.version, kind, structures="AUTOMATIC")
     drawn = {name: mask for name, mask in ctv.structures.items() if mask.any()}
@@ -164,7 +170,17 @@ def _segmented(case: Case, predictor: Predictor, options: Options) -> Outcome:
         if not (options.skip_existing and os.path.lexists(folder)):
             raise
         return _done_before(case, folder, predictor, options)  # by another process in the meantime
-    return Outcome(case.name, folder, manifest)
+    return Outcome(case.name, folder, manifest, notes=given.notes if given else ())
+
+
+def _complete(manifest: Manifest, options: Options, given: Hinted | None) -> None:
+    """Add to a manifest what depends on the options and the hints."""
+    if options.anonymous and (remark := identity_remark(options.formats)):
+        manifest["warnings"].append(remark)
+    if planning := planning_digest(options.planning):
+        manifest["planning_sha256"] = planning
+    if given and len(given.session.hints):
+        manifest["hints"], manifest["drawn"] = hint_facts(given.session, given.steps), "semiautomatic"
 
 
 def _done_before(case: Case, folder: Path, predictor: Predictor, options: Options) -> Outcome:
@@ -239,6 +255,11 @@ def describe(
             "version": info.version,
             "sha256": info.sha256,
             "config_sha256": info.config_sha256,
+        },
+        "settings": {
+            "tta": info.ensembling,
+            "refine": info.refine,
+            "shape_model_sha256": info.shape_model_sha256,
         },
         "versions": package_versions(),
     }

@@ -11,7 +11,6 @@ import torch
 
 from ..assessment.assessor import Assessment
 from ..assessment.rays import cast_rays, sphere
-from ..assessment.shape_model import moved_mm
 from ..correction.kriging import NOTHING_KNOWN, Known
 from ..correction.moved import Gland, moved
 from ..correction.obeyed import obey
@@ -19,6 +18,7 @@ from ..correction.placed import Placed, placed
 from ..correction.places import places_of
 from ..correction.suggest import Suggestion, best_ray
 from ..errors import SettingsError
+from ..evaluation.metrics.surface import surface_distances
 from ..geometry.extent import bounding_box
 from ..geometry.hints import Hint, Hints
 from ..geometry.slices import transverse_of
@@ -28,7 +28,9 @@ from ..inference.resampling import resample_axes
 from ..inference.transforms import seen_in
 
 NOTHING = 1e-4  # probability of a voxel that is not resampled
+MEASURED_MM = 0.5
 UNSCORED = "the score is fitted for masks without hints"
+UNKNOWN = "spread, disagreement and repair are those of the mask without hints"
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,28 +161,52 @@ class Session:
 
     @property
     def moved_mm(self) -> tuple[float, float]:
-        """How far the hints moved the boundary, in mm: mean and largest of 642 directions."""
-        return moved_mm(self.prediction.probability, self.current.probability, self.prediction.spacing_mm)
+        """How far the hints moved the surface of the mask, in mm: mean and largest.
+
+        It is measured on voxels of about half a millimetre, or larger ones of the image. An empty mask counts as
+        the voxel in the middle of the other one.
+        """
+        steps = [max(1, int(MEASURED_MM / mm)) for mm in self.volume.spacing_mm]
+        thin = tuple(slice(None, None, step) for step in steps)
+        before, after = self.prediction.segmentation.mask()[thin], self.segmentation.mask()[thin]
+        if before.any() != after.any():
+            before, after = before | after, _middle_of(before | after)
+        spacing_mm = [mm * step for mm, step in zip(self.volume.spacing_mm, steps, strict=True)]
+        apart = surface_distances(before, after, spacing_mm)
+        return apart.assd_mm, apart.hd_mm
 
     def assessment(self) -> Assessment | None:
-        """Return the assessment of the corrected mask. It has no score, which is fitted for masks without hints."""
+        """Return the assessment of the corrected mask.
+
+        It has no score, which is fitted for masks without hints, and no spread, disagreement or repair.
+        """
         if not self.hints.items or self.predictor.assessor is None:
             return self._first_assessment
-        field, image = self.current.probability, self.prediction.image
+        found, probability = self.prediction, self.segmentation.probability
+        affine, shape = np.asarray(found.image.affine), found.probability.shape
+        final = resample_axes(torch.as_tensor(probability), np.asarray(self.volume.affine), affine, shape).numpy()
         unscored = replace(self.predictor.assessor, score=None, unscored=UNSCORED)
         first = self._first_assessment
-        return unscored.assess(
-            field,
-            field[None],
-            self.prediction.spacing_mm,
-            unrepaired=field,
+        assessed = unscored.assess(
+            final,
+            found.passes,
+            found.spacing_mm,
+            unrepaired=final,
             kinds=first.kinds if first else None,
-            seen=seen_in(image),
+            seen=seen_in(found.image),
         )
+        return assessed.without_passes(UNKNOWN)
 
     @cached_property
     def _first_assessment(self) -> Assessment | None:
         return self.predictor.assessment_of(self.volume, self.prediction)
+
+
+def _middle_of(mask: Array) -> Array:
+    """Return a mask (I, J, K) of the voxel in the middle of another one."""
+    middle = np.zeros_like(mask)
+    middle[tuple(np.rint(np.argwhere(mask).mean(axis=0)).astype(int))] = True
+    return middle
 
 
 def _on_grid(field: Array, affine: Array, volume: Volume) -> Array:

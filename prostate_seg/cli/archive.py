@@ -92,6 +92,7 @@ def _settings(wanted: Options, options: argparse.Namespace) -> dict[str, Any]:
         "acquisition": asdict(wanted.acquisition),
         "planning": asdict(wanted.planning),
         "identify": wanted.identify,
+        "hints": [options.apex, options.base, [_digest(file) for file in options.hints]],
         "tta": options.tta,
         "refine": not options.no_refine,
         "structures": sorted(name.strip() for name in options.structures.split(",")),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import SettingsError
+from ..geometry.structures import CTV
 from ..writing.formats import FORMATS
 from .output import say
 
@@ -59,11 +60,15 @@ def acquisition_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--probe-side", choices=("bottom", "top"), help="where the probe is in the image")
 
 
-def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> None:
-    """Add the formats, and their table below the help."""
+def format_options(verb: argparse.ArgumentParser, *, default: str | None, earlier: bool = False) -> None:
+    """Add the formats, and their table below the help. The default may be those of an earlier result."""
     told = "" if default is None else f" (default: {default})"
+    told = " (default: as before)" if earlier else told
     verb.add_argument(
-        "--format", default=default, required=default is None, help=f"comma-separated, of those below{told}"
+        "--format",
+        default=default,
+        required=default is None and not earlier,
+        help=f"comma-separated, of those below{told}",
     )
     width = max(map(len, FORMATS))
     rows = [f"  {row.name:{width}}  {row.file:20}  {row.about}" for row in FORMATS.values()]
@@ -92,7 +97,7 @@ def format_options(verb: argparse.ArgumentParser, *, default: str | None) -> Non
 def _named_margins(texts: Sequence[str]) -> dict[str, Margin]:
     """Return the margins of ``NAME=MM`` by name. Raise SettingsError."""
     from ..geometry.margin import Margin
-    from ..geometry.structures import CTV, key
+    from ..geometry.structures import key
 
     found: dict[str, Margin] = {}
     for text in texts:
@@ -105,6 +110,32 @@ def _named_margins(texts: Sequence[str]) -> dict[str, Margin]:
             raise SettingsError(f"--margin gives {name} twice; give each structure one margin.")
         found[name] = Margin.parse(value)
     return found
+
+
+def network_options(verb: argparse.ArgumentParser, *, structures: str | None) -> None:
+    """Add what changes the mask. If ``structures`` is None, an earlier result says what is left open."""
+    before = "as before, or " if structures is None else ""
+    verb.add_argument("--tta", choices=("none", "flip", "full"), help=f"ensembling (default: {before}the bundle's)")
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    verb.add_argument("--bundle", type=path, help="bundle folder (default the released one)")
+    verb.add_argument("--weights", default="released", help="released (default), phantoms or a file of weights")
+    verb.add_argument(
+        "--structures",
+        default=structures,
+        metavar="NAMES",
+        help=f"{CTV} ({'default' if structures else 'default: as before'}), all, or names by commas, also "
+        "needle,seed,calcification (all is without these); further structures were learnt on phantoms",
+    )
+    verb.add_argument("--no-refine", action="store_true", help="leave blurred edges as the network drew them")
+    verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")
+
+
+def structure_names(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list. Raise SettingsError if there is none."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise SettingsError(f"--structures has nothing, expected {CTV}, all, or names separated by commas.")
+    return names
 
 
 def limit_options(verb: argparse.ArgumentParser) -> None:
@@ -133,7 +164,7 @@ def formats_and_planning(options: argparse.Namespace) -> tuple[tuple[str, ...], 
         options.rtstruct_reference,
     )
     planning.check(formats)
-    anonymous = options.verb == "segment" and options.anonymous_names
+    anonymous = bool(getattr(options, "anonymous_names", False))
     check_identity(formats, identify=options.identify, anonymous=anonymous)
     return formats, planning
 

@@ -15,7 +15,15 @@ from ..geometry.structures import CTV
 from ..system.parallel import check_jobs
 from ..writing.formats import default_formats
 from .archive import RAY, check_engine, engine_options, outcomes_of, part_of, recorded_outcomes
-from .common import acquisition_options, format_options, formats_and_planning, hint_options, path
+from .common import (
+    acquisition_options,
+    format_options,
+    formats_and_planning,
+    hint_options,
+    network_options,
+    path,
+    structure_names,
+)
 from .output import (
     DONE,
     NOTHING_DONE,
@@ -51,19 +59,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", type=path, required=True, help="folder; one sub-folder a case")
     acquisition_options(verb)
     format_options(verb, default=",".join(default_formats()))
-    verb.add_argument("--tta", choices=("none", "flip", "full"), help="ensembling (default: the bundle's)")
-    verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    verb.add_argument("--bundle", type=path, help="bundle folder (default the released one)")
-    verb.add_argument("--weights", default="released", help="released (default), phantoms or a file of weights")
-    verb.add_argument(
-        "--structures",
-        default=CTV,
-        metavar="NAMES",
-        help=f"{CTV} (default), all, or names by commas, also needle,seed,calcification (all is without these); "
-        "further structures were learnt on phantoms",
-    )
-    verb.add_argument("--no-refine", action="store_true", help="leave blurred edges as the network drew them")
-    verb.add_argument("--shape-model", type=path, metavar="FILE", help="instead of the bundle's own")
+    network_options(verb, structures=CTV)
     verb.add_argument("--review", action="store_true", help="review.html: all cases, the most doubtful first")
     verb.add_argument("--anonymous-names", action="store_true", help="name case folders by a hash of the input")
     hint_options(verb)
@@ -149,14 +145,6 @@ def _finished(
     return sorted(outcomes, key=lambda outcome: place[outcome.case]), interrupted
 
 
-def _structures(text: str) -> tuple[str, ...]:
-    """Return the names of a comma-separated list. Raise SettingsError if there is none."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise SettingsError(f"--structures has nothing, expected {CTV}, all, or names separated by commas.")
-    return names
-
-
 def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
     """Return a function that loads the bundle of the options; it can be passed to other processes."""
     from ..inference.predictor import load_bundle
@@ -169,7 +157,7 @@ def _loading(options: argparse.Namespace) -> Callable[[], Predictor]:
         ensembling=options.tta,
         refine=not options.no_refine,
         shape_model=options.shape_model,
-        structures=_structures(options.structures),
+        structures=structure_names(options.structures),
     )
 
 
@@ -232,6 +220,8 @@ def _report(place: str, outcome: Outcome, options: argparse.Namespace, told: dic
     found = "one slice" if volume is None else f"{volume:.1f} mL"
     skipped = "done before, skipped, " if outcome.skipped else ""
     note(f"{place}{outcome.case}: {skipped}{found} -> {outcome.folder}")
+    for remark in outcome.notes:
+        note(f"  note: {remark}")
     for warning in outcome.manifest["warnings"]:
         before = told.setdefault(warning, outcome.case)
         if not before:

@@ -27,6 +27,7 @@ NEAREST_MM = 2.0  # a hint closer to the centre has no clear direction
 FAINTEST = 0.3  # smallest width of an edge after the hints, times its width before
 EDGE_MM = 3.0  # width of the edge of a shape that no image showed
 CERTAIN = 1e-6
+MANY, CONE_DEG = 200, 10.0  # of more points inside or outside one counts for all directions within the angle
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,18 +181,33 @@ def _far(points: Array, gland: Gland) -> Array:
 def _to_cross(field: Array, gland: Gland, places: Places) -> list[tuple[Array, float]]:
     """Return the points on the wrong side, and by how much the boundary must pass them.
 
-    Of points that are close to each other only the one that asks for the largest move counts.
+    Of points that are close to each other only the one that asks for the largest move counts. Many points, as of a
+    wide brush, are thinned first: one counts for each direction.
     """
     found: list[tuple[Array, float]] = []
     for given, sign in ((places.inside, 1.0), (places.outside, -1.0)):
         points = _far(given, gland)
         inside = ndimage.map_coordinates(field, (points / gland.spacing_mm).T, order=1, mode="nearest") >= 0.5
         wrong = points[inside == (sign < 0)]
-        reach = np.linalg.norm(wrong - gland.centre_mm, axis=1) * sign
-        for n in np.argsort(-reach):
-            if all(np.linalg.norm(wrong[n] - other) > 2 * SIDE_MM for other, _ in found):
-                found.append((wrong[n], sign * SIDE_MM))
+        wrong = wrong[np.argsort(-np.linalg.norm(wrong - gland.centre_mm, axis=1) * sign)]
+        if len(wrong) > MANY:
+            wrong = _one_a_direction(wrong, gland.centre_mm)
+        for point in wrong:
+            if all(np.linalg.norm(point - other) > 2 * SIDE_MM for other, _ in found):
+                found.append((point, sign * SIDE_MM))
     return found
+
+
+def _one_a_direction(points: Array, centre_mm: Array) -> Array:
+    """Return the first point (P, 3) in each cone of directions."""
+    offsets = points - centre_mm
+    directions = offsets / np.linalg.norm(offsets, axis=1)[:, None]
+    left, taken = np.ones(len(points), bool), []
+    while left.any():
+        n = int(left.argmax())
+        taken.append(n)
+        left &= directions @ directions[n] < np.cos(np.radians(CONE_DEG))
+    return points[taken]
 
 
 def _ends(gland: Gland, places: Places, radii_mm: Array) -> list[tuple[Array, float]]:

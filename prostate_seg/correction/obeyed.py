@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from ..geometry.volume import Array
 from .between import fill_between, signed_distance_mm
-from .placed import Placed
+from .placed import Placed, contradiction
+from .through import pass_through
 
 REACH_MM = 4.0  # standard deviation of the bump that moves the boundary to a point
 NEAR_VOXELS = 0.6  # the boundary may be that far from its point
@@ -19,7 +20,12 @@ def obey(probability: Array, placed: Placed, spacing_mm: tuple[float, float, flo
 
     Slices between contours are replaced by :func:`.between.fill_between`. Then the boundary on a point's slice, and
     a little on its neighbours, moves to the point. Then contours, voxels inside and outside, and empty slices
-    beyond the planes are set.
+    beyond the planes are set. If the boundary then misses a point, single pixels beside the point are changed.
+
+    Raises
+    ------
+    GeometryError
+        The boundary cannot pass through two points that are close to each other.
     """
     axis = placed.slices.axis
     turned = np.moveaxis(probability, axis, 2)  # a view
@@ -35,7 +41,27 @@ def obey(probability: Array, placed: Placed, spacing_mm: tuple[float, float, flo
     probability[tuple(placed.inside.T)] = 1
     probability[tuple(placed.outside.T)] = 0
     turned[:, :, placed.empty_slices()] = 0
+    for k in np.unique(np.rint(placed.boundary[:, axis]).astype(int)).clip(0, turned.shape[2] - 1):
+        _thread(turned[:, :, k], placed, k, pixel_mm)
     return probability
+
+
+def _thread(probability: Array, placed: Placed, k: int, pixel_mm: tuple[float, float]) -> None:
+    """Change a slice (I, J), in place, so that its boundary passes through the points on it."""
+    axis = placed.slices.axis
+    across = [n for n in range(3) if n != axis]
+    here = np.flatnonzero(np.rint(placed.boundary[:, axis]).clip(0, placed.slices.count - 1) == k)
+    points, before = placed.boundary[here][:, across], probability >= 0.5
+    fixed = np.full(before.shape, k in placed.contours)
+    for voxels in (placed.inside, placed.outside):
+        fixed[tuple(voxels[voxels[:, axis] == k][:, across].T)] = True
+    after, missed = pass_through(before, fixed, points, pixel_mm)
+    if missed is not None:
+        apart = np.linalg.norm(points - points[missed], axis=1)
+        apart[missed] = np.inf
+        one, other = (placed.names[here[n]] for n in (missed, int(apart.argmin())))
+        raise contradiction(one, other, "the boundary cannot pass through both")
+    probability[after != before] = after[after != before]
 
 
 def _pull(probability: Array, point: Array, pixel_mm: tuple[float, float], gap_mm: float) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from ..errors import GeometryError
 from ..geometry.hints import Contour, Hint, Hints, Plane, Point, Scribble, kind_of
@@ -15,8 +14,8 @@ from ..geometry.slice_hints import OFF_SLICE
 from ..geometry.slices import Transverse, transverse_of
 from ..geometry.things import Thing, voxels_of
 from ..geometry.volume import Array, Volume
-
-OFF_OUTLINE_VOXELS = 1.5  # largest distance of a boundary point from a contour on its slice
+from .filled import filled
+from .through import may_pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +30,8 @@ class Placed:
         Position of the plane at ``apex`` and ``base`` along the slices' axis. The last plane of an end counts.
     boundary
         Points on the boundary (n, 3).
+    names
+        Names of these points, for messages.
     inside, outside
         Voxels of points and scribbles (n, 3).
     contours
@@ -40,6 +41,7 @@ class Placed:
     slices: Transverse
     ends: dict[str, float] = field(default_factory=dict)
     boundary: Array = field(default_factory=lambda: np.empty((0, 3)))
+    names: tuple[str, ...] = ()
     inside: Array = field(default_factory=lambda: np.empty((0, 3), int))
     outside: Array = field(default_factory=lambda: np.empty((0, 3), int))
     contours: dict[int, Array] = field(default_factory=dict)
@@ -57,6 +59,16 @@ class Placed:
         return np.asarray(index < at if (end == "apex") == self.slices.rises else index > at)
 
 
+def check_image(hints: Hints, image: Volume) -> None:
+    """Raise GeometryError if hints were given for another image, by its digest."""
+    own = image.source.sha256
+    if hints.image_sha256 and own and hints.image_sha256 != own:
+        raise GeometryError(
+            f"The hints were given for another image (its digest begins with {hints.image_sha256[:8]}, here is "
+            f"{own[:8]}); give the image that they were drawn on."
+        )
+
+
 def placed(hints: Hints, image: Volume) -> Placed:
     """Return hints on the grid of an image.
 
@@ -65,12 +77,7 @@ def placed(hints: Hints, image: Volume) -> Placed:
     GeometryError
         The hints were given for another image, one lies outside of it, or two contradict each other.
     """
-    own = image.source.sha256
-    if hints.image_sha256 and own and hints.image_sha256 != own:
-        raise GeometryError(
-            f"The hints were given for another image (its digest begins with {hints.image_sha256[:8]}, here is "
-            f"{own[:8]}); give the image that they were drawn on."
-        )
+    check_image(hints, image)
     slices = transverse_of(image.array.shape, image.affine, image.orientation)
     on_grid = _OnGrid(image, slices)
     for number, hint in enumerate(hints.items, 1):
@@ -113,7 +120,7 @@ class _OnGrid:
         if beyond > 1e-3:
             far = float(beyond)
             raise GeometryError(
-                f"{self.names[number].capitalize()} lies outside the image by {far:.1f} voxels; give a place in "
+                f"{_capital(self.names[number])} lies outside the image by {far:.1f} voxels; give a place in "
                 "the image, in RAS mm."
             )
         return np.asarray(at)
@@ -127,30 +134,30 @@ class _OnGrid:
         k = int(np.rint(along[0]).clip(0, self.slices.count - 1))
         if np.abs(along - k).max() > OFF_SLICE:
             raise GeometryError(
-                f"{self.names[number].capitalize()} does not lie on one transverse slice: its points are on slices "
+                f"{_capital(self.names[number])} does not lie on one transverse slice: its points are on slices "
                 f"{along.min() + 1:.2f} to {along.max() + 1:.2f}; draw it on one slice."
             )
         return k
 
     def mask_of(self, number: int, contour: Contour, k: int) -> Array:
         across = [axis for axis in range(3) if axis != self.slices.axis]
-        mask = np.zeros([self.shape[axis] for axis in across], bool)
+        mask_shape = [self.shape[axis] for axis in across]
+        outlines = []
         for outline in contour.outlines_mm:
             if self.slice_of(number, outline) != k:
                 raise GeometryError(
-                    f"{self.names[number].capitalize()} has an outline on another slice; draw one contour a slice."
+                    f"{_capital(self.names[number])} has an outline on another slice; draw one contour a slice."
                 )
-            mask ^= polygon2mask(mask.shape, self.index(number, outline)[:, across])
-        return mask
+            outlines.append(self.index(number, outline)[:, across])
+        return filled(outlines, mask_shape, self.names[number])
 
     def stroke(self, scribble: Scribble) -> Array:
         path = scribble.path_mm if len(scribble.path_mm) > 1 else scribble.path_mm * 2
         radius = max(scribble.radius_mm, 1e-6)
-        pieces = [
-            voxels_of(Thing("Scribble", start, end, radius), self.affine, self.shape)
-            for start, end in pairwise(path)
-        ]
-        return np.asarray(np.unique(np.concatenate(pieces), axis=0))
+        mask = np.zeros(self.shape, bool)
+        for start, end in pairwise(path):
+            mask[tuple(voxels_of(Thing("Scribble", start, end, radius), self.affine, self.shape).T)] = True
+        return np.argwhere(mask)
 
     def checked(self) -> Placed:
         """Return the hints without their numbers. Raise GeometryError if two contradict each other."""
@@ -158,9 +165,9 @@ class _OnGrid:
         for side, groups in self.painted.items():
             for number, voxels in groups:
                 self._check_within(number, voxels, side)
-        for number, at in self.boundary:
-            self._check_on_outline(number, at)
         self._check_sides()
+        for number, at in self.boundary:
+            self._check_passes(number, at)
         painted = {
             side: np.concatenate([np.empty((0, 3), int), *(voxels for _, voxels in groups)])
             for side, groups in self.painted.items()
@@ -169,55 +176,80 @@ class _OnGrid:
             self.slices,
             {end: at for end, (_, at) in self.ends.items()},
             np.concatenate([np.empty((0, 3)), *(at for _, at in self.boundary)]),
+            tuple(self.names[number] for number, _ in self.boundary),
             painted["inside"],
             painted["outside"],
             {k: mask for k, (_, mask) in self.contours.items()},
         )
 
     def _check_ends(self) -> None:
+        for end, (number, at) in self.ends.items():
+            if Placed(self.slices, {end: at}).empty_slices().all():
+                raise GeometryError(
+                    f"{_capital(self.names[number])} lies beyond all slices of the image, so nothing of the gland "
+                    "is left; give a place in the image."
+                )
         if len(self.ends) == 2:
             (apex, low), (base, high) = self.ends["apex"], self.ends["base"]
-            upward = high - low if self.slices.rises else low - high
-            if upward < 0.5:
+            if (high - low if self.slices.rises else low - high) < 0:
                 raise self._contradiction(apex, base, "the apex lies above the base")
+            if Placed(self.slices, {"apex": low, "base": high}).empty_slices().all():
+                raise self._contradiction(apex, base, "no slice lies between them")
         for number, mask in self.contours.values():
             if mask.any():
                 k = next(k for k, (own, _) in self.contours.items() if own == number)
-                self._check_planes(number, np.array([k]), slack=0.0)
+                self._check_planes(number, np.array([k]))
 
-    def _check_planes(self, number: int, along: Array, slack: float) -> None:
+    def _check_planes(self, number: int, along: Array) -> None:
         none = Placed(self.slices)
         for end, (plane, at) in self.ends.items():
-            outward = -slack if (end == "apex") == self.slices.rises else slack
-            if none.beyond(end, along, at + outward).any():
+            if none.beyond(end, along, at).any():
                 raise self._contradiction(number, plane, f"it lies beyond the plane of the {end}")
 
     def _check_within(self, number: int, voxels: Array, side: str) -> None:
         """Check the voxels of a point or scribble against planes and contours."""
         if side == "inside":
-            self._check_planes(number, voxels[:, self.slices.axis], slack=0.0)
+            self._check_planes(number, voxels[:, self.slices.axis])
         across = [axis for axis in range(3) if axis != self.slices.axis]
         for k, (contour, mask) in self.contours.items():
             here = voxels[voxels[:, self.slices.axis] == k][:, across]
             if (mask[tuple(here.T)] != (side == "inside")).any():
                 raise self._contradiction(number, contour, f"it is not {side} the contour of slice {k + 1}")
 
-    def _check_on_outline(self, number: int, at: Array) -> None:
-        """Check a boundary point against planes and contours."""
-        self._check_planes(number, at[:, self.slices.axis], slack=0.5)
-        k = int(np.rint(at[0, self.slices.axis]))
-        if k not in self.contours:
+    def _check_passes(self, number: int, at: Array) -> None:
+        """Check a boundary point against planes, contours, and voxels inside and outside."""
+        axis = self.slices.axis
+        k = int(np.rint(at[0, axis]).clip(0, self.slices.count - 1))
+        self._check_planes(number, np.array([at[0, axis], k]))
+        across = [n for n in range(3) if n != axis]
+        pixel_mm = np.linalg.norm(self.affine[:3, :3], axis=0)[across]
+        inside, owner = self._fixed_on(k)
+        if may_pass(inside, owner > 0, at[0, across], pixel_mm):
             return
-        contour, mask = self.contours[k]
-        across = [axis for axis in range(3) if axis != self.slices.axis]
-        spacing = np.linalg.norm(self.affine[:3, :3], axis=0)[across]
-        edge = np.concatenate([np.argwhere(np.diff(mask, axis=axis)) + 0.5 * np.eye(2)[axis] for axis in (0, 1)])
-        apart = np.linalg.norm((edge - at[0, across]) * spacing, axis=1)
-        if not apart.size or apart.min() > OFF_OUTLINE_VOXELS * spacing.max():
-            raise self._contradiction(number, contour, f"it is not on the contour of slice {k + 1}")
+        pixels = np.argwhere(owner)
+        nearest = pixels[np.linalg.norm((pixels - at[0, across]) * pixel_mm, axis=1).argmin()]
+        other = int(owner[tuple(nearest)])
+        why = f"it is not on the contour of slice {k + 1}" if k in self.contours else "it lies amid its voxels"
+        raise self._contradiction(number, other, why)
+
+    def _fixed_on(self, k: int) -> tuple[Array, Array]:
+        """Return which pixels of a slice are inside by a hint, and the number of the hint that fixes each, or 0."""
+        across = [n for n in range(3) if n != self.slices.axis]
+        inside = np.zeros([self.shape[n] for n in across], bool)
+        owner = np.zeros(inside.shape, int)
+        for side, groups in self.painted.items():
+            for number, voxels in groups:
+                here = tuple(voxels[voxels[:, self.slices.axis] == k][:, across].T)
+                inside[here], owner[here] = side == "inside", number
+        if k in self.contours:
+            number, inside = self.contours[k]
+            owner[:] = number
+        return inside, owner
 
     def _check_sides(self) -> None:
         """Check that no voxel is both inside and outside."""
+        if not all(self.painted.values()):
+            return
         found = []
         for groups in self.painted.values():
             flat = [np.ravel_multi_index(tuple(voxels.T), self.shape) for _, voxels in groups]
@@ -230,9 +262,16 @@ class _OnGrid:
             raise self._contradiction(int(first[here[0]]), int(second[there[0]]), "both hold the same voxel")
 
     def _contradiction(self, one: int, other: int, why: str) -> GeometryError:
-        return GeometryError(
-            f"{self.names[one].capitalize()} contradicts {self.names[other]}: {why}; remove one of the two."
-        )
+        return contradiction(self.names[one], self.names[other], why)
+
+
+def contradiction(one: str, other: str, why: str) -> GeometryError:
+    """Return the error on two hints, by their names, that cannot both be obeyed."""
+    return GeometryError(f"{_capital(one)} contradicts {other}: {why}; leave one of the two out.")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _described(hint: Hint) -> str:

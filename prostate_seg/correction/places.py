@@ -52,8 +52,15 @@ def _on_outline(placed: Placed, k: int) -> Array:
 
 
 def _thinned(points: Array) -> Array:
-    _, first = np.unique(np.rint(points / THINNED_MM), axis=0, return_index=True)
-    return points[np.sort(first)]
+    """Return the first point in each cube."""
+    if not len(points):
+        return points
+    cubes = np.rint(points / THINNED_MM).astype(int)
+    cubes -= cubes.min(axis=0)
+    cube = np.ravel_multi_index(tuple(cubes.T), tuple(cubes.max(axis=0) + 1))
+    first = np.full(cube.max() + 1, -1)
+    first[cube[::-1]] = np.arange(len(points))[::-1]  # of equal ones the last assignment stays
+    return np.asarray(points[np.sort(first[first >= 0])])
 
 
 def _ends(placed: Placed, index: Array, spacing: Array) -> tuple[float | None, float | None]:

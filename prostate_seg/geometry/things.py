@@ -101,13 +101,18 @@ def voxels_of(thing: Thing, affine: Array, shape: tuple[int, ...]) -> Array:
     reach = thing.radius_mm / spacing + 1
     low, high = np.floor(ends.min(axis=0) - reach).astype(int), np.ceil(ends.max(axis=0) + reach).astype(int)
     low, high = np.maximum(low, 0), np.minimum(high, np.array(shape) - 1)
-    at = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), axis=-1).reshape(-1, 3)
+    mask = np.zeros(np.maximum(high - low + 1, 0), bool)
     along = np.subtract(thing.end_mm, thing.start_mm)
-    from_start = at @ affine[:3, :3].T + affine[:3, 3] - thing.start_mm
-    share = np.clip(from_start @ along / max(float(along @ along), 1e-12), 0, 1)
-    near = np.linalg.norm(from_start - share[:, None] * along, axis=1) <= thing.radius_mm
+    across = np.stack(np.meshgrid(*map(np.arange, low[1:], high[1:] + 1), indexing="ij"), axis=-1).reshape(-1, 2)
+    in_plane = across @ affine[:3, 1:3].T + affine[:3, 3] - thing.start_mm
+    for n, plane in enumerate(mask):  # one at a time: they stay in the processor's cache
+        from_start = in_plane + affine[:3, 0] * (low[0] + n)
+        share = np.clip(from_start @ along / max(float(along @ along), 1e-12), 0, 1)
+        near = np.linalg.norm(from_start - share[:, None] * along, axis=1) <= thing.radius_mm
+        plane[:] = near.reshape(plane.shape)
     inside = ((on_axis >= 0) & (on_axis < shape)).all(axis=1)
-    return np.asarray(np.unique(np.concatenate([at[near], on_axis[inside]]), axis=0))
+    mask[tuple((on_axis[inside] - low).T)] = True
+    return np.argwhere(mask) + low
 
 
 def painted(things: Sequence[Thing], affine: Array, shape: tuple[int, ...]) -> Array:

@@ -251,7 +251,15 @@ def load_bundle(
         as_fitted=refine and shape_model is None,
     )
     name += _OF_WEIGHTS.get(str(weights), " with a user's weights") + " with changed settings" * assessor.changed
-    info = BundleInfo(name, version, sha256, config_sha256)
+    info = BundleInfo(
+        name,
+        version,
+        sha256,
+        config_sha256,
+        ensembling=ensembling,
+        refine=refine,
+        shape_model_sha256=None if shape_model is None else sha256_of_file(Path(shape_model)),
+    )
     predictor = Predictor(settings, info, choose_device(device), assessor)
     load_state(predictor.network, read_state(file), str(file))
     predictor.further = load_further(place, structures, settings, predictor.device)

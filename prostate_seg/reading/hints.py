@@ -58,16 +58,67 @@ def read_hints(
         The file belongs to another image or grid, or a hint is not valid.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = hint_file_kind(path)
     if kind == "json":
         return _of_json(path, volume)
     names = (structure,) if isinstance(structure, str) else structure
-    read = _structure_set if kind == "contours" else _mask
-    return Hints(read(path, volume, drawn, names), volume.source.sha256)
+    if kind == "contours":
+        return Hints(_structure_set(path, volume, drawn, names), volume.source.sha256)
+    if drawn is None:
+        raise InputError(
+            f"{path.name} is a mask, and the mask before the correction is not known, expected both: only slices "
+            "that differ are hints."
+        )
+    return read_corrected(path, volume, [drawn], structure=names)[0]
 
 
-def _kind(path: Path) -> str:
-    """Return ``json``, ``contours`` or ``mask`` for a file."""
+def read_corrected(
+    path: Path, volume: Volume, masks: Sequence[Segmentation], *, structure: Sequence[str] = ()
+) -> tuple[Hints, int]:
+    """Read the contours of a mask file that a person corrected, and find the mask that was corrected.
+
+    Parameters
+    ----------
+    path, volume, structure
+        As for :func:`read_hints`.
+    masks
+        Masks that may have been corrected, on the volume's grid. The one with the fewest slices that differ was
+        corrected; of equal ones the first.
+
+    Returns
+    -------
+    Hints
+        A contour for each slice that differs.
+    int
+        Index of the mask that was corrected.
+
+    Raises
+    ------
+    InputError, GeometryError
+        As :func:`read_hints`.
+    """
+    found = read_mask(path, structure=structure)
+    corrected = _on_grid(path, volume, found, masks)
+    slices = slices_of(volume)
+    after = np.moveaxis(corrected, slices.axis, 0)
+    differing = [_differing(after, np.moveaxis(mask.mask(), slices.axis, 0)) for mask in masks]
+    index = min(range(len(masks)), key=lambda one: len(differing[one]))
+    if not differing[index]:
+        raise InputError(
+            f"The mask {path.name} does not differ from the mask before the correction; correct a slice."
+        )
+    contours = tuple(contour_of(volume, k, after[k]) for k in differing[index])
+    return Hints(contours, volume.source.sha256), index
+
+
+def _differing(one: Array, other: Array) -> list[int]:
+    """Return the indices of the slices, along the first axis, on which two masks differ."""
+    found: list[int] = np.flatnonzero((one != other).any(axis=(1, 2))).tolist()
+    return found
+
+
+def hint_file_kind(path: Path) -> str:
+    """Return ``json``, ``contours`` or ``mask`` for a file. Raise InputError if it is of another kind."""
     try:
         if not path.is_file():
             raise InputError(f"{path.name} is no file; give a file of hints.")
@@ -104,19 +155,13 @@ def _content(path: Path) -> Any:
         raise InputError(f"{path.name} is not JSON: {error}.") from error
 
 
-def _mask(path: Path, volume: Volume, drawn: Segmentation | None, structure: Sequence[str]) -> tuple[Contour, ...]:
-    """Return the slices of a mask file that differ from a mask, as contours."""
-    found = read_mask(path, structure=structure)
-    if drawn is None:
-        raise InputError(
-            f"{path.name} is a mask, and the mask before the correction is not known, expected both: only slices "
-            "that differ are hints."
-        )
-    if not same_grid(volume, drawn):
+def _on_grid(path: Path, volume: Volume, found: Segmentation, masks: Sequence[Segmentation]) -> Array:
+    """Return a corrected mask on the grid of a volume. Raise InputError if it does not belong there or is empty."""
+    if not all(same_grid(volume, mask) for mask in masks):
         raise GeometryError(
             "The mask before the correction lies on another grid than the image; give the mask of this image."
         )
-    known = {volume.source.sha256, drawn.source_sha256} - {""}
+    known = {volume.source.sha256, *(mask.source_sha256 for mask in masks)} - {""}
     if found.source_sha256 and known:
         check_drawn_on(path, {shown(found.names[1]): found.source_sha256}, "this image", known)
     corrected, same = on_grid_of(volume, found.mask(), found.affine, path.name)
@@ -127,14 +172,7 @@ def _mask(path: Path, volume: Volume, drawn: Segmentation | None, structure: Seq
         )
     if not corrected.any():
         raise InputError(f"The mask {path.name} is empty; give one with the gland on at least one slice.")
-    slices = slices_of(volume)
-    after, before = (np.moveaxis(mask, slices.axis, 0) for mask in (corrected, drawn.mask()))
-    touched = np.flatnonzero((after != before).any(axis=(1, 2))).tolist()
-    if not touched:
-        raise InputError(
-            f"The mask {path.name} does not differ from the mask before the correction; correct a slice."
-        )
-    return tuple(contour_of(volume, index, after[index]) for index in touched)
+    return corrected
 
 
 def _structure_set(

@@ -74,7 +74,7 @@ def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
     check_review(folder)
     order = by_doubt(manifests)
     rows = [_row(name, manifests[name]) for name in order]
-    head = ("place", "case", PROBABILITY, NO_PROSTATE, *NUMBERS, REPAIRED, "volume_ml", "warnings")
+    head = ("place", "case", PROBABILITY, NO_PROSTATE, *NUMBERS, REPAIRED, "volume_ml", "hints", "warnings")
     numbered = zip(order, rows, strict=True)
     write_rows(folder / TABLE, head, ([place, name, *row] for place, (name, row) in enumerate(numbered, 1)))
     shown = []
@@ -95,7 +95,7 @@ def write_review(folder: Path, manifests: Mapping[str, Manifest]) -> list[Path]:
     known = any(row[0] is not None for row in rows)
     notes = [] if known else ["The chance of a far HD95 is not known here: each manifest says why."]
     caption = f"{len(order)} cases"
-    numbers = table((*titles, "Volume, mL", "Warnings"), shown, caption=caption, name="review")
+    numbers = table((*titles, "Volume, mL", "Hints", "Warnings"), shown, caption=caption, name="review")
     items = [_item(folder, name, manifests[name], place) for place, name in enumerate(order, 1)]
     body = [
         section(
@@ -122,6 +122,7 @@ def _item(folder: Path, name: str, manifest: Manifest, place: int) -> str:
     figures = [] if chance is None else [f"Chance of HD95 above 5 mm: {100 * chance:.0f} %"]
     volume = manifest["volume_ml"]
     figures += [] if volume is None else [f"{volume:.1f} mL"]
+    figures += [f"Corrected by hints: {count}"] if (count := _hints(manifest)) else []
     reasons = manifest["warnings"] or ["Nothing conspicuous."]
     picture = _picture(folder / name) if place <= MOST_PICTURES else ""
     states = "".join(
@@ -163,6 +164,11 @@ def _repaired(doubt: Uncertainty, which: Literal["mean", "largest"]) -> float | 
     return doubt["repaired_mm"][which] if "repaired_mm" in doubt else None
 
 
+def _hints(manifest: Manifest) -> int:
+    """Return the number of hints that a mask obeys."""
+    return manifest["hints"]["count"] if "hints" in manifest else 0
+
+
 def _no_prostate(doubt: Uncertainty) -> float | None:
     kinds = doubt.get("looks_like")
     upright = kinds["prostate"] if kinds else None
@@ -173,5 +179,5 @@ def _row(name: str, manifest: Manifest) -> Sequence[Any]:
     doubt = manifest["uncertainty"]
     wrong = _chance(doubt)
     numbers = [doubt.get(number) for number in NUMBERS]
-    last = [_repaired(doubt, "largest"), manifest["volume_ml"], " ".join(manifest["warnings"])]
+    last = [_repaired(doubt, "largest"), manifest["volume_ml"], _hints(manifest), " ".join(manifest["warnings"])]
     return [wrong, _no_prostate(doubt), *numbers, *last]

@@ -16,7 +16,7 @@ from .manifest import MANIFEST, mask_digest
 
 MASKS = (FORMATS["seg-nrrd"].file, FORMATS["nifti"].file)  # files in which a user may have corrected the contour
 ENTRIES: dict[str, type] = {  # optional entries of a manifest and their types
-    **dict.fromkeys(("input", "acquisition", "bundle"), dict),
+    **dict.fromkeys(("input", "acquisition", "bundle", "hints"), dict),
     **dict.fromkeys(("ctv_sha256", "orientation", "drawn"), str),
     "outputs": list,
 }

@@ -62,13 +62,26 @@ class ThingFacts(TypedDict):
     learnt_on: str
 
 
+class MaskSettings(TypedDict):
+    """Options that change the mask: ``--tta`` and ``--shape-model`` (null: the bundle's), and ``--no-refine``."""
+
+    tta: str | None
+    refine: bool
+    shape_model_sha256: str | None
+
+
 class HintFacts(TypedDict):
-    """Hints that the mask obeys: how many, of which kinds in order, and what they changed."""
+    """Hints that the mask obeys: how many, of which kinds in order, and what they changed.
+
+    The distance moved is that of the surfaces of the masks without and with hints, mean and largest; it is null if
+    one of them is empty. Volumes are null for a single slice. The steps are the numbers of hints after each run.
+    """
 
     count: int
     kinds: list[str]
-    volume_before_ml: float
-    moved_mm: dict[str, float]
+    volume_before_ml: float | None
+    moved_mm: dict[str, float | None]
+    steps: NotRequired[list[int]]
 
 
 class MaskFacts(TypedDict):
@@ -90,12 +103,14 @@ class Manifest(MaskFacts):
     warnings: list[str]
     versions: dict[str, str]
     bundle: NotRequired[Model]
+    settings: NotRequired[MaskSettings]
     structures: NotRequired[dict[str, StructureFacts]]
     structures_sha256: NotRequired[str]
     things: NotRequired[dict[str, ThingFacts]]
     things_sha256: NotRequired[str]
     uncertainty: NotRequired[Uncertainty]
     hints: NotRequired[HintFacts]
+    planning_sha256: NotRequired[str]
     device: NotRequired[str]
     timing_s: NotRequired[dict[str, float]]
     drawn: NotRequired[str]

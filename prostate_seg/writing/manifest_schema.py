@@ -8,7 +8,7 @@ import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from .formats import FORMATS
-from .manifest import DIGESTS, MANIFEST, Manifest
+from .manifest import DIGESTS, HINTS, MANIFEST, Manifest
 
 
 def schema(*, strict: bool = True) -> dict[str, Any]:
@@ -19,7 +19,8 @@ def schema(*, strict: bool = True) -> dict[str, Any]:
     found = _schema_of(Manifest, strict=strict)
     found["required"] += ["outputs", DIGESTS]  # entries that are added when the files are written
     if strict:
-        found["properties"]["outputs"]["items"]["enum"] = [*(row.file for row in FORMATS.values()), MANIFEST]
+        files = [*(row.file for row in FORMATS.values()), MANIFEST, HINTS]
+        found["properties"]["outputs"]["items"]["enum"] = files
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "prostate-seg manifest.json"}
     return head | found
 
@@ -48,5 +49,5 @@ def _schema_of(kind: Any, *, strict: bool) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of(arguments[0], strict=strict)}
     if origin is dict:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1], strict=strict)}
-    names = {str: "string", float: "number", int: "integer", type(None): "null"}
+    names = {str: "string", bool: "boolean", float: "number", int: "integer", type(None): "null"}
     return {"type": names[kind]}

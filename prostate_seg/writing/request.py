@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from ..errors import SettingsError
@@ -76,6 +78,13 @@ class Planning:
                     "more)."
                 )
         self.names.check(names)
+
+
+def planning_digest(planning: Planning) -> str:
+    """Return the hex SHA-256 of settings for contours; empty for the default ones."""
+    if planning == Planning():
+        return ""
+    return hashlib.sha256(json.dumps(asdict(planning), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
