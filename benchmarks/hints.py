@@ -4,9 +4,9 @@
 
 Rows: no hint; the end planes by slice numbers that are off by one at random, and plain cutting at them; 1 to 10
 points on the boundary where the mask is most wrong; as many in a plain edit (a push brush of 8 mm), each where its
-mask is most wrong; points where the session suggests them; planes and points; every second or third planning slice
-contoured, judged on the slices between them, beside interpolation of the contours. Intervals are bootstraps over
-patients (phantoms: over cases).
+mask is most wrong; planes and points without the network of hints ("kriging alone"); points where the session
+suggests them; planes and points; every second or third planning slice contoured, judged on the slices between them,
+beside interpolation of the contours. Intervals are bootstraps over patients (phantoms: over cases).
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ def measured(session: Session, user: SimulatedUser, rng: np.random.Generator) ->
     note("no hint", first)
     planes = user.planes(rng)
     note("end planes", session.add(*planes).mask())
-    cut = first.copy()
-    np.moveaxis(cut, user.slices.axis, 2)[..., placed(session.hints, session.volume).empty_slices()] = False
+    cut, empty = first.copy(), placed(session.hints, session.volume).empty_slices()
+    np.moveaxis(cut, user.slices.axis, 2)[..., empty] = False
     note("plain cutting at the planes", cut)
     for count in range(1, 4):
-        note(f"end planes, {count} points", session.add(user.click(session.segmentation.mask())).mask())
+        click = user.click(session.segmentation.mask(), empty=empty)
+        note(f"end planes, {count} points", session.add(click).mask())
     for name, farthest in (("points", False), ("points, each where the error is largest", True)):
         mask = plain = reset()
         for count in range(1, POINTS + 1):
@@ -63,6 +64,14 @@ def measured(session: Session, user: SimulatedUser, rng: np.random.Generator) ->
             if not farthest:
                 plain = edited(plain, _index(user, user.click(plain).at_mm), user.spacing)
                 note(f"{count} points, plain edit", plain)
+    network, session.network = session.network, None
+    reset()
+    note("end planes, kriging alone", session.add(*planes).mask())
+    mask = reset()
+    for count in range(1, POINTS + 1):
+        mask = session.add(user.click(mask)).mask()
+        note(f"{count} points, kriging alone", mask)
+    session.network = network
     reset()
     for count in range(1, 7):
         suggestion = session.suggest()

@@ -58,14 +58,16 @@ class SimulatedUser:
         outside = ndimage.distance_transform_edt(~mask, sampling=self.spacing)
         return ndimage.map_coordinates(inside - outside, self.points.T, order=1)
 
-    def click(self, mask: np.ndarray, *, farthest: bool = False) -> Point:
+    def click(self, mask: np.ndarray, *, farthest: bool = False, empty: np.ndarray | None = None) -> Point:
         """Return a boundary point where the mask is most wrong.
 
         This is the middle of the stretch (6 mm around) with the largest sum of errors; or, if ``farthest``, the
-        point with the largest error.
+        point with the largest error. It lies on none of the slices that are ``empty``, bool (K,).
         """
         errors = self.errors_mm(mask)
         wrong = np.abs(errors) if farthest else np.array([abs(errors[near].sum()) for near in self.around])
+        if empty is not None:
+            wrong[empty[self.points[:, self.slices.axis].astype(int)]] = 0
         return Point("boundary", self.ras_mm(self.points[wrong.argmax()]))
 
     def nearest(self, at_mm: Sequence[float]) -> Point:

@@ -46,7 +46,7 @@ def tiny_bundle(tmp_path_factory):
     from prostate_seg.inference.predictor import build
 
     folder = tmp_path_factory.mktemp("bundle") / "prostate_us_segmenter"
-    shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("*.pt"))
+    shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("*.pt", "hints.json"))
     for name in ("inference", "train"):
         path = folder / "configs" / f"{name}.json"
         config = json.loads(path.read_text().replace("[72, 48, 32]", "[48, 32, 16]"))

@@ -13,7 +13,8 @@ from monai.bundle import ConfigWorkflow
 
 from prostate_seg import BundleError, InputError, SettingsError, load_bundle, read
 from prostate_seg.cli import main
-from prostate_seg.inference.predictor import build, choose_device
+from prostate_seg.inference.devices import choose_device
+from prostate_seg.inference.predictor import build
 from prostate_seg.phantom import make_phantom
 from prostate_seg.writing import write
 from prostate_seg.writing.dicom.ultrasound import write_us

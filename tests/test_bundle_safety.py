@@ -255,7 +255,9 @@ def test_g10_a_bundle_with_one_other_number_says_so_in_name_and_digest_and_gives
     assert (assessment.wrong, assessment.reason) == (None, "the score is fitted with other settings of the bundle")
     bundle = describe(small_phantom.image, ctv, changed, assessment)["bundle"]
     assert bundle["config_sha256"] == changed.info.config_sha256
-    assert load_bundle(ensembling="none").info == load_bundle(refine=False).info == released.info
+    for options in ({"ensembling": "none"}, {"refine": False}):  # a user's choice changes no bundle
+        info = load_bundle(**options).info
+        assert (info.name, info.config_sha256) == (released.info.name, released.info.config_sha256)
 
 
 def test_g10_remarks_and_what_deals_with_files_do_not_change_the_digest_and_another_shape_model_does(own):

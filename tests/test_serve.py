@@ -115,7 +115,7 @@ def test_a_get_of_an_action_and_a_post_to_a_file_are_refused(page):
 def test_a_contour_between_two_planes_on_its_slice_is_500_voxels_or_3_6_ml(empty, arguments):
     opened = empty.ask("open")[1]
     status, answer = empty.ask("add", type="contour", slice=4, points=SQUARE)
-    assert status == 200
+    assert status == 200, answer
     assert empty.ask("add", type="plane", end="apex", slice=4)[0] == 200
     answer = empty.ask("add", type="plane", end="base", slice=4)[1]
     assert answer["volume_ml"] == 3.6  # 30 mm x 24 mm x 5 mm

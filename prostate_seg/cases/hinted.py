@@ -193,4 +193,8 @@ def hint_facts(session: Session, steps: Sequence[int] = ()) -> HintFacts:
             "largest": None if largest is None else round(largest, 3),
         },
     }
-    return {**facts, "steps": list(steps)} if steps else facts
+    if session.network is not None:
+        facts["network_sha256"] = session.network.sha256
+    if steps:
+        facts["steps"] = list(steps)
+    return facts

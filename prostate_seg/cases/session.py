@@ -8,11 +8,13 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from ..assessment.assessor import Assessment
 from ..assessment.rays import cast_rays, sphere
 from ..correction.kriging import NOTHING_KNOWN, Known
-from ..correction.moved import Gland, moved
+from ..correction.maps import hint_maps
+from ..correction.moved import Gland, Places, moved
 from ..correction.obeyed import obey
 from ..correction.placed import Placed, placed
 from ..correction.places import places_of
@@ -23,11 +25,13 @@ from ..geometry.extent import bounding_box
 from ..geometry.hints import Hint, Hints
 from ..geometry.slices import transverse_of
 from ..geometry.volume import Array, Segmentation, Volume, reindexed
+from ..inference.hint_network import HintNetwork
 from ..inference.predictor import Predictor
 from ..inference.resampling import resample_axes
 from ..inference.transforms import seen_in
 
 NOTHING = 1e-4  # probability of a voxel that is not resampled
+CERTAIN = 1e-4  # least probability that hints can change
 MEASURED_MM = 0.5
 UNSCORED = "the score is fitted for masks without hints"
 UNKNOWN = "spread, disagreement and repair are those of the mask without hints"
@@ -55,7 +59,8 @@ class Corrected:
 class Session:
     """Correction of one volume by hints.
 
-    The network runs once. Every later answer is computed from its probability in less than a second.
+    The CTV's network runs once. If the bundle has a network of hints, it says how points, scribbles and planes
+    change the probability; kriging then moves the boundary to the points. An answer takes less than a second.
 
     Parameters
     ----------
@@ -65,6 +70,11 @@ class Session:
         Predictor of :func:`prostate_seg.load_bundle`, with a shape model.
     hints
         First hints.
+
+    Attributes
+    ----------
+    network
+        The bundle's network of hints; None if it has none.
 
     Raises
     ------
@@ -79,6 +89,8 @@ class Session:
             raise SettingsError("A session needs a predictor with a shape model; use prostate_seg.load_bundle().")
         self.volume, self.predictor = volume, predictor
         self.model = predictor.assessor.model
+        self.network = predictor.hint_network
+        self._log_odds: Array | None = None  # of that network without hints
         self.prediction = predictor.predict(volume)
         self._gland = Gland.of(self.prediction.probability, self.prediction.spacing_mm)
         self.hints = Hints(image_sha256=volume.source.sha256)
@@ -130,12 +142,25 @@ class Session:
         found, affine = self.prediction, np.asarray(self.volume.affine)
         grid_affine = np.asarray(found.image.affine)
         places = places_of(on_grid, affine, grid_affine)
-        gland = self._gland or self._guessed([*places.boundary, *places.inside])
+        gland = self._gland
+        if self.network is not None and not on_grid.contours:  # contours need no guess
+            gland = Gland.of(self._answered(self.network, places), found.spacing_mm) or gland
+            places = replace(places, below=None, above=None)  # answered: kriging would move the ends once more
+        gland = gland or self._guessed([*places.boundary, *places.inside])
         field, known = moved(gland, places) if gland else (found.probability, NOTHING_KNOWN)
         field = np.where(seen_in(found.image), field, np.minimum(field, found.probability))
         probability = obey(_on_grid(field, grid_affine, self.volume), on_grid, self.volume.spacing_mm)
         labels = (probability >= 0.5).astype(np.uint8)
         return Corrected(replace(found.segmentation, labels=labels, probability=probability), field, known)
+
+    def _answered(self, network: HintNetwork, places: Places) -> Array:
+        """Return the probability on the network's grid as the network of hints changes it."""
+        found = self.prediction
+        shape, spacing = found.probability.shape, found.spacing_mm
+        if self._log_odds is None:
+            self._log_odds = network.log_odds(found.image, hint_maps(Places(), shape, spacing))
+        change = network.log_odds(found.image, hint_maps(places, shape, spacing)) - self._log_odds
+        return np.asarray(expit(logit(found.probability.clip(CERTAIN, 1 - CERTAIN)) + change), np.float32)
 
     def _guessed(self, points: Sequence[Array]) -> Gland | None:
         """Return a mean gland around the hints if the network found none."""

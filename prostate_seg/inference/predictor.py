@@ -23,7 +23,9 @@ from ..geometry.volume import Segmentation, Volume, spacing_of
 from ..system.digests import sha256_of_file
 from . import transforms
 from .bundle_info import BundleInfo, name_and_version
+from .devices import choose_device
 from .further import Further, load_further
+from .hint_network import HintNetwork, load_hint_network
 from .reader import metatensor_of
 from .released import WEIGHTS, released_bundle, weights_file
 from .settings import (
@@ -85,6 +87,7 @@ class Predictor:
     ) -> None:
         self.info, self.assessor = info, assessor
         self.further: Further | None = None
+        self.place: Path | None = None  # folder of the bundle
         self.device = device
         self.network = network.channels_last(build_network(settings["network_def"]))
         self.inferer = build(settings["inferer"])
@@ -95,6 +98,11 @@ class Predictor:
                 "The bundle's postprocessing must hold prostate_seg.inference.ToSourceGridd once: without it "
                 "the mask would not lie on the grid of its image."
             )
+
+    @cached_property
+    def hint_network(self) -> HintNetwork | None:
+        """The bundle's network of hints, loaded when it is needed; None if it has none."""
+        return None if self.place is None else load_hint_network(self.place, self.device)
 
     def __call__(self, volume: Volume) -> Segmentation:
         """Return the CTV with its probability (float32), and further structures, on the volume's grid.
@@ -261,6 +269,7 @@ def load_bundle(
         shape_model_sha256=None if shape_model is None else sha256_of_file(Path(shape_model)),
     )
     predictor = Predictor(settings, info, choose_device(device), assessor)
+    predictor.place = place
     load_state(predictor.network, read_state(file), str(file))
     predictor.further = load_further(place, structures, settings, predictor.device)
     if predictor.further is not None:
@@ -282,17 +291,6 @@ def _of_the_bundle(part: str) -> Iterator[None]:
         raise BundleError(
             f"The bundle's {part} fails on this volume ({type(error).__name__}); correct it, or use another bundle."
         ) from error
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device; ``auto`` is CUDA if present, else the CPU. Raise SettingsError if it is not present."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if present["cuda"] else "cpu")
-    if not present.get(name, False):
-        there = ", ".join(key for key, value in present.items() if value)
-        raise SettingsError(f"There is no device {name} here, only {there}; choose one of these or auto.")
-    return torch.device(name)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

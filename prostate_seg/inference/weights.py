@@ -249,13 +249,28 @@ def initialise(network: torch.nn.Module, weights: str) -> torch.nn.Module:
     """Load weights into a network, and store its convolutions channels last.
 
     ``weights`` is the path of a state dict, or ``none`` to keep the random weights. For a MultiLabelSegmenter they
-    may be those of a network of other structures, whose head is left out, and of one with more transformer blocks.
+    may be those of a network of other structures, whose head is left out, and of one with more transformer blocks;
+    so may those of a network that is given hints, and its weights for them begin at 0.
     """
     if weights.lower() != "none":
         state, own = read_state(weights), network.state_dict()
-        if isinstance(network, MultiLabelSegmenter):
+        widened = _widened(state, own)
+        if isinstance(network, MultiLabelSegmenter) or widened:
             heads = [name for name in own if name.startswith(_HEAD) and name in state]
-            state |= {name: own[name] for name in heads if own[name].shape != state[name].shape}
+            state |= {name: own[name] for name in heads if own[name].shape != state[name].shape} | widened
             state = {name: state[name] for name in state if name in own or not name.startswith(_BLOCKS)}
         load_state(network, state, weights)
     return channels_last(network)
+
+
+def _widened(state: State, own: Mapping[str, Tensor]) -> State:
+    """Return the weights of an image alone, with zeros for the further channels of a network's own input."""
+    found = {}
+    for name, weight in own.items():
+        given = state.get(name)
+        if given is None or given.ndim < 2 or given.shape[1] != 1 or weight.shape[1] == 1:
+            continue
+        if (given.shape[0], *given.shape[2:]) == (weight.shape[0], *weight.shape[2:]):
+            found[name] = torch.zeros_like(weight)
+            found[name][:, :1] = given
+    return found

@@ -14,6 +14,7 @@ from ..errors import OutputError
 from ..geometry.hints import Hints
 from ..geometry.hints_json import hints_as_json
 from ..geometry.volume import Volume
+from ..reading.acquisition import Acquisition
 from ..reading.hints import read_hints
 from ..system.atomic import made_folder, reason_of, replacing_folder
 from ..system.json_files import write_json
@@ -54,13 +55,13 @@ def is_saved(folder: Path, hints: Path | None = None) -> bool:
     return saved.read_bytes() == hints.read_bytes() if hints.is_file() else b'"hints": []' in saved.read_bytes()
 
 
-def save(session: Session, folder: Path) -> list[str]:
+def save(session: Session, folder: Path, acquisition: Acquisition) -> list[str]:
     """Write mask, manifest and hints into a case's folder, and return the names of the files.
 
     A folder of this function is replaced if nobody changed it since; otherwise OutputError is raised.
     """
     ctv, volume, info = session.finished(), session.volume, session.predictor.info
-    manifest = describe(volume, ctv, session.predictor, session.assessment())
+    manifest = describe(volume, ctv, session.predictor, session.assessment(), acquisition=acquisition)
     if session.hints.items:
         manifest["hints"] = hint_facts(session)
     kind: Kind = "SEMIAUTOMATIC" if session.hints.items else "AUTOMATIC"

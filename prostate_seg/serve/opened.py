@@ -46,10 +46,13 @@ class Opened:
         Session with the hints so far.
     output
         Folder of the results.
+    acquisition
+        What the user said of the image.
     """
 
-    def __init__(self, name: str, session: Session, output: Path) -> None:
+    def __init__(self, name: str, session: Session, output: Path, acquisition: Acquisition | None = None) -> None:
         self.name, self.session, self.output = name, session, output
+        self.acquisition = acquisition or Acquisition()
         before = session.prediction.segmentation.mask()
         self.view = view_of(session.volume, [before, session.segmentation.mask()])
         self.sheet = Sheet.of(session.volume, self.view)
@@ -63,7 +66,7 @@ class Opened:
         volume = read_case(case, **asdict(acquisition))
         check_size(volume)
         hints = kept(hints_file(output, case.name), volume)
-        return cls(case.name, Session(volume, predictor, hints), output)
+        return cls(case.name, Session(volume, predictor, hints), output, acquisition)
 
     def state(self) -> dict[str, Any]:
         """Return all that the page shows, without what is drawn on slices."""
@@ -140,7 +143,7 @@ class Opened:
     def save(self) -> dict[str, Any]:
         """Write the folder of the case, and return its path and files."""
         keep(self.session.hints, self._file)
-        files = save(self.session, self.output / self.name)
+        files = save(self.session, self.output / self.name, self.acquisition)
         self.saved = True
         return {"folder": str(self.output / self.name), "files": files, "saved": True}
 

@@ -10,6 +10,7 @@ from .engine import (
     averaged,
     freeze,
 )
+from .hints import SimulatedHintsd
 from .losses import DiceCEHausdorffLoss
 from .metrics import EvaluationTables, SegmentationMetrics
 from .partial_labels import PartialLabelLoss, StructureDice
@@ -41,6 +42,7 @@ __all__ = [
     "SeedHandler",
     "SeededDataset",
     "SegmentationMetrics",
+    "SimulatedHintsd",
     "StructureDice",
     "ThingQuality",
     "TrainingProgress",

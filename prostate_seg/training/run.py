@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from ..errors import ProstateSegError, SettingsError
-from ..inference import structure_network, thing_network
+from ..inference import hint_network, structure_network, thing_network
 from ..inference.released import weights_file
 from ..inference.settings import read_json as read_object
 from ..inference.weights import read_state, save_halved
@@ -105,7 +105,8 @@ def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
         datalist = planned.overrides.get("datalist")
         cases = items(datalist, "training") if datalist else []
         planned.structures.write(partial, checkpoints / "model.pt", cases)
-    _keep_things(partial, planned.bundle)
+    for kept in (thing_network, hint_network):
+        _keep(partial, planned.bundle, kept.FILE, kept.WEIGHTS)
     card = Card.of(planned.run, planned.bundle, planned.record, planned.command)
     rewrite(partial / "configs" / "metadata.json", card.metadata())
     (partial / "docs" / "README.md").write_text(card.text(), encoding="utf-8")
@@ -125,12 +126,12 @@ def _write_network(bundle: Path, weights: Path, network: Mapping[str, Any]) -> N
     (bundle / structure_network.FILE).unlink(missing_ok=True)
 
 
-def _keep_things(bundle: Path, source: Path) -> None:
-    """Keep the network of things: it does not depend on the weights of the CTV."""
-    if (source / thing_network.WEIGHTS).is_file():
-        shutil.copyfile(source / thing_network.WEIGHTS, bundle / thing_network.WEIGHTS)
+def _keep(bundle: Path, source: Path, file: str, weights: str) -> None:
+    """Keep a network that does not depend on the CTV's weights, or leave out the file of one without weights."""
+    if (source / weights).is_file():
+        shutil.copyfile(source / weights, bundle / weights)
     else:
-        (bundle / thing_network.FILE).unlink(missing_ok=True)
+        (bundle / file).unlink(missing_ok=True)
 
 
 def rewrite(path: Path, changes: Mapping[str, Any]) -> None:

@@ -75,12 +75,14 @@ class HintFacts(TypedDict):
 
     The distance moved is that of the surfaces of the masks without and with hints, mean and largest; it is null if
     one of them is empty. Volumes are null for a single slice. The steps are the numbers of hints after each run.
+    The digest is that of the weights of the network of hints, if the bundle has one.
     """
 
     count: int
     kinds: list[str]
     volume_before_ml: float | None
     moved_mm: dict[str, float | None]
+    network_sha256: NotRequired[str]
     steps: NotRequired[list[int]]
 
 
