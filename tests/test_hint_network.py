@@ -7,14 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from simulated_user import SimulatedUser
 
+from prostate_seg import load_bundle
+from prostate_seg.cases.session import Session
 from prostate_seg.correction.maps import hint_maps
 from prostate_seg.correction.moved import Places
 from prostate_seg.errors import BundleError
+from prostate_seg.evaluation.metrics import overlap
+from prostate_seg.geometry.hints import Point
 from prostate_seg.inference.hint_network import load_hint_network
 from prostate_seg.inference.released import released_bundle
 from prostate_seg.inference.settings import build_network
 from prostate_seg.inference.weights import initialise
+from prostate_seg.phantom import make_phantom
 from prostate_seg.training import SimulatedHintsd
 
 BUNDLE = Path(released_bundle())
@@ -88,3 +94,26 @@ def test_a_bundle_without_the_file_has_no_such_network_and_one_without_weights_i
     (tmp_path / "configs/hints.json").write_text("{}")
     with pytest.raises(BundleError, match="lacks network_def, inferer"):
         load_hint_network(tmp_path, CPU)
+
+
+@pytest.mark.slow
+def test_without_the_network_of_hints_one_point_brings_less_on_10_phantoms():
+    predictor = load_bundle(device="cpu")
+    gains = []
+    for seed in range(10):
+        phantom = make_phantom(seed)
+        truth = phantom.structures["ctv"]
+        session = Session(phantom.image, predictor)
+        click = SimulatedUser(phantom.image, truth).click(session.segmentation.mask())
+        together = overlap(session.add(click).mask(), truth).dice
+        session.undo()
+        session.network = None
+        gains.append(together - overlap(session.add(click).mask(), truth).dice)
+    assert np.mean(gains) > 0.001
+
+
+def test_kriging_alone_answers_if_a_bundle_has_no_network_of_hints(tiny_bundle, small_phantom):
+    session = Session(small_phantom.image, load_bundle(tiny_bundle))
+    assert session.network is None
+    x, y, z = small_phantom.image.affine[:3, :3] @ (40, 20, 4) + small_phantom.image.affine[:3, 3]
+    assert session.add(Point("inside", (float(x), float(y), float(z)))).mask()[40, 20, 4]
