@@ -15,6 +15,8 @@ from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prostate_seg import BundleError, SettingsError, load_bundle
+from prostate_seg.inference import hint_network
+from prostate_seg.inference.released import released_bundle
 from prostate_seg.training.plan import plan
 from prostate_seg.training.run import train
 from prostate_seg.training.saved import STATE_FILE
@@ -135,15 +137,20 @@ def test_a_damaged_training_state_is_named(tiny_bundle, small_training, tmp_path
         train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings))
 
 
-def test_the_new_bundle_describes_the_network_that_was_trained_and_nothing_else_travels(
+def test_the_new_bundle_describes_the_network_that_was_trained_and_keeps_that_of_hints_alone(
     tiny_bundle, small_training, small_phantom, tmp_path
 ):
     datalist, settings = small_training
-    (tiny_bundle / "data").mkdir(exist_ok=True)
-    (tiny_bundle / "data" / "patient.dcm").write_bytes(b"private")
+    source = shutil.copytree(tiny_bundle, tmp_path / "source")
+    (source / "data").mkdir()
+    (source / "data" / "patient.dcm").write_bytes(b"private")
+    for name in (hint_network.FILE, hint_network.WEIGHTS):
+        shutil.copyfile(released_bundle() / name, source / name)
     own = {"network_def::encoder::depth": 2, "train::trainer::max_epochs": 1, "val_interval": 1}
-    folder = train(plan(tmp_path, datalist=datalist, init="none", bundle=tiny_bundle, settings=settings | own))
+    run = tmp_path / "run"
+    folder = train(plan(run, datalist=datalist, init="none", bundle=source, settings=settings | own))
     assert json.loads((folder / "configs/inference.json").read_text())["network_def"]["encoder"]["depth"] == 2
+    assert (folder / hint_network.WEIGHTS).read_bytes() == (released_bundle() / hint_network.WEIGHTS).read_bytes()
     assert load_bundle(folder)(small_phantom.image).labels.any() in (True, False)
     assert load_bundle(folder).info.name.startswith("prostate_us_segmenter_")
     assert not (folder / "data").exists()
