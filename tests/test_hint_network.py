@@ -15,7 +15,7 @@ from prostate_seg.correction.maps import hint_maps
 from prostate_seg.correction.moved import Places
 from prostate_seg.errors import BundleError
 from prostate_seg.evaluation.metrics import overlap
-from prostate_seg.geometry.hints import Point
+from prostate_seg.geometry.hints import Contour, Point
 from prostate_seg.inference.hint_network import load_hint_network
 from prostate_seg.inference.released import released_bundle
 from prostate_seg.inference.settings import build_network
@@ -92,8 +92,22 @@ def test_a_bundle_without_the_file_has_no_such_network_and_one_without_weights_i
     with pytest.raises(BundleError, match=r"but models/hints.pt is missing; reinstall the bundle"):
         load_hint_network(tmp_path, CPU)
     (tmp_path / "configs/hints.json").write_text("{}")
-    with pytest.raises(BundleError, match="lacks network_def, inferer"):
+    with pytest.raises(BundleError, match="lacks network_def, inferer, spacing_mm"):
         load_hint_network(tmp_path, CPU)
+
+
+def test_an_empty_contour_on_an_empty_slice_changes_no_voxel_that_2_hints_moved(small_phantom):
+    volume = small_phantom.image
+    session = Session(volume, load_bundle(device="cpu"))
+    user = SimulatedUser(volume, small_phantom.structures["ctv"])
+    apex, _ = user.planes(np.random.default_rng(0))
+    for hint in (apex, user.click(session.segmentation.mask())):
+        session.add(hint)
+    before = session.segmentation.mask().copy()
+    x, y, z = volume.affine[:3, 3]
+    assert not before[:, :, 0].any()
+    after = session.add(Contour((float(x), float(y), float(z)), ())).mask()
+    assert np.array_equal(before, after)
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def test_a_contour_between_two_planes_on_its_slice_is_500_voxels_or_3_6_ml(empty
     assert [hint["slice"] for hint in answer["hints"]] == [4, 4, 4]
     assert answer["hints"][0]["lines"] == [SQUARE]
     saved = empty.ask("save")[1]
-    assert saved["files"] == ["ctv.nii.gz", "ctv.seg.nrrd", "manifest.json", "hints.json"]
+    assert saved["files"] == ["ctv.nii.gz", "ctv.seg.nrrd", "trus.nrrd", "manifest.json", "hints.json"]
     folder = arguments[2] / "scan"
     assert sorted(path.name for path in folder.iterdir()) == sorted(saved["files"])
     mask = read_mask(folder / "ctv.nii.gz").mask()

@@ -138,6 +138,8 @@ class _History:
         if hint_file_kind(file) != "mask":
             hints = read_hints(file, volume, self.session.segmentation)
             check_image(hints, volume)
+            if not hints.items:
+                raise InputError(f"{file.name} holds no hint; give a file with at least one.")
             return hints.items, []
         hints, index = read_corrected(file, volume, list(self.masks.values()))
         count, slices = list(self.masks)[index], slices_of(volume).count
@@ -146,6 +148,8 @@ class _History:
                 f"{file.name} was drawn on an earlier mask, which obeyed {count} of the {self.written} hints; "
                 f"correct the mask in {self.folder}, or take the later hints back by --undo {self.written - count}."
             )
+        if not hints.items:
+            raise InputError(f"The mask {file.name} does not differ from that of the case; correct a slice.")
         return hints.items, [f"{len(hints)} of {slices} slices were corrected"]
 
 
@@ -193,7 +197,7 @@ def hint_facts(session: Session, steps: Sequence[int] = ()) -> HintFacts:
             "largest": None if largest is None else round(largest, 3),
         },
     }
-    if session.network is not None:
+    if session.network is not None and set(facts["kinds"]) - {"contour"}:
         facts["network_sha256"] = session.network.sha256
     if steps:
         facts["steps"] = list(steps)

@@ -89,9 +89,11 @@ class Session:
             raise SettingsError("A session needs a predictor with a shape model; use prostate_seg.load_bundle().")
         self.volume, self.predictor = volume, predictor
         self.model = predictor.assessor.model
-        self.network = predictor.hint_network
         self._log_odds: Array | None = None  # of that network without hints
         self.prediction = predictor.predict(volume)
+        self.network = predictor.hint_network
+        if self.network is not None and not self.network.fits(self.prediction.spacing_mm):
+            self.network = None
         self._gland = Gland.of(self.prediction.probability, self.prediction.spacing_mm)
         self.hints = Hints(image_sha256=volume.source.sha256)
         self.current = self._uncorrected
@@ -143,8 +145,10 @@ class Session:
         grid_affine = np.asarray(found.image.affine)
         places = places_of(on_grid, affine, grid_affine)
         gland = self._gland
-        if self.network is not None and not on_grid.contours:  # contours need no guess
-            gland = Gland.of(self._answered(self.network, places), found.spacing_mm) or gland
+        bare = replace(on_grid, contours={})  # a contour must not change slices far from it
+        if self.network is not None and bare.any():
+            asked = places_of(bare, affine, grid_affine)
+            gland = Gland.of(self._answered(self.network, asked), found.spacing_mm) or gland
             places = replace(places, below=None, above=None)  # answered: kriging would move the ends once more
         gland = gland or self._guessed([*places.boundary, *places.inside])
         field, known = moved(gland, places) if gland else (found.probability, NOTHING_KNOWN)

@@ -46,6 +46,11 @@ class Placed:
     outside: Array = field(default_factory=lambda: np.empty((0, 3), int))
     contours: dict[int, Array] = field(default_factory=dict)
 
+    def any(self) -> bool:
+        """Return whether there is a hint."""
+        points = (self.boundary, self.inside, self.outside)
+        return bool(self.ends or self.contours or any(len(one) for one in points))
+
     def empty_slices(self) -> Array:
         """Return which slices lie beyond a plane, bool (count,)."""
         index = np.arange(self.slices.count)

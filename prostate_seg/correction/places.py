@@ -17,7 +17,7 @@ THIRD = 2  # axis of the network's grid along which the gland's ends lie
 def places_of(placed: Placed, affine: Array, grid_affine: Array) -> Places:
     """Return hints on a grid with an affine as places on another grid with parallel axes.
 
-    A contour becomes 24 points of the boundary. A contour without an outline is an end of the gland.
+    A contour becomes 24 points of the boundary; one without an outline gives none.
     """
     index = np.linalg.inv(grid_affine) @ affine  # voxel of the image -> voxel of the network's grid
     spacing = np.array(spacing_of(grid_affine))
@@ -68,15 +68,7 @@ def _ends(placed: Placed, index: Array, spacing: Array) -> tuple[float | None, f
     axis = placed.slices.axis
     if int(np.abs(index[:3, axis]).argmax()) != THIRD:
         return None, None
-    ends = dict(placed.ends)
-    full = [k for k, mask in placed.contours.items() if mask.any()]
-    for k in (k for k, mask in placed.contours.items() if not mask.any() and full):
-        lower = k < min(full)
-        end = "apex" if lower == placed.slices.rises else "base"
-        face = k + 0.5 if lower else k - 0.5
-        inner = max if lower else min
-        ends[end] = inner(ends.get(end, face), face)
-    heights = {end: (at * index[THIRD, axis] + index[THIRD, 3]) * spacing[THIRD] for end, at in ends.items()}
+    heights = {end: (at * index[THIRD, axis] + index[THIRD, 3]) * spacing[THIRD] for end, at in placed.ends.items()}
     upward = (index[THIRD, axis] > 0) == placed.slices.rises
     low, high = ("apex", "base") if upward else ("base", "apex")
     return heights.get(low), heights.get(high)

@@ -5,7 +5,7 @@ A bundle that has one holds configs/hints.json and models/hints.pt. It is used o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from .settings import build, build_network, read_json
 from .weights import load_state, read_state
 
 FILE, WEIGHTS = "configs/hints.json", "models/hints.pt"
-_ENTRIES = ("network_def", "inferer")
+_ENTRIES = ("network_def", "inferer", "spacing_mm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,8 @@ class HintNetwork:
         Gives logits (B, 2, I, J, K) of background and CTV from image and maps (B, 5, I, J, K).
     inferer
         Computes the logits of an image window by window.
+    spacing_mm
+        Voxel spacing for which it was trained.
     sha256
         Digest of the weights.
     device
@@ -42,8 +44,13 @@ class HintNetwork:
 
     network: torch.nn.Module
     inferer: Callable[..., torch.Tensor]
+    spacing_mm: tuple[float, ...]
     sha256: str
     device: torch.device
+
+    def fits(self, spacing_mm: Sequence[float]) -> bool:
+        """Return whether a grid has the voxel spacing for which the network was trained, within 5 %."""
+        return bool(np.allclose(spacing_mm, self.spacing_mm, rtol=0.05, atol=0))
 
     def log_odds(self, image: MetaTensor, maps: Array) -> Array:
         """Return the log odds (I, J, K) of the CTV, from an image (1, I, J, K) and maps (4, I, J, K)."""
@@ -69,4 +76,5 @@ def load_hint_network(bundle: Path, device: torch.device) -> HintNetwork | None:
         raise BundleError(f"The bundle {bundle} has {FILE}, but {WEIGHTS} is missing; reinstall the bundle.")
     found = network.channels_last(build_network(settings["network_def"]))
     load_state(found, read_state(weights), str(weights))
-    return HintNetwork(found.to(device).eval(), build(settings["inferer"]), sha256_of_file(weights), device)
+    inferer, spacing_mm = build(settings["inferer"]), tuple(map(float, settings["spacing_mm"]))
+    return HintNetwork(found.to(device).eval(), inferer, spacing_mm, sha256_of_file(weights), device)

@@ -88,7 +88,7 @@ def read_corrected(
     Returns
     -------
     Hints
-        A contour for each slice that differs.
+        A contour for each slice that differs; none if the file is the mask of an index above 0.
     int
         Index of the mask that was corrected.
 
@@ -103,7 +103,7 @@ def read_corrected(
     after = np.moveaxis(corrected, slices.axis, 0)
     differing = [_differing(after, np.moveaxis(mask.mask(), slices.axis, 0)) for mask in masks]
     index = min(range(len(masks)), key=lambda one: len(differing[one]))
-    if not differing[index]:
+    if not differing[index] and not index:
         raise InputError(
             f"The mask {path.name} does not differ from the mask before the correction; correct a slice."
         )

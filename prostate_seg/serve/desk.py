@@ -22,7 +22,7 @@ CHANGES = ("add", "undo", "redo", "save")
 class Desk:
     """Cases to look at and to correct.
 
-    A case is opened when it is chosen. Networks run one at a time, and so do the answers for one case.
+    A case is opened when it is chosen. Cases are opened one at a time, and so are the answers for one case.
 
     Parameters
     ----------

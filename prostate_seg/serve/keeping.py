@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..cases.earlier_results import is_unchanged_result
+from ..cases.earlier_results import is_unchanged_result, result_manifest
 from ..cases.folder import fill_case_folder
 from ..cases.hinted import hint_facts
 from ..cases.segment import describe
 from ..cases.session import Session
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from ..geometry.hints import Hints
 from ..geometry.hints_json import hints_as_json
 from ..geometry.volume import Volume
@@ -19,10 +19,13 @@ from ..reading.hints import read_hints
 from ..system.atomic import made_folder, reason_of, replacing_folder
 from ..system.json_files import write_json
 from ..writing.contoured_volume import Author, ContouredVolume, Kind
-from ..writing.manifest import HINTS
+from ..writing.formats import FORMATS as TABLE
+from ..writing.manifest import HINTS, MANIFEST
 from ..writing.request import Request
 
-FORMATS = ("nifti", "seg-nrrd")
+FORMATS = ("nifti", "seg-nrrd", "nrrd")  # collect needs the image
+
+OWN = {*(TABLE[name].file for name in FORMATS), MANIFEST, HINTS}  # files of a case's folder
 
 
 def hints_file(output: Path, case: str) -> Path:
@@ -42,14 +45,34 @@ def keep(hints: Hints, path: Path) -> None:
         raise OutputError(f"Cannot remove {path} ({reason_of(error)}); make its folder writable.") from error
 
 
-def kept(path: Path, volume: Volume) -> Hints | None:
-    """Return the hints of an earlier run; None if there is no file. Raise InputError if they do not fit."""
-    return read_hints(path, volume) if path.exists() else None
+def kept(output: Path, case: str, volume: Volume) -> Hints | None:
+    """Return the hints of a case so far; None if there are none.
+
+    If ``refine`` has written the folder of the case since, these are its hints. InputError is raised if they do not
+    fit the volume, or if the page has others that were not saved.
+    """
+    path, folder = hints_file(output, case), output / case
+    own = read_hints(path, volume) if path.exists() else None
+    manifest = result_manifest(folder) if folder.exists() else None
+    if not manifest or "steps" not in manifest.get("hints", {}):
+        return own
+    refined = read_hints(folder / HINTS, volume)
+    if own is not None and own.items != refined.items[: len(own)]:
+        raise InputError(
+            f"{path} holds hints that {folder} does not obey, and the case was refined since; "
+            "move one of the two away."
+        )
+    return refined
 
 
 def is_saved(folder: Path, hints: Path | None = None) -> bool:
-    """Return whether the page saved a case's folder, and if a file of hints is given, with these hints."""
+    """Return whether the page saved a case's folder, and if a file of hints is given, with these hints.
+
+    A folder that holds more than the page writes is none of its own.
+    """
     saved = folder / HINTS
+    if saved.is_file() and {path.name for path in folder.iterdir()} - OWN:
+        return False
     if hints is None or not saved.is_file():
         return saved.is_file()
     return saved.read_bytes() == hints.read_bytes() if hints.is_file() else b'"hints": []' in saved.read_bytes()

@@ -65,7 +65,7 @@ class Opened:
         check_apart(output / case.name, case.files)
         volume = read_case(case, **asdict(acquisition))
         check_size(volume)
-        hints = kept(hints_file(output, case.name), volume)
+        hints = kept(output, case.name, volume)
         return cls(case.name, Session(volume, predictor, hints), output, acquisition)
 
     def state(self) -> dict[str, Any]:

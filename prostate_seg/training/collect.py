@@ -127,7 +127,8 @@ def _cases(folder: Path) -> list[Path]:
 def _taken(case: Path, output: Path, *, unchanged: bool) -> dict[str, Any]:
     image_file = case / FORMATS["nrrd"].file
     if not image_file.is_file():
-        raise InputError(f"{FORMATS['nrrd'].file} is not there; segment with --format nrrd,seg-nrrd")
+        verb = "refine" if (case / HINTS).exists() else "segment"
+        raise InputError(f"{FORMATS['nrrd'].file} is not there; {verb} with --format nrrd,seg-nrrd")
     manifest, given = manifest_of(case), given_mask(case)
     image = read(image_file)
     masks, affine = _masks(given.file)
