@@ -83,6 +83,7 @@ sys.exit(main(["prepare", sys.argv[1], "-o", sys.argv[2]]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.slow
 def test_a_disk_that_fills_at_the_second_case_of_prepare_keeps_the_first_and_the_rest_is_made_later(tmp_path):
     from exports import study
 

@@ -1,4 +1,6 @@
-"""The page and the command line correct the same case: neither loses the hints of the other; both can be collected."""
+"""The page and the command line correct the same case: neither loses the other's hints; both can be collected."""
+
+import json
 
 import pytest
 
@@ -7,8 +9,10 @@ from prostate_seg.cases.session import Session
 from prostate_seg.cli import main
 from prostate_seg.errors import InputError
 from prostate_seg.geometry.hints import Hints, Point
+from prostate_seg.inference.released import released_bundle
 from prostate_seg.reading.acquisition import Acquisition
 from prostate_seg.serve.keeping import hints_file, is_saved, keep, kept, save
+from prostate_seg.system.digests import sha256_of_file
 from prostate_seg.training.collect import collect
 
 
@@ -40,4 +44,6 @@ def test_a_case_that_the_page_saved_with_1_hint_is_collected(nifti_case, tmp_pat
     x, y, z = (float(mm) for mm in volume.affine[:3, :3] @ (40, 25, 4) + volume.affine[:3, 3])
     session.add(Point("inside", (x, y, z)))
     save(session, tmp_path / "out" / "scan", Acquisition())
+    hints = json.loads((tmp_path / "out" / "scan" / "manifest.json").read_text())["hints"]
+    assert hints["network_sha256"] == sha256_of_file(released_bundle() / "models/hints.pt")
     assert collect([tmp_path / "out"], tmp_path / "data").taken == ("scan",)

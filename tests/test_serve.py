@@ -239,6 +239,7 @@ def two(nifti_case, tiny_bundle, tmp_path_factory):
     return (folder / "a.nii.gz", folder / "b.nii.gz", "-o", folder / "out", "--bundle", tiny_bundle)
 
 
+@pytest.mark.slow
 def test_hints_of_a_killed_review_are_taken_up_and_a_damaged_scan_keeps_no_other_from_work(two, repository):
     point = {"type": "point", "side": "inside", "slice": 4, "points": [[20.0, 21.0]]}
     with reviewed(*two, repository=repository) as page:

@@ -197,7 +197,7 @@ def hint_facts(session: Session, steps: Sequence[int] = ()) -> HintFacts:
             "largest": None if largest is None else round(largest, 3),
         },
     }
-    if session.network is not None and set(facts["kinds"]) - {"contour"}:
+    if session.network is not None and session.current.answered:
         facts["network_sha256"] = session.network.sha256
     if steps:
         facts["steps"] = list(steps)

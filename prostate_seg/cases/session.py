@@ -32,6 +32,7 @@ from ..inference.transforms import seen_in
 
 NOTHING = 1e-4  # probability of a voxel that is not resampled
 CERTAIN = 1e-4  # least probability that hints can change
+MOST_GAP_MM = 3.0  # distance of slices up to which the network of hints learned planes; else kriging answers them
 MEASURED_MM = 0.5
 UNSCORED = "the score is fitted for masks without hints"
 UNKNOWN = "spread, disagreement and repair are those of the mask without hints"
@@ -49,11 +50,14 @@ class Corrected:
         Probability (I', J', K') on the network's grid, before the last voxels obeyed.
     known
         Directions in which the hints say where the boundary is.
+    answered
+        Whether the network of hints was asked.
     """
 
     segmentation: Segmentation
     probability: Array
     known: Known
+    answered: bool = False
 
 
 class Session:
@@ -146,16 +150,21 @@ class Session:
         places = places_of(on_grid, affine, grid_affine)
         gland = self._gland
         bare = replace(on_grid, contours={})  # a contour must not change slices far from it
-        if self.network is not None and bare.any():
+        if places.gap_mm > MOST_GAP_MM:
+            bare = replace(bare, ends={})
+        answered = self.network is not None and bare.any()
+        if self.network is not None and answered:
             asked = places_of(bare, affine, grid_affine)
             gland = Gland.of(self._answered(self.network, asked), found.spacing_mm) or gland
-            places = replace(places, below=None, above=None)  # answered: kriging would move the ends once more
+            if bare.ends:
+                places = replace(places, below=None, above=None)  # kriging would move the ends once more
         gland = gland or self._guessed([*places.boundary, *places.inside])
         field, known = moved(gland, places) if gland else (found.probability, NOTHING_KNOWN)
         field = np.where(seen_in(found.image), field, np.minimum(field, found.probability))
         probability = obey(_on_grid(field, grid_affine, self.volume), on_grid, self.volume.spacing_mm)
         labels = (probability >= 0.5).astype(np.uint8)
-        return Corrected(replace(found.segmentation, labels=labels, probability=probability), field, known)
+        mask = replace(found.segmentation, labels=labels, probability=probability)
+        return Corrected(mask, field, known, answered)
 
     def _answered(self, network: HintNetwork, places: Places) -> Array:
         """Return the probability on the network's grid as the network of hints changes it."""
