@@ -32,7 +32,7 @@ from ..inference.transforms import seen_in
 
 NOTHING = 1e-4  # probability of a voxel that is not resampled
 CERTAIN = 1e-4  # least probability that hints can change
-MOST_GAP_MM = 3.0  # distance of slices up to which the network of hints learned planes; else kriging answers them
+MOST_GAP_MM = 3.0  # distance of slices beyond which planes only cut: known to a slice, they say too little
 MEASURED_MM = 0.5
 UNSCORED = "the score is fitted for masks without hints"
 UNKNOWN = "spread, disagreement and repair are those of the mask without hints"
@@ -151,7 +151,7 @@ class Session:
         gland = self._gland
         bare = replace(on_grid, contours={})  # a contour must not change slices far from it
         if places.gap_mm > MOST_GAP_MM:
-            bare = replace(bare, ends={})
+            bare, places = replace(bare, ends={}), replace(places, below=None, above=None)
         answered = self.network is not None and bare.any()
         if self.network is not None and answered:
             asked = places_of(bare, affine, grid_affine)
