@@ -11,6 +11,9 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 
 from ..errors import InputError, OutputError
+from ..geometry.hints import Hints
+from ..geometry.volume import Volume
+from ..reading.hints import read_hints
 from ..system.atomic import is_of_system
 from ..system.digests import sha256_of_file
 from ..system.input_files import InputFile
@@ -65,6 +68,13 @@ def is_replaceable_result(path: Path) -> bool:
             "another output folder (-o)."
         )
     return is_unchanged_result(path)
+
+
+def unchanged_hints(folder: Path, manifest: Mapping[str, Any], volume: Volume) -> Hints | None:
+    """Return the hints in a case's folder; None if their file is gone or was changed."""
+    file, digests = folder / HINTS, manifest.get(DIGESTS)
+    expected = digests.get(HINTS) if isinstance(digests, Mapping) else None
+    return read_hints(file, volume) if file.is_file() and sha256_of_file(file) == expected else None
 
 
 def result_manifest(folder: Path) -> Mapping[str, Any] | None:

@@ -14,17 +14,14 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from ..errors import InputError, SettingsError
-from ..geometry.hints import Hints
 from ..geometry.resample import on_grid_of
 from ..geometry.structures import CTV, key
 from ..geometry.things import grouped
 from ..geometry.volume import Array, Segmentation, Volume, volume_ml
 from ..reading.acquisition import Acquisition
 from ..reading.cases import read
-from ..reading.hints import read_hints
 from ..reading.masks import read_segments, stem_of
 from ..system.atomic import check_free, replacing_folder
-from ..system.digests import sha256_of_file
 from ..system.half_written import remove_abandoned
 from ..system.source_digest import phantom_trained_segments
 from ..writing.contoured_volume import (
@@ -37,9 +34,9 @@ from ..writing.contoured_volume import (
 )
 from ..writing.current_mask import GivenMask, given_mask, source_of
 from ..writing.formats import FORMATS, check_probability, check_source
-from ..writing.manifest import DIGESTS, HINTS, Manifest, Model, mask_digest
+from ..writing.manifest import Manifest, Model, mask_digest
 from ..writing.request import Planning, Request
-from .earlier_results import check_apart, is_replaceable_result
+from .earlier_results import check_apart, is_replaceable_result, unchanged_hints
 from .folder import (
     check_identity,
     check_several,
@@ -164,7 +161,8 @@ def export_case(options: ExportOptions, output: Path, *, overwrite: bool = False
         manifest = _manifest(contoured, given.manifest, acquisition, notes)
         identity = folder.name if options.identify else None
         request = Request(contoured, options.formats, options.planning, manifest, identity)
-        outputs = fill_case_folder(partial, request, _hints(given, volume) if "hints" in manifest else None)
+        obeyed = unchanged_hints(given.file.parent, given.manifest, volume) if "hints" in manifest else None
+        outputs = fill_case_folder(partial, request, obeyed)
     return Exported(folder, outputs, notes)
 
 
@@ -262,14 +260,6 @@ def _chosen(segments: Mapping[str, Array], options: ExportOptions, file: Path) -
         if chosen.count(name) > 1:
             raise SettingsError(f"The segment {name!r} is asked for twice; give each once.")
     return chosen
-
-
-def _hints(given: GivenMask, volume: Volume) -> Hints | None:
-    """Return the hints that the mask obeys; None if their file is gone or was changed."""
-    file = given.file.with_name(HINTS)
-    digests = given.manifest.get(DIGESTS)
-    expected = digests.get(HINTS) if isinstance(digests, Mapping) else None
-    return read_hints(file, volume) if file.is_file() and sha256_of_file(file) == expected else None
 
 
 def _maker(options: ExportOptions, ctv: Segmentation, manifest: Mapping[str, Any]) -> Author:
