@@ -136,6 +136,7 @@ def places_of(value, place=""):
             yield from places_of(part, inner)
 
 
+@pytest.mark.slow
 def test_d1_120_mutations_of_inference_json_load_or_are_one_sentence_of_ours(tiny_bundle, tmp_path, small_phantom):
     folder = tmp_path / "mutated"
     shutil.copytree(tiny_bundle, folder)

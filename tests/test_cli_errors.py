@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import nibabel
@@ -229,6 +230,26 @@ def test_on_a_full_disk_the_old_result_stays_and_no_format_is_half_written(segme
         assert "failed: good.nii.gz: Cannot write " in err
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
         assert os.listdir(tmp_path / "out") == ["good"]
+
+
+@pytest.mark.parametrize(("interruption", "status"), [("KeyboardInterrupt", -signal.SIGINT), ("_Interrupted", 1)])
+def test_the_status_is_1_even_if_exec_of_a_string_is_interrupted(interruption, status, tmp_path):
+    code = """
+        import signal, sys
+        from prostate_seg.cli import _Interrupted
+
+        def interrupt(number, frame):
+            raise INTERRUPTION
+
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            exec("signal.raise_signal(signal.SIGINT)")
+        except KeyboardInterrupt:
+            sys.exit(1)
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(code).replace("INTERRUPTION", interruption))
+    ended = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, check=False)
+    assert ended.returncode == status
 
 
 def test_ctrl_c_leaves_whole_cases_only(bad, tiny_bundle, tmp_path):

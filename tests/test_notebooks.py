@@ -42,6 +42,7 @@ def test_a_notebook_holds_small_pictures_alone_and_uses_public_names_only(name):
     assert used <= set(prostate_seg.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs_from_top_to_bottom(name, repository, tmp_path):
     shutil.copytree(FOLDER, tmp_path / "notebooks")

@@ -265,10 +265,12 @@ def test_hints_of_a_killed_review_are_taken_up_and_a_damaged_scan_keeps_no_other
         assert page.process.wait() == 0
 
 
-def test_hints_of_another_image_are_not_taken_up(two, repository):
-    file = two[3] / "a.hints.json"
-    content = json.loads(file.read_text())
+def test_hints_of_another_image_are_not_taken_up(empty, arguments, repository, tmp_path):
+    assert empty.ask("add", type="point", side="inside", slice=4, points=[[20, 20]])[0] == 200
+    content = json.loads((arguments[2] / "scan.hints.json").read_text())
+    file = tmp_path / "out" / "scan.hints.json"
+    file.parent.mkdir()
     file.write_text(json.dumps(content | {"image_sha256": "0" * 64}))
-    with reviewed(*two, repository=repository) as page:
+    with reviewed(arguments[0], "-o", file.parent, *arguments[3:], repository=repository) as page:
         refused(page.ask("open"), 422, "The hints were given for another image")
     assert json.loads(file.read_text())["hints"] == content["hints"]

@@ -131,6 +131,7 @@ FORWARDS = [sys.executable, "-c", """if True:
     child.wait()"""]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [INHERITS, FORWARDS], ids=["inherits", "forwards"])
 def test_cancel_ends_the_child_of_a_launcher_within_1_s_while_it_computes_and_nothing_is_written(
     launcher, heard, tmp_path, small_phantom
@@ -201,6 +202,7 @@ def test_a_program_that_is_no_worker_or_another_version_fails_the_request_in_one
     assert not client.running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [[], INHERITS, FORWARDS], ids=["no launcher", "inherits", "forwards"])
 def test_a_worker_ends_when_the_program_that_started_it_is_killed(launcher):
     code = (

@@ -62,6 +62,7 @@ def losses_of(tiny_bundle, checkpoints, datalist, settings, *, epochs):
     return losses, workflow.parser.get_parsed_content("average").module.state_dict()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_losses_within_1e_4_over_50_steps(
     tiny_bundle, small_training, tmp_path
 ):
@@ -199,6 +200,7 @@ def test_a_run_that_cannot_start_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["batch_sise", "train::trainer::max_epohcs"])
 def test_a_misspelt_override_stops_monais_run_too(tiny_bundle, tmp_path, name):
     config = tiny_bundle / "configs" / "train.json"

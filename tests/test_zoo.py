@@ -76,6 +76,7 @@ def test_the_network_takes_and_gives_what_the_metadata_say(metadata):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_evaluate_lies_on_train_as_well_as_on_inference(tiny_bundle, tmp_path):
     """Two phantoms; both ways give the same table."""
     configs = tiny_bundle / "configs"

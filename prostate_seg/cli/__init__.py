@@ -93,8 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
     options = parser().parse_args(arguments)
-    if arguments is None:  # started as a program, not called by another one
+    options.is_program = arguments is None  # started as a program, not called by another one
+    if options.is_program:
         signal.signal(signal.SIGTERM, _interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored
+            signal.signal(signal.SIGINT, _interrupt)
     set_loudness(quiet=options.quiet, verbose=options.verbose)
     try:
         _limit_reading(options)
@@ -148,6 +151,14 @@ def _own_sentences_only(*, debug: bool) -> Iterator[None]:
         root.removeHandler(handler)
 
 
+class _Interrupted(KeyboardInterrupt):
+    """Interruption of this program.
+
+    A plain KeyboardInterrupt that passes through ``exec`` of a string, as an import does, makes ``python -m`` end by
+    the signal, even if it is caught (CPython's ``run_eval_code_obj``): the exit status would depend on the moment.
+    """
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM like Ctrl-C, so that temporary files are removed."""
-    raise KeyboardInterrupt
+    """Handle SIGINT and SIGTERM, so that temporary files are removed."""
+    raise _Interrupted

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ..errors import SettingsError
 from .common import acquisition_options, path
+from .monai_start import import_monai
 from .output import DONE, note, show, show_json
 
 HELP = "look at masks and correct them with the mouse, on a local page"
@@ -29,6 +30,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
+    import_monai(options)
     from ..inference.predictor import load_bundle
     from ..reading.acquisition import Acquisition
     from ..reading.cases import find_cases

@@ -1,0 +1,51 @@
+"""Commands that segment import MONAI without what only training and plots need; nothing else changes."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+from prostate_seg.cli import main
+from prostate_seg.cli.monai_start import UNUSED, import_monai
+
+
+def modules_after(code):
+    """Return the names of the modules that a process has loaded after the code."""
+    program = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def start(*, is_program):
+    return (
+        "import argparse\nfrom prostate_seg.cli.monai_start import import_monai\n"
+        f"import_monai(argparse.Namespace(is_program={is_program}))"
+    )
+
+
+def test_a_program_that_segments_loads_at_least_800_modules_less_and_can_load_them_later():
+    quick = modules_after(f"{start(is_program=True)}\nimport prostate_seg.inference.predictor")
+    usual = modules_after("import prostate_seg.inference.predictor")
+    assert {"ignite", "matplotlib"} <= usual
+    assert not {"ignite", "matplotlib", "pandas"} & quick
+    assert len(usual) - len(quick) >= 800
+    later = modules_after(f"{start(is_program=True)}\nimport ignite.engine, matplotlib.pyplot")
+    assert {"monai", "ignite.engine", "matplotlib.pyplot"} <= later
+
+
+def test_a_verb_called_by_another_program_leaves_monai_whole():
+    assert "monai" not in modules_after(start(is_program=False))
+
+
+def test_what_is_loaded_already_stays_loaded():
+    before = {name: sys.modules.get(name) for name in (*UNUSED, "monai")}
+    import_monai(argparse.Namespace(is_program=True))
+    assert "monai" in sys.modules
+    assert {name: module for name, module in before.items() if module} == {
+        name: sys.modules[name] for name, module in before.items() if module
+    }
+
+
+def test_a_called_main_is_no_program(capsys):
+    assert main(["info", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
