@@ -154,8 +154,8 @@ def _own_sentences_only(*, debug: bool) -> Iterator[None]:
 class _Interrupted(KeyboardInterrupt):
     """Interruption of this program.
 
-    A plain KeyboardInterrupt that passes through ``exec`` of a string, as in some imports, makes ``python -m`` end by
-    the signal even if it is caught (CPython's ``run_eval_code_obj``): the exit status would depend on the moment.
+    If a plain KeyboardInterrupt passes through ``exec`` of a string, as in some imports, ``python -m`` ends by the
+    signal even if it is caught (CPython's ``run_eval_code_obj``): the exit status would depend on the moment.
     """
 
 
