@@ -15,10 +15,12 @@ import monai.transforms
 from .. import network
 from .cropping import CropAroundd
 from .inferers import ScaleFlipInferer, SliceStackInferer
+from .solid import LargestSolidd
 from .transforms import ClipToFieldOfViewd, ModelGridd, NormalizeUltrasoundd, RefineShaped, ToSourceGridd
 
 _OURS = (
     *(CropAroundd, ModelGridd, NormalizeUltrasoundd, ClipToFieldOfViewd, RefineShaped, ToSourceGridd),
+    LargestSolidd,
     *(ScaleFlipInferer, SliceStackInferer),
 )
 _MONAI = (

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..geometry.entropy import entropy_percent
+from ..geometry.extent import bounding_box
 from ..geometry.volume import Array
 from ..writing.view import View, outlines
 
@@ -65,11 +66,15 @@ def doubtful(view: View, mask: Array, probability: Array) -> list[tuple[str, int
     An edge is blurred if its width is at least 4.5 mm. The width is the entropy in bits, integrated across the
     edge. For a straight ramp this is 0.72 divided by the gradient of the probability per mm, which is used here.
     """
+    shown, field, scale = view.of(mask), view.of(probability), np.array(view.pixel_mm)
     spacing = (*view.pixel_mm, view.gap_mm)
-    field = view.of(probability).astype(np.float32)
-    slopes = [np.gradient(field, spacing[axis], axis=axis) for axis in range(3) if field.shape[axis] > 1]
-    blurred = np.sqrt(sum(slope**2 for slope in slopes)) < RAMP_BITS / DOUBTFUL_MM
-    shown, scale = view.of(mask), np.array(view.pixel_mm)
+    blurred = np.zeros(field.shape, bool)
+    near = tuple(
+        slice(max(0, side.start - 2), side.stop + 2) for side in bounding_box(shown)
+    )  # for gradients
+    part = field[near].astype(np.float32)
+    slopes = [np.gradient(part, spacing[axis], axis=axis) for axis in range(3) if field.shape[axis] > 1]
+    blurred[near] = np.sqrt(sum(slope**2 for slope in slopes)) < RAMP_BITS / DOUBTFUL_MM
     return [_stretches(shown[:, :, index], blurred[:, :, index], scale) for index in range(field.shape[2])]
 
 

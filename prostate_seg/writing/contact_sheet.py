@@ -39,7 +39,7 @@ def write_png(
     checked_suffix(path, ".png")
     sheet = contact_sheet(volume, segmentation, slices=slices)
     with replacing(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG")
 
 
 def contact_sheet(volume: Volume, segmentation: Segmentation | None = None, *, slices: int = 20) -> Image.Image:
