@@ -50,6 +50,17 @@ def test_refine_keeps_earlier_hints_and_undo_takes_them_back_to_the_mask_of_segm
     assert manifest(tmp_path)["ctv_sha256"] == manifest(out / "plain")["ctv_sha256"]
 
 
+def test_a_file_of_2_hints_that_is_given_again_adds_none(refined, tmp_path, capsys):
+    image, out = refined
+    hints = str(out / "ends" / "scan" / "hints.json")
+    common = ["refine", image, "-o", str(tmp_path), "--format", "nifti", "--hints", hints]
+    assert main(common) == 0
+    assert "given before" not in capsys.readouterr().err
+    assert main([*common, "--apex", "3"]) == 0
+    assert "3 of 3 hints were given before" in capsys.readouterr().err
+    assert manifest(tmp_path)["hints"]["count"] == 2
+
+
 def test_a_mask_corrected_on_1_slice_is_a_contour_and_that_slice_is_taken_voxel_by_voxel(refined, tmp_path):
     image, out = refined
     before = nibabel.load(out / "plain" / "scan" / "ctv.nii.gz")

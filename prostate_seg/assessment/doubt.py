@@ -142,7 +142,7 @@ def slice_blur_mm(probability: Array, spacing_mm: Sequence[float]) -> list[float
     mask = probability >= 0.5
     across, along = (np.diff(mask, axis=axis).sum((0, 1)) for axis in (0, 1))  # the boundary's two projections
     length = np.hypot(across * j_mm, along * i_mm) * np.pi / (2 * np.sqrt(2))  # exact for a circle
-    area = entropy_bits(probability).sum((0, 1), dtype=float) * i_mm * j_mm
+    area = np.sum([entropy_bits(plane).sum(0, dtype=float) for plane in probability], axis=0) * i_mm * j_mm
     return [None if mm == 0 else float(bits / mm) for bits, mm in zip(area, length, strict=True)]
 
 

@@ -67,11 +67,13 @@ def hinted(volume: Volume, predictor: Predictor, source: HintSource, folder: Pat
         passes, device = len(session.prediction.passes), str(predictor.device)
         notes += check_repeated(folder, manifest, session.segmentation, passes=passes, device=device)
     history = _History(session, earlier, source.undo, folder=folder, manifest=manifest)
-    items = history.kept
-    items += _planes(volume, source)
+    items, given = history.kept, list[Hint](_planes(volume, source))
     for file in source.files:
         found, remarks = history.read(file)
-        items, notes = (*items, *found), [*notes, *remarks]
+        given, notes = [*given, *found], [*notes, *remarks]
+    items += (new := tuple(dict.fromkeys(hint for hint in given if hint not in items)))
+    if len(new) < len(given):
+        notes.append(f"{len(given) - len(new)} of {len(given)} hints were given before")
     with _remedy(len(history.kept), folder):
         session.restart(Hints(items, volume.source.sha256))
     return Hinted(session, history.steps_to(len(items)), tuple(notes))

@@ -40,7 +40,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     hint_options(verb)
     verb.add_argument("--undo", type=int, default=0, metavar="N", help="take back the last N earlier hints")
     verb.add_argument(
-        "--from-scratch", action="store_true", help="without the hints and the settings of the earlier result"
+        "--from-scratch", action="store_true", help="begin anew: leave out earlier hints and settings"
     )
     acquisition_options(verb)
     format_options(verb, default=None, earlier=True)
