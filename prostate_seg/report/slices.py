@@ -69,9 +69,7 @@ def doubtful(view: View, mask: Array, probability: Array) -> list[tuple[str, int
     shown, field, scale = view.of(mask), view.of(probability), np.array(view.pixel_mm)
     spacing = (*view.pixel_mm, view.gap_mm)
     blurred = np.zeros(field.shape, bool)
-    near = tuple(
-        slice(max(0, side.start - 2), side.stop + 2) for side in bounding_box(shown)
-    )  # for gradients
+    near = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in bounding_box(shown))  # for gradients
     part = field[near].astype(np.float32)
     slopes = [np.gradient(part, spacing[axis], axis=axis) for axis in range(3) if field.shape[axis] > 1]
     blurred[near] = np.sqrt(sum(slope**2 for slope in slopes)) < RAMP_BITS / DOUBTFUL_MM
