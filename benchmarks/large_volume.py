@@ -2,8 +2,8 @@
 
     python benchmarks/large_volume.py [--rounds 3]
 
-In every other session ``LargestSolidd`` is exchanged for MONAI's ``KeepLargestConnectedComponentd`` and ``FillHolesd``;
-the masks must be equal. Then five hints on the true boundary are timed.
+In every other session MONAI's ``KeepLargestConnectedComponentd`` and ``FillHolesd`` take the place of
+``LargestSolidd``; the masks must be equal. Then five hints on the true boundary are timed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Draws the panel of the extension for 3D Slicer: ``python docs/slicer_panel.py docs/slicer_panel.png``.
 
-Needs PySide6 (``pip install PySide6-Essentials``). Qt lays out the ``.ui`` file as Slicer does. Slicer's own widgets
-are replaced by plain ones of Qt: collapsible sections by framed ones, choosers of nodes by lists, paths by lines.
+Needs PySide6 (``pip install PySide6-Essentials``). Qt lays out the ``.ui`` file as Slicer does. Plain widgets of Qt
+take the place of Slicer's own: framed sections of collapsible ones, lists of choosers of nodes, lines of paths.
 """
 
 import os
