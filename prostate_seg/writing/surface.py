@@ -25,6 +25,7 @@ SMOOTHING_VOXELS = 0.6
 FINEST_MM = 0.7  # a finer grid does not improve the surface
 SMALLER = 2  # voxels are merged in pairs while the grid is finer than needed
 VOLUME_TOLERANCE = 0.002
+TRIES = 4  # of levels by the number of voxels above them, before bisection
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,20 @@ def surface_of(segmentation: Segmentation, name: str | None = None) -> Surface:
         raise OutputError("The mask is empty, so it has no surface.")
     field, affine = _smooth(mask[box], segmentation.affine, [edge.start for edge in box])
     wanted_ml = volume_ml(mask[box], segmentation.affine)
+    values = np.sort(field, axis=None)[::-1].astype(np.float64)
+    count = wanted_ml * 1000 / abs(np.linalg.det(affine[:3, :3]))  # voxels within the surface, nearly
+    for _ in range(TRIES):
+        at = int(np.clip(count, 1, values.size - 1))
+        level = (values[at - 1] + values[at]) / 2
+        surface = _cut(field, np.clip(level, 0.01 * values[0], 0.99 * values[0]), affine)
+        if abs(surface.volume_ml - wanted_ml) < VOLUME_TOLERANCE * wanted_ml:
+            return surface
+        count *= wanted_ml / max(surface.volume_ml, 1e-9)
+    return _bisected(field, affine, wanted_ml)
+
+
+def _bisected(field: Array, affine: Array, wanted_ml: float) -> Surface:
+    """Return the surface of a field that encloses a volume, by Brent's method; if none does, the nearest one."""
 
     def excess(level: float) -> float:
         volume_ml = _cut(field, level, affine).volume_ml
