@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 from prostate_seg.cli import main
 from prostate_seg.cli.monai_start import UNUSED, import_monai
@@ -45,3 +48,17 @@ def test_what_is_loaded_already_stays_loaded():
 def test_a_called_main_is_no_program(capsys):
     assert main(["info", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_leave_the_processor_to_others_unless_the_user_wants_it_otherwise(given, used):
+    program = "import os, sys\nfrom prostate_seg.cli import main\nmain()\nprint(os.environ['OMP_WAIT_POLICY'])"
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "info"],
+        env=others if given is None else others | {"OMP_WAIT_POLICY": given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.splitlines()[-1] == used

@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.is_program = arguments is None  # started as a program, not called by another one
     if options.is_program:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of PyTorch leave the processor to others
         signal.signal(signal.SIGTERM, _interrupt)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored
             signal.signal(signal.SIGINT, _interrupt)
