@@ -232,24 +232,26 @@ def test_on_a_full_disk_the_old_result_stays_and_no_format_is_half_written(segme
         assert os.listdir(tmp_path / "out") == ["good"]
 
 
-@pytest.mark.parametrize(("interruption", "status"), [("KeyboardInterrupt", -signal.SIGINT), ("_Interrupted", 1)])
-def test_the_status_is_1_even_if_exec_of_a_string_is_interrupted(interruption, status, tmp_path):
+@pytest.mark.parametrize(("own", "status"), [(False, -signal.SIGINT), (True, 1)])
+def test_the_status_is_1_even_if_exec_of_a_string_is_interrupted(own, status, tmp_path):
     code = """
         import signal, sys
-        from prostate_seg.cli import _Interrupted
+        from prostate_seg.cli import info, main
 
-        def interrupt(number, frame):
-            raise INTERRUPTION
-
-        signal.signal(signal.SIGINT, interrupt)
-        try:
+        def interrupted(options):
+            if not OWN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             exec("signal.raise_signal(signal.SIGINT)")
-        except KeyboardInterrupt:
-            sys.exit(1)
+
+        info.run = interrupted
+        sys.exit(main())
     """
-    (tmp_path / "program.py").write_text(textwrap.dedent(code).replace("INTERRUPTION", interruption))
-    ended = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, check=False)
+    (tmp_path / "program.py").write_text(textwrap.dedent(code).replace("OWN", str(own)))
+    ended = subprocess.run(
+        [sys.executable, "-m", "program", "info"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == status
+    assert "interrupted; nothing is half-written" in ended.stderr
 
 
 def test_ctrl_c_leaves_whole_cases_only(bad, tiny_bundle, tmp_path):

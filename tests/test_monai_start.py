@@ -1,6 +1,5 @@
 """Commands that segment import MONAI without what only training and plots need; nothing else changes."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -8,8 +7,10 @@ import sys
 
 import pytest
 
-from prostate_seg.cli import main
-from prostate_seg.cli.monai_start import UNUSED, import_monai
+from prostate_seg.cli import info, main
+from prostate_seg.inference.monai_start import UNUSED
+
+QUICK = "from prostate_seg.inference.monai_start import import_monai\nimport_monai()\n"
 
 
 def modules_after(code):
@@ -19,35 +20,25 @@ def modules_after(code):
     return set(json.loads(ended.stdout.splitlines()[-1]))
 
 
-def start(*, is_program):
-    return (
-        "import argparse\nfrom prostate_seg.cli.monai_start import import_monai\n"
-        f"import_monai(argparse.Namespace(is_program={is_program}))"
-    )
+def test_a_process_that_segments_loads_no_library_of_training_and_can_load_it_later():
+    check = f"import prostate_seg.inference.predictor\nassert not set({UNUSED!r}) & set(sys.modules)\n"
+    assert {"monai", "torch", "ignite.engine"} <= modules_after(f"{QUICK}{check}import ignite.engine, matplotlib")
 
 
-def test_a_program_that_segments_loads_no_library_of_training_and_can_load_it_later():
-    quick = f"{start(is_program=True)}\nimport prostate_seg.inference.predictor\n"
-    check = f"assert not set({UNUSED!r}) & set(sys.modules)\nimport ignite.engine, matplotlib.pyplot"
-    assert {"monai", "torch", "ignite.engine", "matplotlib.pyplot"} <= modules_after(quick + check)
+def test_a_library_that_is_loaded_already_stays_the_same():
+    check = "assert sys.modules['matplotlib'] is matplotlib\nassert 'ignite' not in sys.modules"
+    assert "matplotlib" in modules_after(f"import matplotlib\n{QUICK}{check}")
 
 
-def test_a_verb_called_by_another_program_leaves_monai_whole():
-    assert "monai" not in modules_after(start(is_program=False))
-
-
-def test_what_is_loaded_already_stays_loaded():
-    before = {name: sys.modules.get(name) for name in (*UNUSED, "monai")}
-    import_monai(argparse.Namespace(is_program=True))
-    assert "monai" in sys.modules
-    assert {name: module for name, module in before.items() if module} == {
-        name: sys.modules[name] for name, module in before.items() if module
-    }
-
-
-def test_a_called_main_is_no_program(capsys):
-    assert main(["info", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)
+def test_only_a_program_starts_quickly(monkeypatch):
+    seen = []
+    monkeypatch.setattr(info, "run", lambda options: seen.append(options.is_program) or 0)
+    assert main(["info"]) == 0
+    monkeypatch.setattr(sys, "argv", ["prostate-seg", "info"])
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    assert main() == 0
+    assert seen == [False, True]
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])

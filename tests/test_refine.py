@@ -55,10 +55,32 @@ def test_a_file_of_2_hints_that_is_given_again_adds_none(refined, tmp_path, caps
     hints = str(out / "ends" / "scan" / "hints.json")
     common = ["refine", image, "-o", str(tmp_path), "--format", "nifti", "--hints", hints]
     assert main(common) == 0
-    assert "given before" not in capsys.readouterr().err
+    assert "are repeated and change nothing" not in capsys.readouterr().err
     assert main([*common, "--apex", "3"]) == 0
-    assert "3 of 3 hints were given before" in capsys.readouterr().err
+    assert "3 of 3 hints are repeated and change nothing" in capsys.readouterr().err
     assert manifest(tmp_path)["hints"]["count"] == 2
+
+
+def test_an_apex_that_goes_from_slice_3_to_5_and_back_is_at_3(refined, tmp_path):
+    common = ["refine", refined[0], "-o", str(tmp_path), "--format", "nifti"]
+    for apex in (3, 5, 3):
+        assert main([*common, "--apex", str(apex)]) == 0
+        assert np.flatnonzero(mask(tmp_path).any(axis=(0, 1)))[0] == apex - 1
+    assert manifest(tmp_path)["hints"]["count"] == 3
+
+
+def test_a_slice_that_is_drawn_as_a_then_b_then_a_is_a(refined, tmp_path):
+    image, out = refined
+    before = nibabel.load(out / "plain" / "scan" / "ctv.nii.gz")
+    common = ["refine", image, "-o", str(tmp_path / "o"), "--format", "nifti"]
+    assert main([*common, "--apex", "1"]) == 0
+    for first in (30, 36, 30):
+        drawn = np.asarray(nibabel.load(tmp_path / "o" / "scan" / "ctv.nii.gz").dataobj).copy()
+        drawn[:, :, 4] = 0
+        drawn[first : first + 15, 20:35, 4] = 1
+        nibabel.save(nibabel.Nifti1Image(drawn, before.affine, before.header), tmp_path / "corrected.nii.gz")
+        assert main([*common, "--hints", str(tmp_path / "corrected.nii.gz")]) == 0
+        assert np.array_equal(mask(tmp_path / "o")[:, :, 4], drawn[:, :, 4] > 0)
 
 
 def test_a_mask_corrected_on_1_slice_is_a_contour_and_that_slice_is_taken_voxel_by_voxel(refined, tmp_path):

@@ -1,5 +1,7 @@
 """The largest part without holes: MONAI's voxels, found within a box."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from monai.transforms import FillHoles, KeepLargestConnectedComponent
 from scipy import ndimage
 
 from prostate_seg.inference import LargestSolidd
+from prostate_seg.inference.released import released_bundle
+from prostate_seg.inference.settings import read_settings, settings_digest
 from prostate_seg.inference.solid import TOUCHING, largest_solid
 
 masks = st.floats(0, 1).flatmap(
@@ -45,6 +49,24 @@ def test_a_shell_of_5_voxels_is_filled_to_125_and_a_part_of_8_beside_it_goes():
     assert solid[2:7, 2:7, 2:7].all()
     mask[4, 4, :5] = False  # a channel to the outside is no hole
     assert largest_solid(mask).sum() == 97
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 2), (1, 4, 3), (4, 3, 2)])
+def test_a_mask_of_other_dimensions_is_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \(1, I, J, K\)"):
+        LargestSolidd("pred")({"pred": torch.ones(shape)})
+
+
+def test_a_bundle_with_monais_two_transforms_has_the_same_digest_of_its_settings():
+    settings = read_settings(released_bundle())
+    before = copy.deepcopy(settings)
+    steps = before["postprocessing"]["transforms"]
+    at = next(n for n, step in enumerate(steps) if step["_target_"].endswith("LargestSolidd"))
+    two = ("KeepLargestConnectedComponentd", "FillHolesd")
+    steps[at : at + 1] = [{"_target_": name, "keys": "pred"} for name in two]
+    assert settings_digest(settings) == settings_digest(before)
+    steps.pop(at)
+    assert settings_digest(settings) != settings_digest(before)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

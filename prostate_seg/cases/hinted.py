@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..correction.placed import check_image
 from ..errors import GeometryError, InputError, SettingsError
-from ..geometry.hints import End, Hint, Hints, Plane, kind_of
+from ..geometry.hints import Contour, End, Hint, Hints, Plane, kind_of
 from ..geometry.slice_hints import plane_after, slices_of
 from ..geometry.volume import Segmentation, Volume
 from ..inference.predictor import Predictor
@@ -67,13 +67,13 @@ def hinted(volume: Volume, predictor: Predictor, source: HintSource, folder: Pat
         passes, device = len(session.prediction.passes), str(predictor.device)
         notes += check_repeated(folder, manifest, session.segmentation, passes=passes, device=device)
     history = _History(session, earlier, source.undo, folder=folder, manifest=manifest)
-    items, given = history.kept, list[Hint](_planes(volume, source))
+    given: list[Hint] = [*_planes(volume, source)]
     for file in source.files:
         found, remarks = history.read(file)
         given, notes = [*given, *found], [*notes, *remarks]
-    items += (new := tuple(dict.fromkeys(hint for hint in given if hint not in items)))
-    if len(new) < len(given):
-        notes.append(f"{len(given) - len(new)} of {len(given)} hints were given before")
+    items = _without_repeats(history.kept, given)
+    if repeated := len(history.kept) + len(given) - len(items):
+        notes.append(f"{repeated} of {len(given)} hints are repeated and change nothing")
     with _remedy(len(history.kept), folder):
         session.restart(Hints(items, volume.source.sha256))
     return Hinted(session, history.steps_to(len(items)), tuple(notes))
@@ -95,6 +95,25 @@ def _earlier(volume: Volume, source: HintSource, folder: Path) -> Hints:
             f"--undo is {source.undo}, expected at most {len(hints)}: {folder.name} has no more earlier hints."
         )
     return hints
+
+
+def _without_repeats(kept: tuple[Hint, ...], given: Sequence[Hint]) -> tuple[Hint, ...]:
+    """Return the kept hints and those of the given ones that change what counts.
+
+    Of several planes of an end, and of several contours of a slice, the last one counts.
+    """
+    items = kept
+    for hint in given:
+        if isinstance(hint, Plane):
+            repeated = hint == next((one for one in reversed(items) if _is_plane(one, hint.end)), None)
+        else:
+            repeated = hint in items and not isinstance(hint, Contour)
+        items = items if repeated else (*items, hint)
+    return items
+
+
+def _is_plane(hint: Hint, end: End) -> bool:
+    return isinstance(hint, Plane) and hint.end == end
 
 
 class _History:

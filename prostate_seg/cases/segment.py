@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from ..errors import InputError, OutputError
 from ..geometry.structures import CTV
 from ..geometry.volume import Segmentation, Volume
 from ..inference.bundle_info import BundleInfo
+from ..inference.monai_start import start_quickly
 from ..inference.predictor import Predictor, load_bundle
 from ..inference.released import package_versions
 from ..reading.acquisition import Acquisition
@@ -105,17 +107,23 @@ def segment_cases(
     """
     predictor = load()
     options = checked(options, predictor.info)
-    remove_abandoned(options.output, {case.name for case in cases} if options.shared else None)
+    ours = {case.name for case in cases} if options.shared else None
+    remove_abandoned(options.output, ours)
     jobs = min(jobs, len(cases))
     if jobs <= 1:
         for case in cases:
             yield segment_case(case, predictor, options)
         return
     del predictor
-    outcomes = in_processes(partial(_in_worker, options=options), cases, jobs, start=(_start_worker, (load,)))
-    for case, outcome in zip(cases, outcomes, strict=True):
-        died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
-        yield outcome or Outcome(case.name, error=sentence(case, died, anonymous=options.anonymous))
+    start = pickle.dumps((_start_worker, (load,)))
+    outcomes = in_processes(partial(_in_worker, options=options), cases, jobs, start=(start_quickly, (start,)))
+    try:
+        for case, outcome in zip(cases, outcomes, strict=True):
+            died = InputError("its process died: too little memory, or a decoder crashed; give fewer --jobs.")
+            yield outcome or Outcome(case.name, error=sentence(case, died, anonymous=options.anonymous))
+    finally:
+        outcomes.close()
+        remove_abandoned(options.output, ours)
 
 
 def checked(options: Options, info: BundleInfo) -> Options:

@@ -33,6 +33,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE_ERROR)
 
 
+def start_monai(options: argparse.Namespace) -> None:
+    """Import MONAI as a process that only segments can, unless another program called the verb."""
+    from ..inference.monai_start import import_monai
+
+    if options.is_program:
+        import_monai()
+
+
 def examples(commands: Sequence[str]) -> str:
     """Return the last part of a verb's help: commands to copy."""
     return "\n".join(["examples:", *(f"  prostate-seg {command}" for command in commands)])

@@ -14,9 +14,9 @@ from .common import (
     hint_options,
     network_options,
     path,
+    start_monai,
     structure_names,
 )
-from .monai_start import import_monai
 from .output import DONE, NOTHING_DONE, note, say, say_lines, show, show_json
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _refined(case: Case, options: argparse.Namespace) -> Outcome:
     """Return the outcome of a case. What the options leave open is as in its earlier result."""
-    import_monai(options)
+    start_monai(options)
     from ..cases.anonymous import anonymised
     from ..cases.options import HintSource, Options
     from ..cases.refining import earlier_result, named_as

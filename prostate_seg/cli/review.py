@@ -7,8 +7,7 @@ import webbrowser
 from contextlib import suppress
 
 from ..errors import SettingsError
-from .common import acquisition_options, path
-from .monai_start import import_monai
+from .common import acquisition_options, path, start_monai
 from .output import DONE, note, show, show_json
 
 HELP = "look at masks and correct them with the mouse, on a local page"
@@ -30,7 +29,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
-    import_monai(options)
+    start_monai(options)
     from ..inference.predictor import load_bundle
     from ..reading.acquisition import Acquisition
     from ..reading.cases import find_cases

@@ -22,9 +22,9 @@ from .common import (
     hint_options,
     network_options,
     path,
+    start_monai,
     structure_names,
 )
-from .monai_start import import_monai
 from .output import (
     DONE,
     NOTHING_DONE,
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if remark:
         note(f"note: {remark}")
     given = named if part is None else part.share(named)
-    import_monai(options)
+    start_monai(options)
     found = outcomes_of(given, _loading(options), wanted, options)
     if part is not None:
         found = recorded_outcomes(found, part, named, wanted=wanted, options=options)

@@ -9,8 +9,7 @@ import sys
 from contextlib import suppress
 from functools import partial
 
-from .common import path
-from .monai_start import import_monai
+from .common import path, start_monai
 from .output import DONE
 
 HELP = "segment and correct for another program: lines of JSON on stdin and stdout"
@@ -28,7 +27,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answer requests until the input ends. What libraries print goes to stderr."""
-    import_monai(options)
+    start_monai(options)
     from ..cases.worker import serve
     from ..inference.predictor import load_bundle
 

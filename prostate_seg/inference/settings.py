@@ -125,10 +125,12 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
     """Return the hexadecimal SHA-256 of everything that determines a mask, except the weights.
 
     These are the settings without their remarks (``_desc_``), and the bytes of the shape models. Transforms that
-    read or write files are left out. BundleError is raised if a shape model cannot be read.
+    read or write files are left out. LargestSolidd counts as MONAI's two transforms that give the same voxels, so
+    that results of bundles with either belong together. BundleError is raised if a shape model cannot be read.
     """
     parts = {part: _bare(settings[part]) for part in PARTS[:2]}
     parts |= {part: _bare(steps_of(settings, part)) for part in PARTS[2:]}
+    parts["postprocessing"] = [equal for step in parts["postprocessing"] for equal in _as_monais(step)]
     for step in parts["postprocessing"]:
         if _refines(step):
             file = _shape_model(step)
@@ -138,6 +140,12 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
             except (OSError, ValueError) as error:
                 raise BundleError(f"The bundle's shape model {file} cannot be read; give it another.") from error
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _as_monais(step: dict[str, Any]) -> list[dict[str, Any]]:
+    if step["_target_"] != "prostate_seg.inference.LargestSolidd":
+        return [step]
+    return [step | {"_target_": name} for name in ("KeepLargestConnectedComponentd", "FillHolesd")]
 
 
 def _bare(value: Any) -> Any:

@@ -23,11 +23,13 @@ class LargestSolidd(MapTransform):
     """
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> Sample:
-        """Replace each mask; what is above zero belongs to it."""
+        """Replace each mask; what is above zero belongs to it. Raise ValueError if there are other channels."""
         out: Sample = dict(data)
         for key in self.key_iterator(data):
             mask = torch.as_tensor(out[key])
-            solid = largest_solid(mask[0].cpu().numpy() > 0)
+            if mask.ndim != 4 or len(mask) != 1:
+                raise ValueError(f"The mask has shape {tuple(mask.shape)}, expected (1, I, J, K).")
+            solid = largest_solid(mask[0].detach().cpu().numpy() > 0)
             out[key] = torch.as_tensor(solid[None]).to(mask)
         return out
 

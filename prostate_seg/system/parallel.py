@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -35,7 +35,7 @@ def check_jobs(jobs: int | None) -> None:
 
 def in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], jobs: int, *, start: Start | None = None
-) -> Iterator[Result | None]:
+) -> Generator[Result | None]:
     """Yield the result of ``function`` for each item, in order; None for an item whose process died.
 
     If a process dies, each unfinished item is processed again in a process of its own. The result of an item is
