@@ -6,7 +6,7 @@ Phantoms have the seeds 0, 1, 2, ...; those of the families (families.py) the se
 seeds from 1000000. Truth outside the field of view is left out: nothing can be seen there. A case in which a
 structure has fewer than 20 voxels does not count for it. The baseline is the mean mask of 40 other phantoms around
 the centre of the true CTV, at a threshold of 0.5. "visible urethra" are the cases whose urethra holds gel or a
-catheter.
+catheter, "5 mL or more" those whose bladder is not a sliver in the last slices.
 
 The cost is that of Predictor.assess with and without structures, alternating on the same phantoms; memory is the
 largest resident size of a process that segments the first phantom.
@@ -34,6 +34,7 @@ from prostate_seg.phantom import Phantom
 from prostate_seg.reading.field_of_view import field_of_view
 
 FEWEST_VOXELS = 20
+LARGE_ML = 5.0  # of a bladder; a smaller one is a sliver in the last slices
 FIRST_OF_FAMILIES, FIRST_OF_BASELINE = 300, 100
 STEP_MM, REACH_MM = (1.6, 1.6, 2.0), 64.0
 HEAD = (
@@ -93,12 +94,15 @@ def masks_of(predictor, phantom: Phantom) -> dict[str, np.ndarray]:
 def scored(predictor, name: str, phantoms: Iterable[Phantom]) -> list[str]:
     """Score phantoms and return their rows."""
     rows, visible = Rows(name), Rows(f"{name}, visible urethra")
+    large = Rows(f"{name}, {LARGE_ML:g} mL or more")
     for phantom in phantoms:
         found, truth = masks_of(predictor, phantom), truth_of(phantom)
         rows.add(found, truth, phantom.image.spacing_mm)
         if phantom.settings.tissue.urethra_kind != "none":
             visible.add({"Urethra": found["Urethra"]}, {"Urethra": truth["Urethra"]}, phantom.image.spacing_mm)
-    return [*rows.lines(), *visible.lines()[:-1]]
+        if truth["Bladder"].sum() * np.prod(phantom.image.spacing_mm) >= 1000 * LARGE_ML:
+            large.add({"Bladder": found["Bladder"]}, {"Bladder": truth["Bladder"]}, phantom.image.spacing_mm)
+    return [*rows.lines(), *visible.lines()[:-1], *large.lines()[:-1]]
 
 
 def around_ctv(mask: np.ndarray, ctv: np.ndarray, spacing: tuple[float, ...], points: np.ndarray) -> np.ndarray:

@@ -123,9 +123,10 @@ def test_a_direction_that_is_not_along_the_ends_is_refused(tmp_path, direction):
 
 def test_a_seed_is_oriented_if_its_cross_sections_span_most_of_it():
     """Cross-sections in slices of 1 mm: 5 of them span 4 mm of 4.5, 3 of them 2 mm; one slice of 5 mm nothing."""
+    away = np.hypot(*np.indices((40, 40)) - 20) * 0.6
     for step, numbers, oriented in ((1.0, range(8, 13), True), (1.0, range(9, 12), False), (5.0, [3], False)):
         maps = np.zeros((3, 40, 40, 20), np.float32)
-        maps[1, 20, 20, numbers] = 0.9
+        maps[1, ..., numbers] = np.exp(-(away**2) / (2 * 0.8**2))
         (found,) = things_in(maps, np.diag([0.6, 0.6, step, 1.0]), ("Needle", "Seed", "Calcification"))
         assert (found.structure, found.oriented) == ("Seed", oriented)
 
