@@ -63,7 +63,7 @@ def test_a_voxel_that_is_no_number_costs_nothing_else():
     assert len(things_in(maps, affine_of(), NAMES)) == 2
 
 
-def test_the_score_is_the_mean_probability_and_below_0_55_there_is_no_seed():
+def test_the_score_is_the_mean_probability_and_at_0_45_there_is_no_seed():
     maps = maps_of(seed()).numpy()
     assert things_in(0.65 * maps, affine_of(), NAMES)[0].score == pytest.approx(0.65, abs=0.05)
     assert things_in(0.45 * maps, affine_of(), NAMES) == []
