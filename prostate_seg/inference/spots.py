@@ -1,7 +1,7 @@
 """Seeds and calcifications from a map of their cross-sections.
 
 Seeds have a known length: the map is smoothed in each slice and averaged along the slices over that length (a
-matched filter). The best place is taken first, and no other one where its seed lies. Calcifications have any size:
+matched filter). The best fit is taken first, and no other one where its seed lies. Calcifications have any size:
 what hangs together is one. Lengths are in mm of the grid: index times spacing, slices along the third axis.
 """
 
@@ -107,16 +107,18 @@ def spots_in(field: Array, spacing: Array, how: Spot, lines: Sequence[Array] = (
     found = []
     for i, j, n in places:
         points = _sections(field, (i, j), z[n], spacing=spacing, length_mm=how.length_mm)
+        score = float(points[:, 3].mean())
+        if score < how.score:
+            continue
         at = np.array([*np.average(points[:, :2], axis=0, weights=points[:, 3]), z[n]])
         across = np.hypot(*(taken[:, :2] - at[:2]).T)
         if ((across < ACROSS_MM) & (np.abs(taken[:, 2] - at[2]) < how.length_mm)).any():
             continue
-        if points[:, 3].mean() < how.score or any(beside(at[None], line)[0] for line in lines):
+        if any(beside(at[None], line)[0] for line in lines):
             continue
         taken = np.vstack([taken, at])
-        score = float(points[:, 3].mean())
         found.append(_piece(points, at, score, border=(np.array([0, field.shape[2]]) - 0.5) * spacing[2], how=how))
-    return found
+    return sorted(found, key=lambda piece: -piece.score)
 
 
 def _means(field: Array, spacing: Array, length_mm: float) -> tuple[Array, Array, Array]:
