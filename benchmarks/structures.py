@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,39 @@ def baseline(seeds: range, others: range) -> list[str]:
     return rows.lines()
 
 
+def second_look(bundle: Path | None, seeds: range) -> list[str]:
+    """Return what the second look brings to the urethra, by what the urethra holds.
+
+    "noise" puts white noise in the place of the image that the second look sees.
+    """
+    predictor = load_bundle(bundle, structures=["Urethra"])
+    look = predictor.further.second
+    predictor.further = replace(predictor.further, second=None)
+    rows: dict[str, list[list[float]]] = {}
+    for seed in seeds:
+        phantom = phantom_of("as trained", seed)
+        first, true = predictor(phantom.image), truth_of(phantom)["Urethra"]
+        ctv, found = first.mask(), first.structures["Urethra"]
+        noise = np.random.default_rng(seed).integers(0, 256, phantom.image.array.shape, np.uint8)
+        masks = [found, *(look(image, ctv, found) for image in (phantom.image, phantom.image.with_array(noise)))]
+        scores = [2 * np.count_nonzero(mask & true) / (mask.sum() + true.sum()) for mask in masks]
+        for name in (phantom.settings.tissue.urethra_kind, "all"):
+            rows.setdefault(name, []).append(scores)
+    lines = [
+        "| urethra | cases | first network | second look | gain (95 % interval) | noise |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ("none", "gel", "foley", "all"):
+        scores = np.array(rows[name])
+        gain = scores[:, 1] - scores[:, 0]
+        draws = np.random.default_rng(0).integers(0, len(gain), (5000, len(gain)))
+        low, high = np.percentile(gain[draws].mean(axis=1), [2.5, 97.5])
+        first, second, without = (f"{value:.3f}" for value in scores.mean(axis=0))
+        gained = f"{gain.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        lines.append(f"| {name} | {len(gain)} | {first} | {second} | {gained} | {without} |")
+    return lines
+
+
 def partial_labels(bundle: Path | None, folder: Path) -> list[str]:
     """Return the accuracy of the CTV on real volumes, of the network of structures and of the CTV's own network.
 
@@ -211,6 +245,7 @@ def main() -> None:
         print(f"{family} done", file=sys.stderr)
     if not options.no_baseline:
         lines += baseline(seeds, range(FIRST_OF_BASELINE, FIRST_OF_BASELINE + 40))
+    lines += ["", *second_look(options.bundle, seeds)]
     if options.trus:
         lines += ["", *partial_labels(options.bundle, options.trus)]
     lines += ["", *cost(options.bundle, seeds[:8])]

@@ -178,15 +178,25 @@ def test_parts_of_different_settings_or_bundles_exit_1_with_a_sentence_each(merg
     assert "incomplete: the cases were made with 2 different bundles" in err
 
 
-def test_each_of_5_settings_changes_the_digest_of_a_part(parts, tiny_bundle, tmp_path, capsys):
+def test_each_of_5_settings_and_3_files_of_weights_changes_the_digest_of_a_part(
+    parts, tiny_bundle, tmp_path, capsys
+):
     variants = [(), ("--tta", "flip"), ("--format", "nrrd"), ("--no-refine",), ("--probe-side", "bottom")]
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     digests = set()
-    for number, variant in enumerate(variants):
-        out = tmp_path / str(number)
-        given = ("segment", parts / "in", "-o", out, "--bundle", tiny_bundle, "--part", "3/3")
+
+    def add(*variant):
+        out = tmp_path / str(len(digests))
+        given = ("segment", parts / "in", "-o", out, "--bundle", bundle, "--part", "3/3")
         assert ran(capsys, *given, *variant)[0] == 0
         digests.add(Record.read(out / "part-3-of-3.json").settings_sha256)
-    assert len(digests) == 5
+
+    for variant in variants:
+        add(*variant)
+    for name in ("structures.pt", "urethra.pt", "things.pt"):
+        (bundle / "models" / name).write_bytes(b"others")
+        add()
+    assert len(digests) == 8
 
 
 @pytest.mark.parametrize("output", ["one", "one/all"])

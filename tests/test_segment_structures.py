@@ -1,11 +1,13 @@
 """``segment --structures``: what a case's folder says of the structures beside the CTV."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from prostate_seg import load_bundle, read
 from prostate_seg.cases.folder import structure_warnings
@@ -38,7 +40,23 @@ def test_the_manifest_gives_each_structure_its_volume_and_what_taught_it(made):
     assert {facts["learnt_on"] for facts in manifest["structures"].values()} == {"phantoms"}
     assert all(facts["volume_ml"] > 0.1 for facts in manifest["structures"].values())
     assert manifest["structures_sha256"] == sha256_of_file(BUNDLE / "models/structures.pt")
+    assert manifest["second_look_sha256"] == sha256_of_file(BUNDLE / "models/urethra.pt")
     assert any("Phantom-trained, not tried on a patient: Urethra, Rectal" in one for one in manifest["warnings"])
+
+
+def test_the_manifest_fits_the_published_schema(made, repository):
+    schema = json.loads((repository / "docs" / "manifest.schema.json").read_text())
+    Draft202012Validator(schema).validate(json.loads((made / "scan/manifest.json").read_text()))
+
+
+def test_a_urethra_seen_by_another_second_network_does_not_count_as_done(made, nifti_case, capsys, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(made, folder)
+    file = folder / "scan/manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"second_look_sha256": "0" * 64}))
+    given = ("--structures", "Urethra,rectal wall", "--format", "seg-nrrd", "--skip-existing")
+    assert run(nifti_case[0], folder, *given) == 2
+    assert "was made with another network of the urethra" in capsys.readouterr().err
 
 
 def test_the_layered_segmentation_holds_the_ctv_and_the_two_structures(made):

@@ -110,6 +110,8 @@ def test_a_trained_list_segments_its_structures_and_leaves_the_ctv_as_it_was(cas
     volume = make_phantom(12, shape=(72, 48, 16), spacing_mm=(1.2, 1.2, 3.0)).image
     found = load_bundle(bundle, structures="all")(volume)
     assert list(found.structures) == ["Urethra", "Bladder", "Rectal wall"]
+    assert not (bundle / "configs/urethra.json").exists()  # phantoms must not overrule a patient-trained urethra
+    assert load_bundle(bundle, structures="all").further.second is None
     assert found.phantom_trained == ("Rectal wall",)
     assert np.array_equal(found.labels, load_bundle()(volume).labels)
     assert Path(bundle / "models/model.pt").read_bytes() == (released_bundle() / "models/model.pt").read_bytes()

@@ -211,6 +211,7 @@ def _done_before(case: Case, folder: Path, predictor: Predictor, options: Option
         ("bundle", manifest["bundle"].get("sha256"), info.sha256),
         ("--structures", sorted(manifest.get("structures", {})), sorted(info.structures)),
         ("network of structures", manifest.get("structures_sha256", ""), info.structures_sha256),
+        ("network of the urethra", manifest.get("second_look_sha256", ""), info.second_look_sha256),
         ("--structures", sorted(manifest.get("things", {})), sorted(info.things)),
         ("network of things", manifest.get("things_sha256", ""), info.things_sha256),
         ("--frame-spacing, --frame-order or --probe-side", manifest["acquisition"], asdict(options.acquisition)),
@@ -274,6 +275,8 @@ def describe(
     if info.structures:
         manifest["structures"] = structure_facts(ctv)
         manifest["structures_sha256"] = info.structures_sha256
+    if info.second_look_sha256:
+        manifest["second_look_sha256"] = info.second_look_sha256
     if info.things:
         manifest["things"] = thing_facts(ctv, info.things)
         manifest["things_sha256"] = info.things_sha256

@@ -83,6 +83,7 @@ def recorded_outcomes(
 
 def _settings(wanted: Options, options: argparse.Namespace) -> dict[str, Any]:
     """Return what the results of a case depend on, without paths. Raise BundleError."""
+    from ..inference import second_look, structure_network, thing_network
     from ..inference.released import released_bundle, weights_file
     from ..inference.settings import read_settings, settings_digest
 
@@ -98,6 +99,7 @@ def _settings(wanted: Options, options: argparse.Namespace) -> dict[str, Any]:
         "structures": sorted(name.strip() for name in options.structures.split(",")),
         "shape_model": _digest(options.shape_model),
         "bundle": [_digest(weights_file(bundle, options.weights)), settings_digest(read_settings(bundle))],
+        "further": [_digest(bundle / one.WEIGHTS) for one in (structure_network, second_look, thing_network)],
     }
 
 

@@ -19,8 +19,8 @@ class BundleInfo:
     Name and version are from metadata.json. A remark is appended to the name if other weights than the
     bundle's models/model.pt are used, or if the settings are not those that the bundle's score was fitted with.
     ``structures`` and ``things`` are the names of what was asked for beside the CTV, with the SHA-256 of their
-    weights. ``ensembling`` and ``shape_model_sha256`` are None if they are the bundle's own; ``refine`` is whether
-    the shape model moves blurred edges.
+    weights, and of those of the second look at one of the structures. ``ensembling`` and ``shape_model_sha256`` are
+    None if they are the bundle's own; ``refine`` is whether the shape model moves blurred edges.
     """
 
     name: str
@@ -29,6 +29,7 @@ class BundleInfo:
     config_sha256: str
     structures: tuple[str, ...] = ()
     structures_sha256: str = ""
+    second_look_sha256: str = ""
     things: tuple[str, ...] = ()
     things_sha256: str = ""
     ensembling: str | None = None

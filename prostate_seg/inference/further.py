@@ -14,6 +14,7 @@ from ..errors import BundleError, SettingsError
 from ..geometry.structures import CTV, key
 from ..geometry.volume import Segmentation, Volume
 from .bundle_info import BundleInfo
+from .second_look import SecondLook, load_second_look
 from .structure_network import FILE, StructureNetwork, load_structure_network, structures_of_bundle
 from .thing_network import ThingNetwork, load_thing_network, things_of_bundle
 
@@ -22,10 +23,11 @@ ALL = "all"
 
 @dataclass(frozen=True, eq=False)
 class Further:
-    """Networks of a bundle's further structures and things; None for what is not asked for."""
+    """Networks of a bundle's further structures and things; None for what is not asked for, or not there."""
 
     structures: StructureNetwork | None
     things: ThingNetwork | None
+    second: SecondLook | None = None
 
     def __call__(
         self, segmentation: Segmentation, batch: torch.Tensor, image: MetaTensor, volume: Volume
@@ -44,9 +46,13 @@ class Further:
             Volume that was segmented.
         """
         if self.structures is not None:
+            ctv = segmentation.mask()
+            masks = self.structures(batch, image, ctv)
+            if self.second is not None:
+                masks[self.second.structure] = self.second(volume, ctv, masks[self.second.structure])
             segmentation = replace(
                 segmentation,
-                structures=self.structures(batch, image, segmentation.mask()),
+                structures=masks,
                 phantom_trained=self.structures.phantom_trained,
                 meanings=self.structures.meanings,
             )
@@ -63,6 +69,8 @@ class Further:
         if self.structures is not None:
             names = tuple(one.name for one in self.structures.wanted)
             info = replace(info, structures=names, structures_sha256=self.structures.sha256)
+        if self.second is not None:
+            info = replace(info, second_look_sha256=self.second.sha256)
         if self.things is not None:
             info = replace(info, things=self.things.wanted, things_sha256=self.things.sha256)
         return info
@@ -107,7 +115,9 @@ def load_further(
         )
     regions = tuple(name for name in structures if every or key(name) in wanted)
     counted = tuple(name for name in things if key(name) in wanted)
+    first = load_structure_network(bundle, regions, settings, device) if regions else None
     return Further(
-        load_structure_network(bundle, regions, settings, device) if regions else None,
+        first,
         load_thing_network(bundle, counted, device) if counted else None,
+        load_second_look(bundle, first, device) if first is not None else None,
     )

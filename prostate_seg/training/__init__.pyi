@@ -18,6 +18,7 @@ from .processes import handlers_of_process, join_processes, leave_processes, sha
 from .progress import TrainingProgress
 from .sampling import HardExamples, HardExampleSampler
 from .saved import BestWeights, PublishedWeights, TrainingState
+from .second_look import LoadFirstLook
 from .things import LoadThings, SectionLoss, SectionMapsd, ThingQuality
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "HardExamples",
     "HiddenPatches",
     "LoadCased",
+    "LoadFirstLook",
     "LoadThings",
     "PartialLabelLoss",
     "PublishedWeights",

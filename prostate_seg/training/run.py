@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from ..errors import ProstateSegError, SettingsError
-from ..inference import hint_network, structure_network, thing_network
+from ..inference import hint_network, second_look, structure_network, thing_network
 from ..inference.released import weights_file
 from ..inference.settings import read_json as read_object
 from ..inference.weights import read_state, save_halved
@@ -107,6 +107,7 @@ def _new_bundle(planned: Plan, network: Mapping[str, Any]) -> Path:
         planned.structures.write(partial, checkpoints / "model.pt", cases)
     for kept in (thing_network, hint_network):
         _keep(partial, planned.bundle, kept.FILE, kept.WEIGHTS)
+    (partial / second_look.FILE).unlink(missing_ok=True)  # it knows the masks of the released structures alone
     card = Card.of(planned.run, planned.bundle, planned.record, planned.command)
     rewrite(partial / "configs" / "metadata.json", card.metadata())
     (partial / "docs" / "README.md").write_text(card.text(), encoding="utf-8")

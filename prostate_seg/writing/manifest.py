@@ -108,6 +108,7 @@ class Manifest(MaskFacts):
     settings: NotRequired[MaskSettings]
     structures: NotRequired[dict[str, StructureFacts]]
     structures_sha256: NotRequired[str]
+    second_look_sha256: NotRequired[str]
     things: NotRequired[dict[str, ThingFacts]]
     things_sha256: NotRequired[str]
     uncertainty: NotRequired[Uncertainty]
