@@ -244,6 +244,7 @@ def test_the_status_is_1_even_if_exec_of_a_string_is_interrupted(own, status, tm
             exec("signal.raise_signal(signal.SIGINT)")
 
         info.run = interrupted
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
         sys.exit(main())
     """
     (tmp_path / "program.py").write_text(textwrap.dedent(code).replace("OWN", str(own)))
