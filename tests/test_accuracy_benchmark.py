@@ -9,7 +9,7 @@ import pytest
 import torch
 from families import FAMILIES, phantom_of
 
-from benchmarks.accuracy.data import Case, cases_of, some
+from benchmarks.accuracy.data import Case, Preparation, cases_of, some
 from benchmarks.accuracy.fit import Budget, _deep
 from benchmarks.accuracy.losses import DistanceLoss, hidden_blocks
 from benchmarks.accuracy.networks import CONTENDERS
@@ -40,6 +40,15 @@ def test_unseen_patients_are_fold_0(tmp_path):
     (tmp_path / "cases.csv").write_text("case,patient,fold,patient_in_trus27\na,A,3,yes\nb,B,4,no\n")
     assert [(case.name, case.fold) for case in cases_of(tmp_path)] == [("a", 3), ("b", 4)]
     assert [(case.name, case.fold) for case in cases_of(tmp_path, unseen=True)] == [("a", 1), ("b", 0)]
+
+
+def test_a_case_becomes_a_window_of_the_asked_size_the_same_for_the_same_draw():
+    preparation = Preparation((48, 32, 16))
+    phantom = preparation.prepare({"phantom": 1000001})
+    (image, label), (again, _) = (preparation.batch([phantom], (0, 1)) for _ in range(2))
+    assert image.shape == label.shape == (1, 1, 48, 32, 16)
+    assert set(label.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(image, again)
 
 
 def test_a_run_with_other_options_in_the_same_folder_stops(tmp_path):

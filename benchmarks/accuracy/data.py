@@ -71,7 +71,7 @@ class Preparation:
 
     def __init__(self, window: tuple[int, int, int], without: str | None = None) -> None:
         config = json.loads((information.released_bundle() / "configs" / "train.json").read_text("utf-8"))
-        parser = ConfigParser({name: config[name] for name in ("prepare", "augment")})
+        parser = ConfigParser({name: config[name] for name in ("structures", "prepare", "augment")})
         for step in parser["augment"]:
             if "spatial_size" in step:
                 step["spatial_size"] = list(window)
