@@ -74,6 +74,31 @@ def test_the_needles_of_a_phantom_are_found_and_the_ctv_is_unchanged(phantom):
     assert all(0.3 <= one.score <= 1 for one in found.things)
 
 
+def test_the_needles_of_a_mirrored_scan_are_mirrored_because_the_mirror_image_is_a_second_pass(phantom):
+    finder = load_bundle(structures=["Needle"], ensembling="none").further.things
+    scan = tuple(
+        replace(one, **{name: getattr(one, name)[..., 10:26]})
+        for one, name in ((phantom.image, "array"), (phantom.truth, "labels"))
+    )
+    mirrored = tuple(
+        replace(one, **{name: getattr(one, name)[::-1].copy()})
+        for one, name in zip(scan, ("array", "labels"), strict=True)
+    )
+
+    def moved(one):
+        """The largest distance between a tip and the mirrored tip of the mirrored scan, in voxels."""
+        tips, others = (
+            np.linalg.solve(phantom.image.affine, np.array([(*thing.end_mm, 1) for thing in one(*pair)]).T)[:3].T
+            for pair in (scan, mirrored)
+        )
+        others[:, 0] = len(phantom.image.array) - 1 - others[:, 0]
+        return np.linalg.norm(tips[:, None] - others, axis=2).min(axis=1).max()
+
+    assert finder.mirrored
+    assert moved(finder) < 0.01
+    assert moved(replace(finder, mirrored=False)) > 0.1
+
+
 def test_without_a_prostate_or_with_one_slice_no_thing_is_looked_for(phantom):
     finder = load_bundle(structures=["Needle"], ensembling="none").further.things
     ctv = replace(phantom.truth, labels=np.zeros_like(phantom.truth.labels))
@@ -128,6 +153,7 @@ def test_a_finished_case_counts_as_done_if_the_same_things_were_looked_for(made,
         ({"things": ["Seed"]}, "is no Segmenter of 1 classes, one a thing"),
         ({"learnt_on": {"Needle": "dogs"}}, "whether it was learnt on phantoms or patients"),
         ({"preprocessing": {"transforms": 7}}, "is no Compose with a list of transforms"),
+        ({"mirrored": "no"}, "gives 'no' as mirrored, expected true or false"),
         ({"inferer": {"_target_": "os.system"}}, r"asks for 'os\.system', which is not allowed here"),
     ],
 )

@@ -42,6 +42,8 @@ class ThingNetwork:
         Transforms of ``image`` and ``ctv`` to the network's grid.
     inferer
         Computes the logits of an image.
+    mirrored
+        Whether the mirror image, left-right, is a second pass; the maps are the mean of both.
     things
         Names of the things, in the order of the network's channels.
     wanted
@@ -57,6 +59,7 @@ class ThingNetwork:
     network: torch.nn.Module
     steps: tuple[Callable[[dict[Any, Any]], dict[Any, Any]], ...]
     inferer: Callable[..., torch.Tensor]
+    mirrored: bool
     things: tuple[str, ...]
     wanted: tuple[str, ...]
     learnt_on: Mapping[str, str]
@@ -81,12 +84,18 @@ class ThingNetwork:
         for step in self.steps:
             sample = step(sample)
         prepared = sample["image"]
+        batch = prepared.as_tensor()[None].to(self.device)  # (1, 1, I', J', K')
         with torch.inference_mode():
-            logits = self.inferer(prepared.as_tensor()[None].to(self.device), self._forward)
-            maps = logits[0].float().sigmoid().cpu().numpy()  # (S, I', J', K')
-        found = things_in(maps, np.asarray(prepared.affine, float), self.things)
+            maps = self._maps(batch)
+            if self.mirrored:
+                maps = (maps + self._maps(batch.flip(2)).flip(1)) / 2
+        found = things_in(maps.cpu().numpy(), np.asarray(prepared.affine, float), self.things)
         wanted = {key(name) for name in self.wanted}
         return tuple(one for one in found if key(one.structure) in wanted)
+
+    def _maps(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the maps (S, I', J', K') of an image (1, 1, I', J', K')."""
+        return torch.as_tensor(self.inferer(batch, self._forward))[0].float().sigmoid()
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         with network.autocast(self.device.type):
@@ -143,6 +152,7 @@ def load_thing_network(bundle: Path, wanted: Sequence[str], device: torch.device
         network.channels_last(made).to(device).eval(),
         steps,
         build(content["inferer"]),
+        content.get("mirrored", False),
         names,
         tuple(name for name in names if key(name) in asked),
         content["learnt_on"],
@@ -162,6 +172,8 @@ def _names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         raise BundleError(f"{path} names {wrong[0]!r:.80}, expected things of the table: {', '.join(KINDS)}.")
     if len({key(name) for name in names}) < len(names):
         raise BundleError(f"{path} names a thing twice.")
+    if not isinstance(content.get("mirrored", False), bool):
+        raise BundleError(f"{path} gives {content['mirrored']!r:.80} as mirrored, expected true or false.")
     if not isinstance(learnt_on, dict) or not all(learnt_on.get(name) in LEARNT_ON for name in names):
         raise BundleError(f"{path} does not say of each thing whether it was learnt on phantoms or patients.")
     return tuple(names)
