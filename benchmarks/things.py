@@ -9,9 +9,9 @@ score over all phantoms of a set; its 95 % interval at 2 mm is a bootstrap over 
 
 "brightness" replaces the network's maps by the gray values of the image, so that what the network adds can be seen.
 "low-passed" are phantoms of the same seeds with the blur of volumes that were published as such, 0.8 to 2.4 mm.
-"white" is the share of the CTV's voxels that the gain turns white: what lies there cannot be seen.
-"no implants" are phantoms without needles and seeds, and --trus names a folder with real volumes in images/ that
-hold none: whatever is found there is invented.
+"white" is the share of the CTV's voxels that have the largest gray value, mostly because of the gain.
+Up to 40 phantoms have no needles and seeds, and --trus names a folder with real volumes in images/ that hold none:
+whatever is found there is invented.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,8 @@ FIRST_OF_FAMILIES = 300
 RESAMPLES = 10_000
 FEWEST = 8  # phantoms that have an interval
 THICK_MM = 2.5  # distance of slices that separates two rows
-WHITE = (0.0, 0.02, 0.2, 1.0)  # shares of white voxels in the CTV that separate rows
+WHITE = {"at most 2 % white": (-1.0, 0.02), "2 to 20 % white": (0.02, 0.2), "more than 20 % white": (0.2, 1.0)}
+PLANNED = 40  # phantoms that the planned figures are of; as many have no implants
 TIMED = 8  # phantoms whose time is measured
 Finder = Callable[[Volume], Iterable[Thing]]
 HEAD = (
@@ -109,10 +109,16 @@ def interval(cases: Sequence[ThingMatches]) -> str:
     return f" ({low:.3f} to {high:.3f})"
 
 
+def show(name: str, cases: Sequence[Case]) -> None:
+    """Print the rows of a set of cases; none without cases, because an empty line would end the table."""
+    if cases:
+        print(*lines(f"{name}, {len(cases)}", cases), sep="\n", flush=True)
+
+
 def lines(name: str, cases: Sequence[Case]) -> list[str]:
-    """Return a row for each structure; none without cases."""
+    """Return a row for each structure."""
     rows = []
-    for structure in NAMES if cases else ():
+    for structure in NAMES:
         parts = list(zip(*(case.pairs[structure] for case in cases), strict=True))
         near, middle, far = (sum(part, ThingMatches(part[0].limit_mm)) for part in parts)
         total = len(middle.errors_mm) + middle.missed
@@ -166,33 +172,29 @@ def main() -> None:
     seeds = range(options.phantoms)
     found = matches(finder, map(implanted, seeds))
     print(HEAD)
-    print("\n".join(lines("phantoms", found)))
+    for count in sorted({min(PLANNED, len(found)), len(found)}):
+        print(*lines(f"phantoms, seeds 0 to {count - 1}", found[:count]), sep="\n")
     for name, thick in (("slices up to 2 mm apart", False), ("slices 3 to 5 mm apart", True)):
-        chosen = [case for case in found if (case.step_mm > THICK_MM) == thick]
-        print("\n".join(lines(f"{name}, {len(chosen)}", chosen)))
-    for low, high in pairwise(WHITE):
-        chosen = [case for case in found if low < case.white <= high or case.white == low == 0]
-        print("\n".join(lines(f"white {low:.0%} to {high:.0%}, {len(chosen)}", chosen)), flush=True)
+        show(name, [case for case in found if (case.step_mm > THICK_MM) == thick])
+    for name, (low, high) in WHITE.items():
+        show(name, [case for case in found if low < case.white <= high])
     families = range(FIRST_OF_FAMILIES, FIRST_OF_FAMILIES + options.families)
     for family in [name for name in FAMILIES if name != "as trained"] if options.families else []:
-        cases = matches(finder, (implanted(number, family) for number in families))
-        print("\n".join(lines(f"{family}, {len(cases)}", cases)), flush=True)
-    cases = matches(finder, map(low_passed, seeds[: options.families or 1]))
-    print("\n".join(lines(f"low-passed, {len(cases)}", cases)), flush=True)
-    plain = (make_phantom(number, settings=without_implants(number)).image for number in seeds[:40])
+        show(family, matches(finder, (implanted(number, family) for number in families)))
+    show("low-passed", matches(finder, map(low_passed, seeds[: options.families or 1])))
+    plain = (make_phantom(number, settings=without_implants(number)).image for number in seeds[:PLANNED])
     print(f"\nInvented without implants, {invented(finder, plain)}.")
     if options.trus:
         files = sorted((options.trus / "images").iterdir())
         print(f"Invented in real volumes without implants, {invented(finder, map(read, files))}.")
-    print(cost(options.bundle, seeds[:TIMED]))
+    print(f"\n{cost(options.bundle, seeds[:TIMED])}", flush=True)
     assert predictor.further is not None
     network = brightness(len(NAMES))
     things = predictor.further.things
     predictor.further = replace(predictor.further, things=replace(things, network=network))
     print(f"\n{HEAD}")
     few = seeds[: options.families or 1]  # an image has thousands of peaks
-    cases = matches(finder, map(implanted, few))
-    print("\n".join(lines(f"brightness, {len(cases)}", cases)))
+    show("brightness", matches(finder, map(implanted, few)))
     print(f"\n{time.perf_counter() - begin:.0f} s.", file=sys.stderr)
 
 

@@ -86,17 +86,30 @@ def test_the_needles_of_a_mirrored_scan_are_mirrored_because_the_mirror_image_is
     )
 
     def moved(one):
-        """The largest distance between a tip and the mirrored tip of the mirrored scan, in voxels."""
+        """The largest distance between tips and mirrored tips of the mirrored scan, in voxels."""
         tips, others = (
             np.linalg.solve(phantom.image.affine, np.array([(*thing.end_mm, 1) for thing in one(*pair)]).T)[:3].T
             for pair in (scan, mirrored)
         )
+        if len(tips) != len(others):
+            return np.inf
         others[:, 0] = len(phantom.image.array) - 1 - others[:, 0]
-        return np.linalg.norm(tips[:, None] - others, axis=2).min(axis=1).max()
+        far = np.linalg.norm(tips[:, None] - others, axis=2)
+        return max(far.min(axis=axis).max() for axis in (0, 1))
 
     assert finder.mirrored
     assert moved(finder) < 0.01
     assert moved(replace(finder, mirrored=False)) > 0.1
+
+
+def test_a_bundle_that_says_nothing_of_mirror_images_looks_at_the_image_alone(tmp_path):
+    place = changed_bundle(tmp_path)
+    file = place / "configs/things.json"
+    content = json.loads(file.read_text())
+    assert content.pop("mirrored") is True
+    assert content["inferer"]["overlap"] == [0.25, 0.25, 0.5]
+    file.write_text(json.dumps(content))
+    assert not load_bundle(place, structures="needle", ensembling="none").further.things.mirrored
 
 
 def test_without_a_prostate_or_with_one_slice_no_thing_is_looked_for(phantom):

@@ -43,7 +43,8 @@ class ThingNetwork:
     inferer
         Computes the logits of an image.
     mirrored
-        Whether the mirror image, left-right, is a second pass; the maps are the mean of both.
+        Whether the mirror image along the first axis is a second pass; the maps are the mean of both. The
+        transforms must turn this axis left-right.
     things
         Names of the things, in the order of the network's channels.
     wanted
