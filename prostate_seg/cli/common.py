@@ -123,7 +123,11 @@ def _named_margins(texts: Sequence[str]) -> dict[str, Margin]:
 def network_options(verb: argparse.ArgumentParser, *, structures: str | None) -> None:
     """Add what changes the mask. If ``structures`` is None, an earlier result says what is left open."""
     before = "as before, or " if structures is None else ""
-    verb.add_argument("--tta", choices=("none", "flip", "full"), help=f"ensembling (default: {before}the bundle's)")
+    verb.add_argument(
+        "--tta",
+        choices=("none", "flip", "full"),
+        help=f"ensembling; none: one pass, for things too (default: {before}the bundle's)",
+    )
     verb.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     verb.add_argument("--bundle", type=path, help="bundle folder (default the released one)")
     verb.add_argument("--weights", default="released", help="released (default), phantoms or a file of weights")

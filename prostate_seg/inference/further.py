@@ -77,7 +77,12 @@ class Further:
 
 
 def load_further(
-    bundle: Path, names: Sequence[str] | str, settings: dict[str, Any], device: torch.device
+    bundle: Path,
+    names: Sequence[str] | str,
+    settings: dict[str, Any],
+    device: torch.device,
+    *,
+    one_pass: bool = False,
 ) -> Further | None:
     """Load what is asked for beside the CTV; None if nothing is.
 
@@ -92,6 +97,8 @@ def load_further(
         Settings of the bundle's inference.json, for the inferer.
     device
         Device of the networks.
+    one_pass
+        Look for things in the image alone, not in its mirror image, whatever the bundle says.
 
     Raises
     ------
@@ -116,8 +123,11 @@ def load_further(
     regions = tuple(name for name in structures if every or key(name) in wanted)
     counted = tuple(name for name in things if key(name) in wanted)
     first = load_structure_network(bundle, regions, settings, device) if regions else None
+    finder = load_thing_network(bundle, counted, device) if counted else None
+    if finder is not None and one_pass:
+        finder = replace(finder, mirrored=False)
     return Further(
         first,
-        load_thing_network(bundle, counted, device) if counted else None,
+        finder,
         load_second_look(bundle, first, device) if first is not None else None,
     )

@@ -228,8 +228,8 @@ def load_bundle(
     device
         ``auto`` (CUDA if present, else CPU), ``cpu``, ``cuda`` or ``mps``.
     ensembling
-        ``none`` (one pass), ``flip`` (also the mirror image) or ``full`` (also scales 0.75 and 1.25). None: as in
-        the bundle.
+        ``none`` (one pass, for things too), ``flip`` (also the mirror image) or ``full`` (also scales 0.75 and
+        1.25). None: as in the bundle.
     shape_model
         File written by ``prostate-seg shape-model``, used instead of the bundle's shape model.
     refine
@@ -271,7 +271,7 @@ def load_bundle(
     predictor = Predictor(settings, info, choose_device(device), assessor)
     predictor.place = place
     load_state(predictor.network, read_state(file), str(file))
-    predictor.further = load_further(place, structures, settings, predictor.device)
+    predictor.further = load_further(place, structures, settings, predictor.device, one_pass=ensembling == "none")
     if predictor.further is not None:
         predictor.info = predictor.further.described(info)
     predictor.network.to(predictor.device).eval()
